@@ -1,0 +1,389 @@
+//! A device's description of itself, signed by it: the only authority on what it is and offers.
+//!
+//! | section | version | fields |
+//! |---|---|---|
+//! | 1 device | 1 | device, seq, name, kind, architecture, operating system |
+//! | | 2 | + profile, software version, via |
+//! | 2 resource (one for each) | 1 | name, kind, unit, properties, access, operations, sharing, simulated |
+//!
+//! A reader of version 1 finds a version 2 record readable, and the other way round (`profile` is then
+//! `standard`, the software version empty, `via` none). Sections with other tags are kept in the signed bytes.
+
+use alloc::{collections::BTreeMap, vec::Vec};
+use core::fmt;
+
+use ed25519_dalek::SigningKey;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    access::AccessPolicy,
+    id::DeviceId,
+    kind::ResourceKind,
+    section::{Section, SectionError, SectionWriter, Sections, Tag},
+    signed::{BadSignature, Context, Signed},
+    text::{Name, Text, Unit},
+    value::Value,
+};
+
+const DEVICE: Tag = Tag(1);
+const RESOURCE: Tag = Tag(2);
+
+/// The largest record that is accepted, in bytes: room for some 500 resources.
+pub const MAX_RECORD_LEN: usize = 128 * 1024;
+
+/// The most resources that one record may describe.
+pub const MAX_RESOURCES: usize = 1024;
+
+/// How a resource may be leased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Sharing {
+    /// Whoever may control it does so; leases are shared.
+    Shared,
+    /// One holder at a time: controlling it needs the lease.
+    Exclusive,
+}
+
+/// One resource, as its device describes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResourceDescription {
+    /// Its name, unique on its device.
+    pub name: Name,
+    /// What sort of thing it is.
+    pub kind: ResourceKind,
+    /// The unit of its values; empty for none.
+    pub unit: Unit,
+    /// What else is known: `min`, `max`, `model`, `resolution`, …
+    pub properties: BTreeMap<Name, Value>,
+    /// Who may use it.
+    pub access: AccessPolicy,
+    /// Whether it gives readings.
+    pub readable: bool,
+    /// Whether it takes values.
+    pub writable: bool,
+    /// How it is leased.
+    pub sharing: Sharing,
+    /// Whether its values are made up. Shown wherever the resource is shown.
+    pub simulated: bool,
+}
+
+impl ResourceDescription {
+    /// A readable sensor for members, with no properties.
+    pub fn sensor(name: Name, unit: Unit) -> Self {
+        Self {
+            name,
+            kind: ResourceKind::Sensor,
+            unit,
+            properties: BTreeMap::new(),
+            access: AccessPolicy::MEMBERS,
+            readable: true,
+            writable: false,
+            sharing: Sharing::Shared,
+            simulated: false,
+        }
+    }
+
+    /// An actuator for members that one device drives at a time, and whose state can be read.
+    pub fn actuator(name: Name, unit: Unit) -> Self {
+        Self { kind: ResourceKind::Actuator, writable: true, sharing: Sharing::Exclusive, ..Self::sensor(name, unit) }
+    }
+}
+
+/// A device's description of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceRecord {
+    /// Whom it describes.
+    pub device: DeviceId,
+    /// Grows with every change, across restarts; of two records the one with the higher number counts.
+    pub seq: u64,
+    /// What people call it.
+    pub name: Name,
+    /// What it is: `laptop`, `board`, `server`, `microcontroller`, …
+    pub kind: Text<31>,
+    /// Its processor architecture: `x86_64`, `aarch64`, `thumbv8m`, …
+    pub architecture: Text<31>,
+    /// Its operating system and version.
+    pub os: Text<63>,
+    /// The profile that its image was built from.
+    pub profile: Text<31>,
+    /// The version of the Tutti software it runs.
+    pub software: Text<31>,
+    /// For a satellite, the host device that it is reached through.
+    pub via: Option<DeviceId>,
+    /// What it offers.
+    pub resources: Vec<ResourceDescription>,
+}
+
+/// Version 1 of the device section.
+#[derive(Serialize, Deserialize)]
+struct DeviceV1 {
+    device: DeviceId,
+    seq: u64,
+    name: Name,
+    kind: Text<31>,
+    architecture: Text<31>,
+    os: Text<63>,
+}
+
+/// What version 2 appends.
+#[derive(Serialize, Deserialize)]
+struct DeviceV2 {
+    profile: Text<31>,
+    software: Text<31>,
+    via: Option<DeviceId>,
+}
+
+impl Default for DeviceV2 {
+    fn default() -> Self {
+        Self { profile: Text::lossy("standard"), software: Text::EMPTY, via: None }
+    }
+}
+
+/// Why a record was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// It is not made of the sections it should be.
+    Sections(SectionError),
+    /// It is larger than [`MAX_RECORD_LEN`] or describes more than [`MAX_RESOURCES`] resources.
+    TooLarge,
+    /// Two resources have this name.
+    RepeatedResource(Name),
+    /// The device that it describes did not sign it.
+    Signature(BadSignature),
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("device record refused: ")?;
+        match self {
+            Self::Sections(error) => error.fmt(f),
+            Self::TooLarge => write!(f, "more than {MAX_RECORD_LEN} bytes or {MAX_RESOURCES} resources"),
+            Self::RepeatedResource(name) => write!(f, "two resources are named {name}"),
+            Self::Signature(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for RecordError {}
+
+impl From<SectionError> for RecordError {
+    fn from(error: SectionError) -> Self {
+        Self::Sections(error)
+    }
+}
+
+impl DeviceRecord {
+    /// The resource with this name.
+    pub fn resource(&self, name: &Name) -> Option<&ResourceDescription> {
+        self.resources.iter().find(|resource| resource.name == *name)
+    }
+
+    /// The record as bytes.
+    ///
+    /// # Errors
+    /// [`RecordError::TooLarge`] and [`RecordError::RepeatedResource`]: a record that others would refuse is not
+    /// made.
+    pub fn emit(&self) -> Result<Vec<u8>, RecordError> {
+        self.check_resources()?;
+        let v1 = DeviceV1 {
+            device: self.device,
+            seq: self.seq,
+            name: self.name,
+            kind: self.kind,
+            architecture: self.architecture,
+            os: self.os,
+        };
+        let v2 = DeviceV2 { profile: self.profile, software: self.software, via: self.via };
+        let mut writer = SectionWriter::new();
+        writer.push(DEVICE, 2, &(v1, v2))?;
+        for resource in &self.resources {
+            writer.push(RESOURCE, 1, resource)?;
+        }
+        let bytes = writer.finish();
+        if bytes.len() > MAX_RECORD_LEN { Err(RecordError::TooLarge) } else { Ok(bytes) }
+    }
+
+    /// Reads a record of this version or any other.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
+        if bytes.len() > MAX_RECORD_LEN {
+            return Err(RecordError::TooLarge);
+        }
+        let sections = Sections::new_checked(bytes)?;
+        let section = sections.one(DEVICE)?;
+        let (v1, behind) = section.decode_front::<DeviceV1>()?;
+        let v2 = match section.version {
+            0 | 1 => DeviceV2::default(),
+            _ => Section { payload: behind, ..section }.decode()?,
+        };
+        let resources = sections
+            .iter()
+            .filter(|section| section.tag == RESOURCE)
+            .map(|section| section.decode())
+            .collect::<Result<Vec<ResourceDescription>, _>>()?;
+        let record = Self {
+            device: v1.device,
+            seq: v1.seq,
+            name: v1.name,
+            kind: v1.kind,
+            architecture: v1.architecture,
+            os: v1.os,
+            profile: v2.profile,
+            software: v2.software,
+            via: v2.via,
+            resources,
+        };
+        record.check_resources()?;
+        Ok(record)
+    }
+
+    fn check_resources(&self) -> Result<(), RecordError> {
+        if self.resources.len() > MAX_RESOURCES {
+            return Err(RecordError::TooLarge);
+        }
+        let mut names: Vec<&Name> = self.resources.iter().map(|resource| &resource.name).collect();
+        names.sort();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(RecordError::RepeatedResource(*pair[0])),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A record whose signature was checked, with the bytes to pass on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SignedRecord {
+    record: DeviceRecord,
+    signed: Signed,
+}
+
+impl SignedRecord {
+    /// Signs one's own record. The key must be that of `record.device`.
+    pub fn sign(record: DeviceRecord, key: &SigningKey) -> Result<Self, RecordError> {
+        let signed = Signed::sign(Context::DEVICE_RECORD, record.emit()?, key);
+        Self::verify(signed)
+    }
+
+    /// Checks a record that came from anywhere: who signed it must be whom it describes, or, for a satellite,
+    /// the host it names as `via`.
+    pub fn verify(signed: Signed) -> Result<Self, RecordError> {
+        let record = DeviceRecord::parse(signed.unverified())?;
+        let signer = record.via.unwrap_or(record.device);
+        signed.verify(Context::DEVICE_RECORD, signer).map_err(RecordError::Signature)?;
+        Ok(Self { record, signed })
+    }
+
+    /// What it says.
+    pub fn record(&self) -> &DeviceRecord {
+        &self.record
+    }
+
+    /// The bytes to store and pass on.
+    pub fn signed(&self) -> &Signed {
+        &self.signed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> (SigningKey, DeviceRecord) {
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let name = |text: &str| Name::new(text).unwrap();
+        let mut temperature = ResourceDescription::sensor(name("cpu-temperature"), Unit::new("°C").unwrap());
+        temperature.properties.insert(name("max"), Value::Float(105.0));
+        let record = DeviceRecord {
+            device: DeviceId::from_bytes(key.verifying_key().to_bytes()),
+            seq: 5,
+            name: name("kitchen"),
+            kind: Text::lossy("board"),
+            architecture: Text::lossy("aarch64"),
+            os: Text::lossy("Linux 6.12"),
+            profile: Text::lossy("standard"),
+            software: Text::lossy("0.1.0"),
+            via: None,
+            resources: vec![temperature, ResourceDescription::actuator(name("lamp"), Unit::EMPTY)],
+        };
+        (key, record)
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let (_, record) = example();
+        let hex: String = record.emit().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        insta::assert_snapshot!(hex);
+    }
+
+    #[test]
+    fn round_trip_with_signature() {
+        let (key, record) = example();
+        let signed = SignedRecord::sign(record.clone(), &key).unwrap();
+        let wire = postcard::to_allocvec(signed.signed()).unwrap();
+        let back = SignedRecord::verify(postcard::from_bytes(&wire).unwrap()).unwrap();
+        assert_eq!(back.record(), &record);
+    }
+
+    #[test]
+    fn a_version_1_record_is_read_with_defaults() {
+        let (_, record) = example();
+        let v1 = DeviceV1 {
+            device: record.device,
+            seq: 5,
+            name: record.name,
+            kind: record.kind,
+            architecture: record.architecture,
+            os: record.os,
+        };
+        let mut writer = SectionWriter::new();
+        writer.push(DEVICE, 1, &v1).unwrap();
+        let parsed = DeviceRecord::parse(&writer.finish()).unwrap();
+        assert_eq!(parsed.profile.as_str(), "standard");
+        assert_eq!((parsed.software.as_str(), parsed.via), ("", None));
+    }
+
+    #[test]
+    fn a_record_of_the_future_is_read_and_kept_whole() {
+        let (key, record) = example();
+        let mut bytes = Vec::new();
+        for section in Sections::new_checked(&record.emit().unwrap()).unwrap().iter() {
+            // A later version of each section, with fields appended, and a section of an unknown sort between.
+            let mut writer = SectionWriter::new();
+            let payload = [section.payload, b"appended"].concat();
+            writer.push_raw(section.tag, section.version + 1, &payload).unwrap();
+            writer.push_raw(Tag(900), 1, b"from the future").unwrap();
+            bytes.extend(writer.finish());
+        }
+        let signed = Signed::sign(Context::DEVICE_RECORD, bytes.clone(), &key);
+        let read = SignedRecord::verify(signed).unwrap();
+        assert_eq!(read.record(), &record);
+        assert_eq!(read.signed().unverified(), bytes);
+    }
+
+    #[test]
+    fn only_the_device_itself_or_its_host_vouches() {
+        let (_, record) = example();
+        let stranger = SigningKey::from_bytes(&[9; 32]);
+        let host = DeviceId::from_bytes(stranger.verifying_key().to_bytes());
+        let refused = SignedRecord::sign(record.clone(), &stranger);
+        assert_eq!(refused, Err(RecordError::Signature(BadSignature)));
+        let satellite = DeviceRecord { via: Some(host), ..record };
+        assert!(SignedRecord::sign(satellite, &stranger).is_ok());
+    }
+
+    #[test]
+    fn two_resources_of_one_name_are_refused() {
+        let (key, mut record) = example();
+        record.resources.push(record.resources[0].clone());
+        let refused = SignedRecord::sign(record, &key).unwrap_err();
+        assert_eq!(refused.to_string(), "device record refused: two resources are named cpu-temperature");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_record_or_an_error(
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300),
+        ) {
+            let _ = DeviceRecord::parse(&bytes);
+        }
+    }
+}
