@@ -25,6 +25,8 @@ pub mod access;
 pub mod id;
 pub mod kind;
 #[cfg(feature = "alloc")]
+pub mod message;
+#[cfg(feature = "alloc")]
 pub mod record;
 pub mod section;
 #[cfg(feature = "alloc")]
