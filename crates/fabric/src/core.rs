@@ -1,0 +1,530 @@
+//! The state that the parts of the fabric share, and the rules for changing it.
+//!
+//! The group changes in one place ([`Core::install`]): saved first, then shown, then acted upon. Whoever is no
+//! longer in it loses its session there and then.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use ed25519_dalek::SigningKey;
+use tokio::{
+    sync::{Notify, Semaphore, mpsc, watch},
+    task::AbortHandle,
+};
+use tutti_model::{BootTime, DeviceId, Name, VersionRange, signed::Signed};
+
+use crate::{
+    addresses::AddressBook,
+    clock::Clock,
+    dialler,
+    group::{Action, EntryHash, Group, GroupError},
+    nearby::NearbyTable,
+    pairing::{BurntCodes, OfferStatus},
+    service::{FabricError, Incoming, Service},
+    session::{Session, handshake::HandshakeError, wire::Hello},
+    store::{Store, StoreError},
+    transport::Transport,
+    view::{self, GroupView, MemberView, Peer, RemovedFrom, Trouble, View},
+};
+
+/// The names that the fabric saves under.
+pub(crate) mod keys {
+    pub(crate) const GROUP: &str = "group";
+    pub(crate) const REMOVED: &str = "removed-from";
+    pub(crate) const ADDRESSES: &str = "addresses";
+    pub(crate) const OFFER: &str = "pairing-offer";
+}
+
+pub(crate) struct Core {
+    pub(crate) me: DeviceId,
+    pub(crate) key: SigningKey,
+    versions: VersionRange,
+    incarnation: u64,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    /// Whoever changes the group holds this from reading it until the change is saved and installed.
+    group_turn: tokio::sync::Mutex<()>,
+    /// One proof of membership is checked at a time: a stranger cannot buy more of the processor than that.
+    proof_turn: Semaphore,
+    view: watch::Sender<Arc<View>>,
+    /// Counts changes of the group; sessions tell the other side.
+    pub(crate) group_changes: watch::Sender<u64>,
+    services: Mutex<HashMap<Service, mpsc::Sender<Incoming>>>,
+    /// True once the fabric shuts down.
+    pub(crate) closing: watch::Sender<bool>,
+}
+
+pub(crate) struct State {
+    pub(crate) name: Name,
+    group: Arc<Group>,
+    group_view: Arc<GroupView>,
+    peers: BTreeMap<DeviceId, PeerState>,
+    pub(crate) book: AddressBook,
+    pub(crate) nearby: NearbyTable,
+    pub(crate) offer: Option<OfferStatus>,
+    /// Codes that failed here and are not tried again.
+    pub(crate) burnt: BurntCodes,
+    removed: Option<RemovedFrom>,
+    next_generation: u64,
+}
+
+struct PeerState {
+    session: Option<Arc<Session>>,
+    last_seen: Option<BootTime>,
+    trouble: Option<Trouble>,
+    /// Dial now.
+    wake: Arc<Notify>,
+    dialler: AbortHandle,
+}
+
+/// Why entries of the group were not taken in.
+#[derive(Debug)]
+pub(crate) enum LearnError {
+    /// One of them is bad. The good ones were kept.
+    Group(GroupError),
+    /// They could not be saved.
+    Store(StoreError),
+}
+
+impl fmt::Display for LearnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<StoreError> for LearnError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<LearnError> for HandshakeError {
+    fn from(error: LearnError) -> Self {
+        match error {
+            LearnError::Group(error) => Self::Misbehaved(error.to_string()),
+            LearnError::Store(error) => Self::State(error.to_string()),
+        }
+    }
+}
+
+/// What a core is made of.
+pub(crate) struct Parts {
+    pub(crate) name: Name,
+    pub(crate) key: SigningKey,
+    pub(crate) versions: VersionRange,
+    pub(crate) incarnation: u64,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) group: Group,
+    pub(crate) removed: Option<RemovedFrom>,
+    pub(crate) book: AddressBook,
+}
+
+impl Core {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let me = parts.transport.local_id();
+        let group = Arc::new(parts.group);
+        let group_view = Arc::new(show_group(me, &group));
+        let view = View {
+            group: group_view.clone(),
+            peers: BTreeMap::new(),
+            nearby: BTreeMap::new(),
+            offer: None,
+            removed: parts.removed.clone(),
+        };
+        let core = Arc::new(Self {
+            me,
+            key: parts.key,
+            versions: parts.versions,
+            incarnation: parts.incarnation,
+            transport: parts.transport,
+            store: parts.store,
+            clock: parts.clock,
+            state: Mutex::new(State {
+                name: parts.name,
+                group,
+                group_view,
+                peers: BTreeMap::new(),
+                book: parts.book,
+                nearby: NearbyTable::default(),
+                offer: None,
+                burnt: BurntCodes::new(),
+                removed: parts.removed,
+                next_generation: 0,
+            }),
+            group_turn: tokio::sync::Mutex::new(()),
+            proof_turn: Semaphore::new(1),
+            view: watch::Sender::new(Arc::new(view)),
+            group_changes: watch::Sender::new(0),
+            services: Mutex::default(),
+            closing: watch::Sender::new(false),
+        });
+        let mut state = core.lock();
+        core.reconcile(&mut state);
+        core.publish(&state);
+        drop(state);
+        core
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds the lock can panic half-way through a change: each change is a single assignment.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state and shows the change.
+    pub(crate) fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let out = change(&mut state);
+        self.publish(&state);
+        out
+    }
+
+    /// Changes what the view does not show.
+    pub(crate) fn look_mut<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.lock())
+    }
+
+    /// Looks at the state.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.lock())
+    }
+
+    pub(crate) fn view(&self) -> watch::Receiver<Arc<View>> {
+        self.view.subscribe()
+    }
+
+    pub(crate) fn group(&self) -> Arc<Group> {
+        self.lock().group.clone()
+    }
+
+    pub(crate) fn versions(&self) -> VersionRange {
+        self.versions
+    }
+
+    /// What this device says of itself at the start of a session.
+    pub(crate) fn hello(&self) -> Hello {
+        let group = self.group();
+        Hello { versions: self.versions, group: group.id(), incarnation: self.incarnation, heads: group.heads() }
+    }
+
+    // --- the group -----------------------------------------------------------------------------------------
+
+    /// Takes in entries from another member. The good ones are kept even if one is bad.
+    pub(crate) async fn learn(self: &Arc<Self>, entries: Vec<Signed>) -> Result<(), LearnError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let _turn = self.group_turn.lock().await;
+        let before = self.group();
+        let (group, merged) = merge(&before, entries).await?;
+        if group.len() != before.len() {
+            self.install(group).await?;
+        }
+        match merged {
+            // Another device may have had room for what this one has not.
+            Err(GroupError::BadEntry { fault, .. }) if !fault.is_misbehaviour() => {
+                tracing::warn!(%fault, "the group's history is full here");
+                Ok(())
+            }
+            merged => merged.map_err(LearnError::Group),
+        }
+    }
+
+    /// Lets a device in that is not a member as far as is known here, if the entries that it shows make it one.
+    /// Of what it shows, nothing is kept otherwise.
+    pub(crate) async fn admit(self: &Arc<Self>, device: DeviceId, proof: Vec<Signed>) -> Result<(), HandshakeError> {
+        let Ok(_turn) = self.proof_turn.acquire().await else { return Err(HandshakeError::NotAMember) };
+        let _group = self.group_turn.lock().await;
+        let (group, _) = merge(&self.group(), proof).await.map_err(LearnError::from)?;
+        if group.role_of(device).is_none() {
+            return Err(HandshakeError::NotAMember);
+        }
+        self.install(group).await.map_err(HandshakeError::from)
+    }
+
+    /// What a device that was removed has to know in order to see that it was: the entries that did it, with all
+    /// that they rest on. Nothing for a device that was never a member.
+    pub(crate) fn removal_of(&self, device: DeviceId) -> Vec<Signed> {
+        let group = self.group();
+        let removes = |hash: &EntryHash| {
+            group.entry(*hash).is_some_and(
+                |entry| matches!(entry.action, Action::Remove { device: removed, .. } if removed == device),
+            )
+        };
+        let mut wanted: Vec<EntryHash> = group.hashes().filter(removes).filter(|hash| group.counts(*hash)).collect();
+        let mut history = BTreeSet::new();
+        while let Some(hash) = wanted.pop() {
+            if history.insert(hash) {
+                wanted.extend(group.entry(hash).into_iter().flat_map(|entry| entry.parents.iter().copied()));
+            }
+        }
+        let mut entries = group.missing_from(&BTreeSet::new());
+        entries.retain(|entry| history.contains(&EntryHash::of(entry)));
+        entries
+    }
+
+    /// Makes an entry of this device's own and takes it in. `make` appends to the group it is given.
+    pub(crate) async fn append(
+        self: &Arc<Self>,
+        make: impl FnOnce(&mut Group, &SigningKey) -> Result<Signed, GroupError>,
+    ) -> Result<(), LearnError> {
+        let _turn = self.group_turn.lock().await;
+        let mut group = (*self.group()).clone();
+        make(&mut group, &self.key).map_err(LearnError::Group)?;
+        self.install(group).await
+    }
+
+    /// Gives up the group for another one: that of somebody who let this device in, or a new group of one.
+    pub(crate) async fn replace_group(
+        self: &Arc<Self>,
+        group: Group,
+        removed: Option<RemovedFrom>,
+    ) -> Result<(), LearnError> {
+        let _turn = self.group_turn.lock().await;
+        self.save_removed(removed.as_ref()).await?;
+        self.lock().removed = removed;
+        self.install(group).await
+    }
+
+    /// The group that this device is not in any more is nothing to report (it left by itself).
+    pub(crate) async fn forget_removal(&self) -> Result<(), StoreError> {
+        self.save_removed(None).await?;
+        self.update(|state| state.removed = None);
+        Ok(())
+    }
+
+    /// Saves the group, shows it and acts upon it. Call with the turn held.
+    async fn install(self: &Arc<Self>, group: Group) -> Result<(), LearnError> {
+        let mut group = group;
+        if group.role_of(self.me).is_none() {
+            let removed = self.removed_from(&group);
+            tracing::warn!(group = %group.id(), "this device was removed from its group; it is alone now");
+            self.goodbye(group).await;
+            group = alone(&self.key, self.lock().name, self.clock.as_ref());
+            self.save_removed(Some(&removed)).await?;
+            self.lock().removed = Some(removed);
+        }
+        let bytes = group.encode();
+        self.save(keys::GROUP, bytes).await?;
+        let mut state = self.lock();
+        state.group_view = Arc::new(show_group(self.me, &group));
+        state.group = Arc::new(group);
+        self.reconcile(&mut state);
+        self.publish(&state);
+        drop(state);
+        self.group_changes.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    fn removed_from(&self, group: &Group) -> RemovedFrom {
+        let by = group.removed(self.me).map_or(self.me, |removal| removal.by);
+        let by_name = self.lock().group.members().get(&by).map(|member| member.name);
+        RemovedFrom { group: group.id(), by, by_name }
+    }
+
+    /// Shows the group without this device for a moment, so that sessions tell the others what they have learnt.
+    async fn goodbye(&self, group: Group) {
+        self.lock().group = Arc::new(group);
+        self.group_changes.send_modify(|count| *count += 1);
+        tokio::time::sleep(crate::timing::GOODBYE / 2).await;
+    }
+
+    async fn save_removed(&self, removed: Option<&RemovedFrom>) -> Result<(), StoreError> {
+        let bytes = removed.map_or_else(Vec::new, |removed| {
+            let by_name = removed.by_name;
+            postcard::to_allocvec(&(removed.group, removed.by, by_name)).unwrap_or_default()
+        });
+        self.save(keys::REMOVED, bytes).await
+    }
+
+    /// Saves on a blocking thread.
+    pub(crate) async fn save(&self, key: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        let store = self.store.clone();
+        run_blocking(move || store.save(key, &bytes)).await?
+    }
+
+    /// One dialler for each other member, none for anybody else; sessions with anybody else end.
+    fn reconcile(self: &Arc<Self>, state: &mut State) {
+        let group = state.group_view.clone();
+        let now = self.clock.now();
+        state.peers.retain(|device, peer| {
+            let stays = group.members.contains_key(device);
+            if !stays {
+                state.book.pin(*device, false, now);
+                peer.dialler.abort();
+                if let Some(session) = &peer.session {
+                    session.revoke();
+                }
+            }
+            stays
+        });
+        for &device in group.members.keys().filter(|&&device| device != self.me) {
+            state.book.pin(device, true, now);
+            state.peers.entry(device).or_insert_with(|| {
+                let wake = Arc::new(Notify::new());
+                let dialler = tokio::spawn(dialler::run(self.clone(), device, wake.clone())).abort_handle();
+                PeerState { session: None, last_seen: None, trouble: None, wake, dialler }
+            });
+        }
+    }
+
+    /// Stops dialling and ends all sessions.
+    pub(crate) fn close(&self) {
+        self.closing.send_replace(true);
+        for peer in self.lock().peers.values() {
+            peer.dialler.abort();
+        }
+    }
+
+    // --- sessions ------------------------------------------------------------------------------------------
+
+    /// The live session with a member.
+    pub(crate) fn session(&self, device: DeviceId) -> Result<Arc<Session>, FabricError> {
+        let state = self.lock();
+        let peer = state.peers.get(&device).ok_or(FabricError::NotAMember)?;
+        peer.session.clone().ok_or_else(|| {
+            FabricError::NotConnected(match &peer.trouble {
+                Some(Trouble::Dialling(error)) => Some(error.clone()),
+                _ => None,
+            })
+        })
+    }
+
+    /// A number for the next session.
+    pub(crate) fn next_generation(&self) -> u64 {
+        let mut state = self.lock();
+        state.next_generation += 1;
+        state.next_generation
+    }
+
+    /// Makes a session the live one, unless another with the same device is preferred. Gives the one that has to
+    /// go, if there is one: it may be the new one.
+    pub(crate) fn register(&self, session: &Arc<Session>) -> Option<Arc<Session>> {
+        self.update(|state| {
+            let Some(peer) = state.peers.get_mut(&session.remote) else { return Some(session.clone()) };
+            if let Some(addr) = session.conn.remote_addr() {
+                state.book.proved(session.remote, addr, self.clock.now());
+            }
+            if let Some(old) = peer.session.take() {
+                let keep_old = session.loses_to(&old, self.me, self.clock.now());
+                peer.session = Some(if keep_old { old.clone() } else { session.clone() });
+                return Some(if keep_old { session.clone() } else { old });
+            }
+            peer.session = Some(session.clone());
+            peer.trouble = None;
+            None
+        })
+    }
+
+    /// A session is over.
+    pub(crate) fn unregister(&self, session: &Session, why: &str) {
+        self.update(|state| {
+            let Some(peer) = state.peers.get_mut(&session.remote) else { return };
+            if peer.session.as_ref().is_some_and(|live| live.generation == session.generation) {
+                peer.session = None;
+                peer.last_seen = Some(session.last_heard());
+                peer.trouble = Some(Trouble::Session(why.to_owned()));
+                peer.wake.notify_one();
+            }
+        });
+    }
+
+    /// Notes why a member cannot be reached, if there is no session with it.
+    pub(crate) fn note_trouble(&self, device: DeviceId, trouble: Trouble) {
+        let mut state = self.lock();
+        let Some(peer) = state.peers.get_mut(&device) else { return };
+        if peer.session.is_none() && peer.trouble.as_ref() != Some(&trouble) {
+            peer.trouble = Some(trouble);
+            self.publish(&state);
+        }
+    }
+
+    /// Dials a member at once.
+    pub(crate) fn wake_dialler(state: &State, device: DeviceId) {
+        if let Some(peer) = state.peers.get(&device)
+            && peer.session.is_none()
+        {
+            peer.wake.notify_one();
+        }
+    }
+
+    // --- services ------------------------------------------------------------------------------------------
+
+    pub(crate) fn serve(&self, service: Service) -> mpsc::Receiver<Incoming> {
+        let (send, recv) = mpsc::channel(crate::service::QUEUE);
+        self.services.lock().unwrap_or_else(PoisonError::into_inner).insert(service, send);
+        recv
+    }
+
+    pub(crate) fn service(&self, service: Service) -> Option<mpsc::Sender<Incoming>> {
+        self.services.lock().unwrap_or_else(PoisonError::into_inner).get(&service).cloned()
+    }
+
+    // --- the view ------------------------------------------------------------------------------------------
+
+    /// Shows the state. Called with the lock held, so that views appear in the order of the changes.
+    fn publish(&self, state: &State) {
+        let now = self.clock.now();
+        let peers = state.peers.iter().map(|(&device, peer)| (device, show_peer(peer, device, &state.book, now)));
+        let view = View {
+            group: state.group_view.clone(),
+            peers: peers.collect(),
+            nearby: state.nearby.strangers(&state.group_view),
+            offer: state.offer.clone(),
+            removed: state.removed.clone(),
+        };
+        self.view.send_replace(Arc::new(view));
+    }
+}
+
+/// A group of one, with this device as its owner.
+pub(crate) fn alone(key: &SigningKey, name: Name, clock: &dyn Clock) -> Group {
+    Group::found(key, name, rand::random(), clock.wall())
+}
+
+/// Runs work that may block where it blocks nobody.
+pub(crate) async fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| StoreError(error.to_string()))
+}
+
+/// Merges on a blocking thread: checking thousands of signatures takes a while.
+async fn merge(group: &Arc<Group>, entries: Vec<Signed>) -> Result<(Group, Result<(), GroupError>), StoreError> {
+    let mut group = (**group).clone();
+    run_blocking(move || {
+        let merged = group.merge(entries).map(|_| ());
+        (group, merged)
+    })
+    .await
+}
+
+fn show_group(me: DeviceId, group: &Group) -> GroupView {
+    let members = group.members().iter();
+    GroupView {
+        id: group.id(),
+        me,
+        members: members.map(|(&id, member)| (id, MemberView { role: member.role, name: member.name })).collect(),
+    }
+}
+
+fn show_peer(peer: &PeerState, device: DeviceId, book: &AddressBook, now: BootTime) -> Peer {
+    let session = peer.session.as_ref().map(|session| view::Session {
+        generation: session.generation,
+        version: session.version,
+        addr: session.conn.remote_addr(),
+        rtt: session.conn.rtt(),
+        since: session.since,
+    });
+    let last_seen = peer.session.as_ref().map(|session| session.last_heard()).or(peer.last_seen);
+    Peer { session, last_seen, trouble: peer.trouble.clone(), addrs: book.dial(device, now) }
+}
