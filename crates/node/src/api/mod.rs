@@ -1,0 +1,32 @@
+//! The control API: what the command and the console do, any program can do.
+//!
+//! [`routes`] lists every route once, with what answers it; a test holds it against the description that
+//! `tutti-control` makes of the API. One file for each group of routes. What a request may cost is bounded in
+//! [`server`], [`extract`] and [`sse`]; who may come in is decided in [`guard`].
+
+mod device;
+mod doctor;
+mod error;
+mod events;
+mod extract;
+mod guard;
+mod leases;
+mod offers;
+mod pairing;
+mod refused;
+mod resources;
+mod routes;
+mod screens;
+mod server;
+mod sse;
+mod storage;
+mod system;
+
+pub(crate) use self::{
+    error::ApiError,
+    events::Hub,
+    guard::Token,
+    routes::router,
+    server::{BindError, Limits, Listeners},
+    sse::Streams,
+};

@@ -1,0 +1,109 @@
+//! One running device: the rooms, put together, as the control API sees them.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use tokio::sync::watch;
+use tutti_control::ErrorCode;
+use tutti_fabric::{Fabric, View, clock::Clock, transport::Transport};
+use tutti_model::{BootTime, DeviceId, Name};
+use tutti_pool::{Catalogue, driver::PoolHandle};
+
+use crate::{
+    api::{ApiError, Hub, Streams},
+    discovery::Health,
+    followed::Followed,
+    locals::Locals,
+    resolve::{Known, resolve},
+    sources::Sources,
+    state::{SaveError, State, Table},
+    stop::StopSwitch,
+};
+
+/// The key of the name in the settings.
+pub(crate) const NAME: &str = "name";
+
+/// A running device.
+pub(crate) struct Node {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) started: BootTime,
+    pub(crate) state: State,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) fabric: Fabric,
+    pub(crate) pool: PoolHandle,
+    pub(crate) locals: Locals,
+    pub(crate) sources: Sources,
+    pub(crate) followed: Followed,
+    pub(crate) name: watch::Sender<Name>,
+    /// How discovery on the local network fares.
+    pub(crate) discovery: watch::Receiver<Health>,
+    pub(crate) socket: PathBuf,
+    pub(crate) tcp: Option<SocketAddr>,
+    pub(crate) streams: Streams,
+    pub(crate) hub: Hub,
+    pub(crate) stop: StopSwitch,
+}
+
+impl Node {
+    /// The fabric's state now.
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.fabric.view().borrow().clone()
+    }
+
+    /// The pool's devices and resources now.
+    pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
+        self.pool.catalogue()
+    }
+
+    /// What this device is called.
+    pub(crate) fn name(&self) -> Name {
+        *self.name.borrow()
+    }
+
+    /// Gives this device another name, from the next moment on and after a restart.
+    pub(crate) async fn rename(&self, name: Name) -> Result<(), SaveError> {
+        let state = self.state.clone();
+        tokio::task::spawn_blocking(move || state.save(Table::Settings, NAME, name.as_str().as_bytes()))
+            .await
+            .unwrap_or(Err(SaveError::Closed))?;
+        self.name.send_replace(name);
+        self.fabric.set_name(name);
+        if let Err(error) = self.pool.rename(name).await {
+            tracing::warn!(%error, "the others were not told of the new name");
+        }
+        Ok(())
+    }
+
+    /// The device of the group that a person means.
+    pub(crate) fn resolve(&self, word: &str) -> Result<Known, ApiError> {
+        let catalogue = self.catalogue();
+        let known: Vec<_> =
+            catalogue.devices.values().map(|device| Known { id: device.device, name: device.name }).collect();
+        resolve(&known, word)
+    }
+
+    /// The device in sight that a person means.
+    pub(crate) fn resolve_nearby(&self, word: &str) -> Result<Known, ApiError> {
+        let view = self.view();
+        let known: Vec<_> = view.nearby.values().map(|nearby| Known { id: nearby.device, name: nearby.name }).collect();
+        resolve(&known, word).map_err(|mut refused| {
+            if refused.0.code == ErrorCode::NoSuchDevice {
+                refused.0.hint =
+                    "`tutti nearby` lists the devices in sight; with a ticket it need not be in sight".into();
+            }
+            refused
+        })
+    }
+
+    /// The name of a device, for people.
+    pub(crate) fn name_of(&self, device: DeviceId) -> String {
+        match self.catalogue().device(device) {
+            Some(device) => device.name.to_string(),
+            None => device.short().to_string(),
+        }
+    }
+
+    /// Stops the device cleanly, soon.
+    pub(crate) fn request_stop(&self) {
+        self.stop.stop();
+    }
+}
