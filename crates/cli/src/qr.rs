@@ -1,0 +1,34 @@
+//! QR codes in the terminal: two modules to a character, by half blocks.
+
+use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
+
+/// The picture of a ticket, or none if the text is too long for a QR code. Light modules are drawn, so it reads on a dark
+/// terminal as on paper; the quiet zone of four modules (ISO/IEC 18004) is part of it.
+pub(crate) fn picture(text: &str) -> Option<String> {
+    // Letters in upper case take less room (ISO/IEC 18004, alphanumeric mode); tickets are read in either case.
+    let compact = text.bytes().all(|byte| byte.is_ascii_alphanumeric()).then(|| text.to_ascii_uppercase());
+    let text = compact.as_deref().unwrap_or(text);
+    let code = QrCode::with_error_correction_level(text, EcLevel::L).ok()?;
+    Some(code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).quiet_zone(true).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_square_and_has_a_quiet_zone() {
+        let picture = picture("tutti").unwrap();
+        let lines: Vec<_> = picture.lines().collect();
+        // Version 1 has 21 modules; four more at each side.
+        assert!(lines.iter().all(|line| line.chars().count() == 29));
+        assert_eq!(lines.len(), 15);
+        assert!(lines[0].chars().all(|c| c == '█'), "the quiet zone is light");
+        assert!(picture.contains('▀') || picture.contains('▄'));
+    }
+
+    #[test]
+    fn a_text_that_does_not_fit_has_no_picture() {
+        assert_eq!(picture(&"x".repeat(5000)), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! Three hosts: network namespaces joined by a bridge, without a default route, with packets lost and links cut.
+//!
+//! Runs as root with `TUTTI_NETNS=1` (the layer `netns` of `cargo xtask test`); needs iproute2 and nftables.
+
+#[path = "support/hosts.rs"]
+mod hosts;
+
+use std::time::{Duration, Instant};
+
+use hosts::{Host, Lan, eventually};
+use serde_json::Value;
+
+const S: fn(u64) -> Duration = Duration::from_secs;
+
+fn enabled() -> bool {
+    let wanted = std::env::var_os("TUTTI_NETNS").is_some();
+    if !wanted {
+        eprintln!("left out: run `cargo xtask test netns`, or set TUTTI_NETNS=1 as root");
+    }
+    wanted
+}
+
+fn online(host: &Host, others: &[&str]) -> bool {
+    let devices = host.json(&["devices"]);
+    let Some(devices) = devices.as_array() else { return false };
+    others.iter().all(|other| devices.iter().any(|device| device["name"] == *other && device["presence"] == "online"))
+}
+
+fn sees_nearby(host: &Host, other: &str) -> bool {
+    host.json(&["nearby"]).as_array().is_some_and(|list| list.iter().any(|device| device["name"] == other))
+}
+
+/// `guest` joins the group of `owner` with the code that it shows.
+fn pair(owner: &Host, guest: &Host) {
+    let offer = owner.offer();
+    let code = offer.code();
+    let joined = guest.run(&["pair", &owner.name, "--code", &code, "--json"]);
+    assert!(joined.ok, "{} could not join {}: {}", guest.name, owner.name, joined.err);
+    offer.paired();
+}
+
+fn reading(host: &Host, other: &str) -> Result<f64, String> {
+    let out = host.run(&["read", &format!("{other}/memory-available"), "--json"]);
+    if !out.ok {
+        return Err(out.err);
+    }
+    let value: Value = serde_json::from_str(&out.out).map_err(|error| error.to_string())?;
+    value["value"].as_f64().ok_or_else(|| format!("no number in {value}"))
+}
+
+/// Discovery, pairing and readings among three hosts.
+fn three_hosts_become_one_pool(lan: &Lan) -> Vec<Host> {
+    let hosts: Vec<Host> = ["anna", "bert", "cleo"].iter().enumerate().map(|(at, name)| lan.host(at, name)).collect();
+    for host in &hosts {
+        for other in hosts.iter().filter(|other| other.name != host.name) {
+            eventually(S(20), &format!("{} discovers {}", host.name, other.name), || sees_nearby(host, &other.name));
+        }
+    }
+    pair(&hosts[0], &hosts[1]);
+    pair(&hosts[0], &hosts[2]);
+    eventually(S(10), "everybody is online everywhere", || {
+        online(&hosts[0], &["bert", "cleo"])
+            && online(&hosts[1], &["anna", "cleo"])
+            && online(&hosts[2], &["anna", "bert"])
+    });
+    for host in &hosts {
+        for other in hosts.iter().filter(|other| other.name != host.name) {
+            eventually(S(10), &format!("{} reads {}", host.name, other.name), || {
+                reading(host, &other.name).is_ok_and(|bytes| bytes > 0.0)
+            });
+        }
+    }
+    hosts
+}
+
+#[test]
+fn without_a_default_route() {
+    if !enabled() {
+        return;
+    }
+    let lan = Lan::new(3);
+    assert_eq!(lan.routes(0).lines().filter(|line| line.starts_with("default")).count(), 0);
+    let hosts = three_hosts_become_one_pool(&lan);
+
+    // One host is cut off for 30 seconds; meanwhile another one is forgotten.
+    let [anna, bert, cleo] = &hosts[..] else { panic!("three hosts") };
+    lan.cut(2);
+    eventually(S(4), "the cut is noticed", || !online(anna, &["cleo"]) && !online(bert, &["cleo"]));
+    let cut = Instant::now();
+    let forgotten = anna.run(&["forget", "bert", "--yes"]);
+    assert!(forgotten.ok, "{}", forgotten.err);
+    std::thread::sleep(S(30).saturating_sub(cut.elapsed()));
+    lan.mend(2);
+    let took = eventually(S(3), "the views converge after the cut", || {
+        let lists_bert = |host: &Host| {
+            host.json(&["devices"]).as_array().is_some_and(|list| list.iter().any(|device| device["name"] == "bert"))
+        };
+        online(cleo, &["anna"]) && online(anna, &["cleo"]) && !lists_bert(cleo) && !lists_bert(anna)
+    });
+    println!("views converged {} ms after the cut", took.as_millis());
+    eventually(S(1), "the returned host refuses the forgotten one", || reading(bert, "cleo").is_err());
+    assert!(reading(cleo, "bert").is_err(), "a forgotten device was read");
+    assert!(reading(cleo, "anna").is_ok());
+    assert!(bert.json(&["devices"]).as_array().is_some_and(|list| list.len() == 1), "bert is alone and knows it");
+}
+
+#[test]
+fn with_one_packet_in_ten_lost() {
+    if !enabled() {
+        return;
+    }
+    let lan = Lan::new(3);
+    lan.lose(10);
+    let hosts = three_hosts_become_one_pool(&lan);
+    let mut failed = 0;
+    for _ in 0..20 {
+        failed += usize::from(reading(&hosts[1], "cleo").is_err());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(failed, 0, "readings failed at 10 % loss");
+}
