@@ -1,0 +1,73 @@
+//! Every parser of foreign bytes, as a function from bytes to nothing that must return: no panic, no endless loop, no
+//! allocation out of proportion. The functions also assert what must hold of whatever they accept.
+//!
+//! # Running
+//!
+//! ```text
+//! cargo test                                                            # replay the corpus and mutations of it
+//! TUTTI_FUZZ_ROUNDS=100000 cargo test                                   # the same for longer
+//! cargo +nightly fuzz run --features libfuzzer ticket                   # search, guided by coverage
+//! cargo run --bin seed-corpus                                           # write the seeds, and a file per target
+//! ```
+//!
+//! # Adding a target
+//!
+//! Write a function from `&[u8]` in a file under `src/targets/`, and one that gives some valid inputs; add a line to
+//! [`TARGETS`]; run `cargo run --bin seed-corpus`, which writes the rest. Then commit everything under `fuzz/`.
+#![forbid(unsafe_code)]
+
+pub mod mutate;
+mod rng;
+mod targets;
+
+use targets::{model, pairing, ticket};
+
+/// One parser.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// Its name: that of its corpus folder and of its fuzzer.
+    pub name: &'static str,
+    /// Feeds it.
+    pub run: fn(&[u8]),
+    /// Inputs that it accepts and that reach deep, each with a name. The same at every call.
+    pub seeds: fn() -> Vec<(&'static str, Vec<u8>)>,
+}
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    Target { name: "sections", run: model::sections, seeds: model::section_seeds },
+    Target { name: "record", run: model::record, seeds: model::record_seeds },
+    Target { name: "signed", run: model::signed, seeds: model::signed_seeds },
+    Target { name: "ticket", run: ticket::ticket, seeds: ticket::seeds },
+    Target { name: "ticket_body", run: ticket::body, seeds: ticket::body_seeds },
+    Target { name: "pairing_host", run: pairing::host, seeds: pairing::host_seeds },
+    Target { name: "pairing_joiner", run: pairing::joiner, seeds: pairing::joiner_seeds },
+    Target { name: "pairing_restore", run: pairing::restore, seeds: pairing::restore_seeds },
+    Target { name: "pairing_wire", run: pairing::wire, seeds: pairing::wire_seeds },
+];
+
+/// The target of this name, for the fuzzers, which know that it exists.
+pub fn run(name: &str, bytes: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name);
+    (target.expect("run `cargo run --bin seed-corpus`: this fuzzer is out of date").run)(bytes);
+}
+
+/// The fuzzer of a target: `fuzz_targets/NAME.rs`.
+pub fn fuzzer_source(target: &Target) -> String {
+    format!(
+        "//! Written by `cargo run --bin seed-corpus`.\n#![no_main]\n\n\
+         libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tutti_fuzz::run(\"{}\", bytes));\n",
+        target.name
+    )
+}
+
+/// The entries of all fuzzers in `Cargo.toml`.
+pub fn manifest_entries() -> String {
+    let entry = |name| {
+        format!(
+            "\n[[bin]]\nname = \"{name}\"\npath = \"fuzz_targets/{name}.rs\"\nrequired-features = [\"libfuzzer\"]\n\
+             test = false\ndoc = false\nbench = false\n"
+        )
+    };
+    TARGETS.iter().map(|target| entry(target.name)).collect()
+}

@@ -1,0 +1,182 @@
+//! What the layers need of the machine, and how it is got.
+//!
+//! Nothing is installed without being named first. As root, Debian packages are installed by apt; parts of the Rust
+//! toolchain by rustup, which needs no root. What cannot be had is named with what to do about it.
+
+use std::{fmt, fs, path::Path, time::Duration};
+
+use crate::{
+    cargo::{clippy_driver, has_program, has_target},
+    process::{Program, Progress, target_dir},
+};
+
+/// Something that a layer cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// The whole workspace with its tests, built.
+    Build,
+    /// The right to change the network of a namespace.
+    Root,
+    /// A program, and the Debian packages that it takes.
+    Program { name: &'static str, package: &'static str },
+    /// `cargo fmt`.
+    Rustfmt,
+    /// The linting compiler.
+    Clippy,
+    /// The standard library of another machine.
+    Target(&'static str),
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Build => f.write_str("the build"),
+            Self::Root => f.write_str("root"),
+            Self::Program { name, .. } => f.write_str(name),
+            Self::Rustfmt => f.write_str("rustfmt"),
+            Self::Clippy => f.write_str("clippy"),
+            Self::Target(target) => write!(f, "Rust for {target}"),
+        }
+    }
+}
+
+impl Need {
+    pub(crate) fn met(self) -> bool {
+        match self {
+            Self::Build => true,
+            Self::Root => is_root(),
+            Self::Program { name, .. } => has_program(name),
+            Self::Rustfmt => Program::new("rustfmt").args(["--version"]).output().is_ok(),
+            Self::Clippy => clippy_driver().is_ok(),
+            Self::Target(target) => has_target(target),
+        }
+    }
+
+    /// What to type to get it.
+    fn cure(self) -> String {
+        match self {
+            Self::Build => String::new(),
+            Self::Root => "run this as root".into(),
+            Self::Program { package, .. } => format!("apt-get install {package}"),
+            Self::Rustfmt => "rustup component add rustfmt".into(),
+            Self::Clippy => "rustup component add clippy".into(),
+            Self::Target(target) => format!("rustup target add {target}"),
+        }
+    }
+
+    /// The Debian packages that meet it.
+    fn package(self) -> Option<&'static str> {
+        match self {
+            Self::Program { package, .. } => Some(package),
+            _ => None,
+        }
+    }
+
+    fn for_rustup(self) -> Option<[&'static str; 3]> {
+        match self {
+            Self::Rustfmt => Some(["component", "add", "rustfmt"]),
+            Self::Clippy => Some(["component", "add", "clippy"]),
+            Self::Target(target) => Some(["target", "add", target]),
+            _ => None,
+        }
+    }
+}
+
+/// What is missing of these needs and how to get it, as a sentence; nothing if all are met.
+pub(crate) fn missing(needs: &[Need]) -> Option<String> {
+    let missing: Vec<_> = needs.iter().filter(|need| !need.met()).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let each = |need: &&Need| format!("needs {need} ({})", need.cure());
+    Some(missing.iter().map(each).collect::<Vec<_>>().join(", "))
+}
+
+/// Installs what is missing of these needs as far as that is possible here, saying so first. What cannot be installed
+/// stays missing: the layers that need it say so.
+pub(crate) fn install(needs: &[Need]) {
+    let missing: Vec<_> = needs.iter().copied().filter(|need| !need.met()).collect();
+    let mut packages: Vec<_> =
+        missing.iter().filter_map(|need| need.package()).flat_map(str::split_whitespace).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    if !packages.is_empty() {
+        let names = packages.join(" ");
+        if is_root() && has_program("apt-get") {
+            println!("installing with apt: {names}");
+            apt(&packages);
+        } else {
+            println!("not root, so not installed: {names}");
+            println!("  to get all layers: sudo apt-get install {names}");
+        }
+    }
+    for args in missing.iter().filter_map(|need| need.for_rustup()) {
+        if has_program("rustup") {
+            println!("installing: rustup {}", args.join(" "));
+            run(Program::new("rustup").args(args));
+        }
+    }
+}
+
+fn apt(packages: &[&str]) {
+    let install = || {
+        Program::new("apt-get")
+            .args(["install", "-y", "-q", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+    };
+    // The lists may be absent (as in a fresh container) or out of date.
+    if !run(install()) && run(Program::new("apt-get").args(["update", "-q"])) {
+        run(install());
+    }
+}
+
+/// Runs an installer; shows what it said if it failed.
+fn run(program: Program) -> bool {
+    let folder = target_dir().join("xtask");
+    let log = folder.join("setup.log");
+    let _ = fs::create_dir_all(&folder);
+    let _ = fs::remove_file(&log);
+    let mut progress = Progress::new(program.shown());
+    let result = program.run(&log, None, Duration::from_secs(600), &mut progress);
+    progress.clear();
+    if let Err(error) = &result {
+        print!("{}", fs::read_to_string(&log).unwrap_or_default());
+        println!("  that did not work: {error}");
+    }
+    result.is_ok()
+}
+
+/// Whether this process runs as root.
+pub(crate) fn is_root() -> bool {
+    effective_user(&fs::read_to_string(Path::new("/proc/self/status")).unwrap_or_default()) == Some(0)
+}
+
+fn effective_user(status: &str) -> Option<u32> {
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    ids.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Whether this is a run that nobody watches, where nothing may be left out.
+pub(crate) fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_effective_user_decides() {
+        assert_eq!(effective_user("Name:\tx\nUid:\t1000\t0\t0\t0\n"), Some(0));
+        assert_eq!(effective_user("Uid:\t1000\t1000\t0\t0\n"), Some(1000));
+        assert_eq!(effective_user(""), None);
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_its_cure() {
+        assert_eq!(missing(&[Need::Build, Need::Program { name: "sh", package: "dash" }]), None);
+        let absent = Need::Program { name: "no-such-program", package: "nothing" };
+        assert_eq!(missing(&[absent]).as_deref(), Some("needs no-such-program (apt-get install nothing)"));
+    }
+}

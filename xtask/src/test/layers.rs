@@ -1,0 +1,351 @@
+//! The layers: what each needs, what it runs, what its output must show.
+//!
+//! Conventions: an integration test whose name starts with `sim` is a seeded simulation and belongs to the layer
+//! `sim` (it reads how many seeds to run from `TUTTI_SIM_SEEDS`); one named `netns` belongs to the layer `netns`;
+//! all others are `unit`. Every cargo command names the whole workspace, so that features and hence artefacts are
+//! the same for all of them.
+
+use std::time::Duration;
+
+use crate::{
+    cargo::{Target, cargo, clippy_driver, has_program, targets},
+    deny,
+    needs::{Need, in_ci},
+    process::{Program, root, target_dir},
+    rustdoc,
+};
+
+/// What the command line says to all layers.
+pub(crate) struct Context {
+    pub(crate) seeds: Option<u32>,
+    pub(crate) full: bool,
+}
+
+pub(crate) struct Layer {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    /// Whether it runs when no layer is named.
+    pub(crate) default: bool,
+    pub(crate) needs: &'static [Need],
+    /// All its steps together take no longer, or are killed.
+    pub(crate) limit: Duration,
+    /// What to run, one after the other.
+    pub(crate) steps: fn(&Context) -> Result<Vec<Program>, String>,
+    /// Reads the output of steps that went well: a word on it, or what is wrong with it after all.
+    pub(crate) check: fn(&str) -> Result<String, String>,
+}
+
+const fn minutes(n: u64) -> Duration {
+    Duration::from_secs(60 * n)
+}
+
+fn nothing_to_say(_: &str) -> Result<String, String> {
+    Ok(String::new())
+}
+
+/// What the layers share.
+pub(crate) const BUILD: Layer = Layer {
+    name: "build",
+    about: "the workspace and its tests",
+    default: false,
+    needs: &[],
+    limit: minutes(45),
+    steps: |_| Ok(vec![locked(["test", "--workspace", "--no-run"])]),
+    check: nothing_to_say,
+};
+
+pub(crate) const LAYERS: &[Layer] = &[
+    Layer {
+        name: "fmt",
+        about: "the code is formatted",
+        default: true,
+        needs: &[Need::Rustfmt],
+        limit: minutes(2),
+        steps: |_| {
+            let fuzz = has_fuzz().then(|| cargo(["fmt", "--all", "--check", "--manifest-path", FUZZ]));
+            Ok([cargo(["fmt", "--all", "--check"])].into_iter().chain(fuzz).collect())
+        },
+        check: nothing_to_say,
+    },
+    Layer {
+        name: "deny",
+        about: "licences and duplicate versions are those in deny.toml",
+        default: true,
+        needs: &[],
+        limit: minutes(2),
+        steps: |_| Ok(vec![]),
+        check: |_| deny::check(),
+    },
+    Layer {
+        name: "unit",
+        about: "unit, property and integration tests",
+        default: true,
+        needs: &[Need::Build],
+        limit: minutes(15),
+        steps: |_| tests(Kind::Unit).map(|program| vec![program]),
+        check: some_tests,
+    },
+    Layer {
+        name: "sim",
+        about: "seeded simulations",
+        default: true,
+        needs: &[Need::Build],
+        limit: minutes(60),
+        steps: |context| {
+            let program = tests(Kind::Sim)?;
+            Ok(vec![match context.seeds {
+                Some(seeds) => program.env("TUTTI_SIM_SEEDS", seeds.to_string()),
+                None => program,
+            }])
+        },
+        check: some_tests,
+    },
+    Layer {
+        name: "doc",
+        about: "examples in the documentation work, and it has no warnings",
+        default: true,
+        needs: &[Need::Build],
+        limit: minutes(10),
+        steps: |_| rustdoc::test_and_lint().map(|program| vec![program]),
+        check: |output| test_count(output).map(|count| count.to_string()),
+    },
+    Layer {
+        name: "lint",
+        about: "clippy has nothing to say",
+        default: true,
+        needs: &[Need::Build, Need::Clippy],
+        limit: minutes(20),
+        steps: |_| lint(),
+        check: nothing_to_say,
+    },
+    Layer {
+        name: "fuzz",
+        about: "every parser survives its corpus",
+        default: true,
+        needs: &[],
+        limit: minutes(20),
+        steps: |_| Ok(vec![of_fuzz(cargo(["test"]))]),
+        check: some_tests,
+    },
+    Layer {
+        name: "demo",
+        about: "three devices as processes of this machine, each step within its bound",
+        default: true,
+        needs: &[Need::Build],
+        limit: minutes(15),
+        steps: |context| Ok(vec![full(cargo(["run", "-q", "--", "demo", "--check"]), context)]),
+        check: some_steps,
+    },
+    Layer {
+        name: "netns",
+        about: "three hosts in network namespaces, with loss and cuts",
+        default: true,
+        needs: &[
+            Need::Build,
+            Need::Root,
+            Need::Program { name: "ip", package: "iproute2" },
+            Need::Program { name: "nft", package: "nftables" },
+        ],
+        limit: minutes(15),
+        steps: |context| {
+            let program = cargo(["test", "--workspace", "--test", "netns", "--", "--test-threads=1"]);
+            Ok(vec![full(program.env("TUTTI_NETNS", "1"), context)])
+        },
+        check: some_tests,
+    },
+    Layer {
+        name: "arm64",
+        about: "builds for 64-bit Arm; the unit tests and the demo run under qemu",
+        default: false,
+        needs: &[
+            Need::Target(ARM64),
+            Need::Program { name: "aarch64-linux-gnu-gcc", package: "gcc-aarch64-linux-gnu libc6-dev-arm64-cross" },
+            Need::Program { name: "qemu-aarch64", package: "qemu-user" },
+        ],
+        limit: minutes(120),
+        steps: |_| {
+            let run = |args: &[&str]| {
+                cargo(args)
+                    .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
+                    .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", "qemu-aarch64 -L /usr/aarch64-linux-gnu")
+                    .env("CC_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-gcc")
+            };
+            Ok(vec![
+                run(&["build", "--workspace", "--all-targets", "--target", ARM64]),
+                run(&["test", "--workspace", "--lib", "--bins", "--no-fail-fast", "--target", ARM64]),
+                run(&["run", "-q", "--target", ARM64, "--", "demo", "--check"]),
+            ])
+        },
+        check: some_tests,
+    },
+];
+
+const ARM64: &str = "aarch64-unknown-linux-gnu";
+
+/// The named layers in the order of the table; without names the default run, or all if that is asked for.
+pub(crate) fn choose(names: &[String], all: bool) -> Result<Vec<&'static Layer>, String> {
+    if let Some(unknown) = names.iter().find(|name| LAYERS.iter().all(|layer| layer.name != name.as_str())) {
+        let known: Vec<_> = LAYERS.iter().map(|layer| layer.name).collect();
+        return Err(format!("there is no layer {unknown:?}; there are {}", known.join(", ")));
+    }
+    let named = |layer: &&Layer| names.iter().any(|name| name == layer.name);
+    let usual = |layer: &&Layer| names.is_empty() && (layer.default || all);
+    Ok(LAYERS.iter().filter(|layer| named(layer) || usual(layer)).collect())
+}
+
+/// Cargo, which in CI must not change the lock file.
+fn locked<const N: usize>(args: [&str; N]) -> Program {
+    cargo(args).args(in_ci().then_some("--locked"))
+}
+
+fn full(program: Program, context: &Context) -> Program {
+    if context.full { program.env("TUTTI_FULL", "1") } else { program }
+}
+
+const FUZZ: &str = "fuzz/Cargo.toml";
+
+fn has_fuzz() -> bool {
+    root().join(FUZZ).exists()
+}
+
+/// A cargo command for the fuzz targets, which are a workspace of their own, in the target folder of the main one.
+fn of_fuzz(program: Program) -> Program {
+    program.args(["--manifest-path", FUZZ]).args(["--target-dir".as_ref(), target_dir().as_os_str()])
+}
+
+/// Clippy as a build, not as a check: a check would compile all dependencies once more. `cargo clippy` itself does no
+/// more than set these two (see `src/main.rs` of rust-clippy). Cargo keeps what a wrapper compiles apart, so only the
+/// workspace's own packages are compiled again.
+fn lint() -> Result<Vec<Program>, String> {
+    let driver = clippy_driver()?;
+    let build = || {
+        cargo(["build", "--all-targets", "--keep-going"])
+            .env("RUSTC_WORKSPACE_WRAPPER", &driver)
+            .env("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__")
+    };
+    let fuzz = has_fuzz().then(|| of_fuzz(build()));
+    Ok([build().args(["--workspace"])].into_iter().chain(fuzz).collect())
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Unit,
+    Sim,
+}
+
+/// What an integration test of this name is; `None` if it has a layer of its own.
+fn kind_of(test: &str) -> Option<Kind> {
+    match test {
+        "netns" => None,
+        test if test.starts_with("sim") => Some(Kind::Sim),
+        _ => Some(Kind::Unit),
+    }
+}
+
+/// The tests of one kind, by cargo-nextest where there is one (it runs the tests of all packages at once).
+fn tests(kind: Kind) -> Result<Program, String> {
+    let all = targets("test")?;
+    let (wanted, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| kind_of(&it.name) == Some(kind));
+    if wanted.is_empty() && kind == Kind::Sim {
+        return Err("no integration test has a name that starts with sim".into());
+    }
+    if has_program("cargo-nextest") {
+        let only = match kind {
+            Kind::Unit => format!("not ({})", filter(&others)),
+            Kind::Sim => filter(&wanted),
+        };
+        let quiet = ["--status-level", "fail", "--final-status-level", "slow", "--no-fail-fast"];
+        return Ok(cargo(["nextest", "run", "--workspace"]).args(quiet).args(["-E", &only]));
+    }
+    let libraries = ["--lib", "--bins"].into_iter().filter(|_| kind == Kind::Unit).map(str::to_owned);
+    let named = wanted.into_iter().flat_map(|target| ["--test".to_owned(), target.name]);
+    Ok(cargo(["test", "--workspace", "--no-fail-fast"]).args(libraries).args(named))
+}
+
+/// What nextest calls these integration tests. It refuses names that nothing has.
+fn filter(targets: &[Target]) -> String {
+    let each = |target: &Target| format!("(package(={}) and binary(={}))", target.package, target.name);
+    if targets.is_empty() { "none()".into() } else { targets.iter().map(each).collect::<Vec<_>>().join(" or ") }
+}
+
+/// How many tests passed, by the words of cargo's or nextest's runner.
+#[derive(Debug, PartialEq)]
+struct Passed(u64);
+
+impl std::fmt::Display for Passed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} tests", self.0)
+    }
+}
+
+fn test_count(output: &str) -> Result<Passed, String> {
+    let of_cargo = |line: &str| line.trim().strip_prefix("test result: ok. ")?.split(' ').next()?.parse::<u64>().ok();
+    let of_nextest = |line: &str| {
+        let (before, _) = line.trim().strip_prefix("Summary ")?.split_once(" passed")?;
+        before.split(' ').next_back()?.parse::<u64>().ok()
+    };
+    Ok(Passed(output.lines().filter_map(|line| of_cargo(line).or_else(|| of_nextest(line))).sum()))
+}
+
+/// The demo shows a table of its steps with their bounds. Without it, it has checked nothing.
+fn some_steps(output: &str) -> Result<String, String> {
+    let is_header = |line: &&str| ["step", "bound"].iter().all(|word| line.to_lowercase().contains(word));
+    let rows = output.lines().skip_while(|line| !is_header(line)).skip(1).filter(|line| !line.trim().is_empty());
+    match rows.count() {
+        0 => Err("it showed no table of steps and bounds".into()),
+        _ => Ok(String::new()),
+    }
+}
+
+/// A layer of tests that ran none has not passed.
+fn some_tests(output: &str) -> Result<String, String> {
+    match test_count(output)? {
+        Passed(0) => Err("it ran no test".into()),
+        passed => Ok(passed.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_chosen_by_name_in_their_order() {
+        let names = |names: &[&str], all| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            choose(&names, all).map(|chosen| chosen.iter().map(|layer| layer.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&["sim", "fmt"], false).unwrap(), ["fmt", "sim"]);
+        assert_eq!(names(&["arm64"], false).unwrap(), ["arm64"]);
+        assert!(!names(&[], false).unwrap().contains(&"arm64"));
+        assert!(names(&[], true).unwrap().contains(&"arm64"));
+        assert!(names(&["units"], false).unwrap_err().contains("units"));
+    }
+
+    #[test]
+    fn integration_tests_have_their_layers() {
+        assert!(kind_of("sim_partitions") == Some(Kind::Sim));
+        assert!(kind_of("routes") == Some(Kind::Unit));
+        assert!(kind_of("netns").is_none());
+    }
+
+    #[test]
+    fn nextest_is_told_names_that_exist() {
+        let target = |name: &str| Target { package: "p".into(), name: name.into() };
+        assert_eq!(filter(&[]), "none()");
+        let both = filter(&[target("sim_a"), target("netns")]);
+        assert_eq!(both, "(package(=p) and binary(=sim_a)) or (package(=p) and binary(=netns))");
+    }
+
+    #[test]
+    fn tests_are_counted() {
+        let cargo = "running 2 tests\ntest result: ok. 2 passed; 0 failed\ntest result: ok. 40 passed; 0 failed;\n";
+        assert_eq!(test_count(cargo), Ok(Passed(42)));
+        let nextest = "     Summary [   2.671s] 97 tests run: 97 passed (1 slow), 3 skipped\n";
+        assert_eq!(test_count(nextest), Ok(Passed(97)));
+        assert_eq!(some_tests(nextest), Ok("97 tests".into()));
+        assert!(some_steps("$ cargo run\nwarning: x\n").is_err() && some_steps("step  bound\n").is_err());
+        assert!(some_steps("Step  time  Bound  ok\nstart  1.2 s  3 s  yes\n").is_ok());
+        assert!(some_tests("running 0 tests\ntest result: ok. 0 passed").is_err());
+    }
+}
