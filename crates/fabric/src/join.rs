@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use rand::rngs::StdRng;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    sync::oneshot,
     time::{Instant, sleep_until, timeout},
 };
 use tutti_model::DeviceId;
@@ -94,12 +95,12 @@ pub(crate) async fn join(core: &Arc<Core>, target: JoinTarget) -> Result<Joined,
         Ok(Ok(streams)) => streams,
         Ok(Err(_)) | Err(_) => return Err(pairing::JoinError::Lost.into()),
     };
-    // Should the person give up half-way, what has begun (saving the group, above all) is still finished.
+    // Should the person give up half-way, what has begun (saving the group, above all) is still finished. And the
+    // result does not wait for the goodbyes.
+    let (tell, told) = oneshot::channel();
     let core = core.clone();
-    tokio::spawn(async move { talk(&core, machine, &conn, streams).await })
-        .await
-        .unwrap_or(Err(pairing::JoinError::Lost))
-        .map_err(JoinError::from)
+    tokio::spawn(async move { talk(&core, machine, &conn, streams, tell).await });
+    told.await.unwrap_or(Err(pairing::JoinError::Lost)).map_err(JoinError::from)
 }
 
 /// Dials a few times: the first packets may be lost, and later attempts begin anew at once.
@@ -129,10 +130,11 @@ async fn talk(
     mut machine: JoinerPairing,
     conn: &Arc<dyn Connection>,
     streams: BiStream,
-) -> Result<Joined, pairing::JoinError> {
+    tell: oneshot::Sender<Result<Joined, pairing::JoinError>>,
+) {
     let (mut send, mut recv) = streams;
     let mut buffer = BytesMut::with_capacity(16 * 1024);
-    let mut result = Err(pairing::JoinError::Lost);
+    let mut tell = Some(tell);
     let mut reading = true;
     loop {
         while let Some(output) = machine.poll_output() {
@@ -147,17 +149,21 @@ async fn talk(
                     let answer = enter(core, &joined, bytes).await;
                     machine.handle(core.clock.now(), answer);
                 }
-                JoinerOutput::Finished(how) => result = how,
+                JoinerOutput::Finished(how) => {
+                    if let Some(tell) = tell.take() {
+                        // Nobody waits any more if the person gave up.
+                        let _ = tell.send(how);
+                    }
+                }
                 JoinerOutput::Close => {
                     let _ = timeout(timing::GOODBYE, send.shutdown()).await;
                     let _ = timeout(timing::GOODBYE, conn.closed()).await;
-                    conn.close(CloseCode::DONE, "pairing is over");
-                    return result;
+                    return conn.close(CloseCode::DONE, "pairing is over");
                 }
             }
         }
         let wake = machine.poll_timeout().map(|at| Instant::now() + at.since(core.clock.now()));
-        let Some(wake) = wake else { return result };
+        let Some(wake) = wake else { return };
         let input = tokio::select! {
             biased;
             read = recv.read_buf(&mut buffer), if reading => match read {
