@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tutti_fabric::clock::Clock;
 use tutti_model::{DeviceId, Name, ResourceDescription, Value, WallTime};
 use tutti_resources::{
@@ -82,30 +82,44 @@ impl Sources {
     }
 
     /// Keeps up with everything, for ever. Without an inventory, no hardware is offered.
-    pub(crate) async fn run(self, mut inventory: Option<Inventory>) {
+    pub(crate) async fn run(self, inventory: Option<Inventory>) {
+        self.run_looking_every(LOOK_EVERY, inventory).await;
+    }
+
+    async fn run_looking_every(self, every: Duration, mut inventory: Option<Inventory>) {
+        let mut next_look = Instant::now() + every;
         loop {
             let now = self.0.clock.now();
-            let expiry = self.0.offers.next_expiry().map_or(LOOK_EVERY, |at| at.since(now));
-            let wait = tokio::time::timeout(expiry.min(LOOK_EVERY), self.0.stirred.notified());
-            let stirred = wait.await.is_ok();
+            let expiry = self.0.offers.next_expiry().map_or(every, |at| at.since(now));
+            let wake = next_look.min(Instant::now() + expiry);
+            // Either way it is time to look at everything that may have changed.
+            let _ = tokio::time::timeout_at(wake, self.0.stirred.notified()).await;
             self.expire();
-            if let Some(mut looking) = inventory.take().filter(|_| !stirred) {
-                let looked = tokio::task::spawn_blocking(move || {
-                    let changes = looking.look();
-                    (looking, changes)
-                });
-                let Ok((looked, changes)) = looked.await else {
-                    tracing::error!("looking for hardware broke off; what came or went is not noticed any more");
-                    continue;
-                };
-                if !changes.is_empty() {
-                    tracing::info!(added = ?changes.added, removed = ?changes.removed, "hardware changed");
-                    self.use_hardware(Some(&looked));
+            if Instant::now() >= next_look {
+                next_look = Instant::now() + every;
+                if let Some(looking) = inventory.take() {
+                    inventory = self.look(looking).await;
                 }
-                inventory = Some(looked);
             }
             self.publish();
         }
+    }
+
+    /// Looks for hardware that came or went.
+    async fn look(&self, mut inventory: Inventory) -> Option<Inventory> {
+        let looked = tokio::task::spawn_blocking(move || {
+            let changes = inventory.look();
+            (inventory, changes)
+        });
+        let Ok((inventory, changes)) = looked.await else {
+            tracing::error!("looking for hardware broke off; what comes or goes is not noticed any more");
+            return None;
+        };
+        if !changes.is_empty() {
+            tracing::info!(added = ?changes.added, removed = ?changes.removed, "hardware changed");
+            self.use_hardware(Some(&inventory));
+        }
+        Some(inventory)
     }
 
     /// Offers what the inventory has.
@@ -295,6 +309,31 @@ mod tests {
         let gone = descriptions.wait_for(|all| all.iter().all(|one| one.name != name("weather")));
         tokio::time::timeout(Duration::from_secs(5), gone).await.unwrap().unwrap();
         assert!(locals.driver(&name("knob")).is_some(), "other sources stay");
+        running.abort();
+    }
+
+    #[tokio::test]
+    async fn hardware_that_comes_and_goes_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = tutti_resources::SysRoot::new(dir.path()).unwrap();
+        let (sources, locals) = sources();
+        let inventory = Inventory::new(root, tutti_resources::Options::default());
+        let running = tokio::spawn(sources.clone().run_looking_every(Duration::from_millis(100), Some(inventory)));
+        let mut descriptions = locals.descriptions();
+        // What outside programs do meanwhile does not keep it from looking.
+        sources.put(ResourceDescription::sensor(name("weather"), Unit::EMPTY), None, Duration::from_secs(60)).unwrap();
+        let led = dir.path().join("sys/class/leds/red");
+        for there in [true, false] {
+            if there {
+                std::fs::create_dir_all(&led).unwrap();
+                std::fs::write(led.join("brightness"), "0\n").unwrap();
+                std::fs::write(led.join("max_brightness"), "255\n").unwrap();
+            } else {
+                std::fs::remove_dir_all(&led).unwrap();
+            }
+            let noticed = descriptions.wait_for(|all| all.iter().any(|one| one.writable) == there);
+            tokio::time::timeout(Duration::from_secs(5), noticed).await.unwrap().unwrap();
+        }
         running.abort();
     }
 
