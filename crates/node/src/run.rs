@@ -111,8 +111,6 @@ async fn start(options: Options) -> Result<Device, RunError> {
     let locals = Locals::new(clock.clone());
     let sources = Sources::new(clock.clone(), locals.clone(), fixed);
     sources.use_hardware(inventory.as_ref());
-    let pool = pool::start(&fabric, &state, &key, identity, &locals, &sources).await?;
-
     let stop = StopSwitch::new();
     let health = Arc::new(watch::Sender::new(None));
     let names = watch::Sender::new(name);
@@ -126,7 +124,18 @@ async fn start(options: Options) -> Result<Device, RunError> {
         state: state.folder().to_path_buf(),
         socket: socket.clone(),
     };
-    let discovery = Discovery::start(setup, health.clone()).await.map_err(RunError::Runtime)?;
+    let above = async {
+        let pool = pool::start(&fabric, &state, &key, identity, &locals, &sources).await?;
+        let discovery = Discovery::start(setup, health.clone()).await.map_err(RunError::Runtime)?;
+        Ok((pool, discovery))
+    };
+    let (pool, discovery) = match above.await {
+        Ok(started) => started,
+        Err(error) => {
+            fabric.shutdown().await;
+            return Err(error);
+        }
+    };
     let node = Arc::new(Node {
         clock,
         started,

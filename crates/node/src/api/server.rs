@@ -154,7 +154,6 @@ impl Listeners {
                 }
             }
         }
-        let _ = fs::remove_file(&self.socket);
         drop(self);
         let all_done = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(limits.goodbye, all_done).await.is_err() {
@@ -172,6 +171,13 @@ impl Listeners {
             },
         };
         Ok((accepted, slot))
+    }
+}
+
+impl Drop for Listeners {
+    /// The socket's file goes with it, so that nobody knocks at a dead door.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.socket);
     }
 }
 

@@ -88,6 +88,7 @@ async fn a_dead_socket_is_replaced_and_a_living_one_is_not() {
     let first = Listeners::bind(&socket, None).await.unwrap();
     assert!(matches!(Listeners::bind(&socket, None).await, Err(BindError::InUse(_))));
     drop(first);
+    assert!(!socket.exists());
     let file = dir.path().join("file.sock");
     fs::write(&file, "precious").unwrap();
     assert!(matches!(Listeners::bind(&file, None).await, Err(BindError::Socket(..))));
