@@ -7,7 +7,7 @@
 //!   register ── another one preferred ──▶ retire: serves what is under way for a second, then closes
 //!                    │
 //!                    ▼
-//!                  live ── silent for 2.5 s, closed, misbehaved, shut down ──▶ over
+//!                  live ── silent for 2.2 s, closed, misbehaved, shut down ──▶ over
 //!                    │
 //!                    └── the device is forgotten: its streams are cut at once, it is told why, ──▶ over
 //! ```
