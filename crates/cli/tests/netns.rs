@@ -2,6 +2,8 @@
 //!
 //! Runs as root with `TUTTI_NETNS=1` (the layer `netns` of `cargo xtask test`); needs iproute2 and nftables.
 
+#![allow(clippy::print_stderr, clippy::print_stdout)]
+
 #[path = "support/hosts.rs"]
 mod hosts;
 
