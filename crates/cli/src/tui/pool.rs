@@ -20,6 +20,8 @@ const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
 
 /// Characters of a value's recent past.
 const SPARK: usize = 24;
+/// Characters of the usual words for a kind, up to `actuator`.
+const KIND: usize = 8;
 
 /// Draws the pool into the area, `scroll` lines down. Gives how far it can be scrolled.
 pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, pool: &Pool, scroll: u16) -> u16 {
@@ -126,9 +128,11 @@ fn resource(pool: &Pool, resource: &Resource, names: usize, wide: usize) -> Line
         // Whatever else has no room: that a value is made up is always said.
         Span::styled(if resource.simulated { "  simulated" } else { "           " }, Style::new().fg(Color::Yellow)),
     ];
-    if wide > names + 28 + SPARK {
+    // What is left between the name with its value and the kind.
+    let spark = wide.saturating_sub(names + 2 + 14 + 11 + 2 + 2 + KIND).min(SPARK);
+    if spark >= 8 {
         let colour = if resource.online { Color::Cyan } else { Color::DarkGray };
-        spans.push(Span::styled(format!("  {:SPARK$}", pool.line(resource, SPARK)), Style::new().fg(colour)));
+        spans.push(Span::styled(format!("  {:spark$}", pool.line(resource, spark)), Style::new().fg(colour)));
     }
     spans.push(Span::styled(format!("  {}", harmless(&resource.kind)), FAINT));
     if let Some(lease) = &resource.lease {
