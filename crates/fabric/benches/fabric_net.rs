@@ -188,7 +188,13 @@ impl Ours {
                 let transport = IrohTransport::bind(IrohConfig { key: key.clone(), port: 0 }).await.expect("it binds");
                 let store = Arc::new(MemoryStore::default());
                 store.save("group", &bytes).expect("saved");
-                let config = Config { name, key, versions: VersionRange::SUPPORTED, clock: Arc::new(MachineClock) };
+                let config = Config {
+                    name,
+                    key,
+                    versions: VersionRange::SUPPORTED,
+                    clock: Arc::new(MachineClock),
+                    random: Arc::new(rand::random),
+                };
                 let port = transport.port();
                 let transport: Arc<dyn Transport> = Arc::new(transport);
                 (Fabric::start(config, transport, store).await.expect("it starts"), port)

@@ -1,5 +1,7 @@
 //! The clock that leases and presence are measured with.
 
+use std::time::Duration;
+
 use tutti_model::{BootTime, WallTime};
 
 /// Tells the time. Two of them: the machine's, and tokio's for simulations in virtual time.
@@ -39,16 +41,36 @@ impl Clock for MachineClock {
     }
 }
 
-/// tokio's clock, which a test can pause: virtual time since it was made, and a calendar that starts in 2026.
+/// tokio's clock, which a test can pause: virtual time since it was made, and a calendar that starts in 2026. It may
+/// run too fast or too slow.
 #[derive(Debug, Clone, Copy)]
 pub struct VirtualClock {
     start: tokio::time::Instant,
+    drift: i32,
+    boots: u8,
 }
 
 impl VirtualClock {
     /// A clock that starts now.
     pub fn new() -> Self {
-        Self { start: tokio::time::Instant::now() }
+        Self::with_drift(0)
+    }
+
+    /// A clock that starts now and runs so many millionths too fast.
+    pub fn with_drift(drift: i32) -> Self {
+        Self { start: tokio::time::Instant::now(), drift, boots: 1 }
+    }
+
+    /// The same clock after its machine was started anew.
+    #[must_use]
+    pub fn rebooted(self) -> Self {
+        Self { boots: self.boots.wrapping_add(1), ..Self::with_drift(self.drift) }
+    }
+
+    fn elapsed(&self) -> Duration {
+        let real = i128::try_from(self.start.elapsed().as_nanos()).unwrap_or(i128::MAX);
+        let shown = real.saturating_add(real.saturating_mul(self.drift.into()) / 1_000_000);
+        Duration::from_nanos(u64::try_from(shown).unwrap_or(0))
     }
 }
 
@@ -60,15 +82,15 @@ impl Default for VirtualClock {
 
 impl Clock for VirtualClock {
     fn now(&self) -> BootTime {
-        BootTime::ZERO + self.start.elapsed()
+        BootTime::ZERO + self.elapsed()
     }
 
     fn wall(&self) -> WallTime {
-        let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let millis = u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX);
         WallTime::from_unix_millis(1_767_225_600_000_u64.saturating_add(millis))
     }
 
     fn boot(&self) -> [u8; 16] {
-        [1; 16]
+        [self.boots; 16]
     }
 }

@@ -25,7 +25,8 @@ use crate::{
     pairing::{BurntCodes, OfferStatus},
     service::{FabricError, Incoming, Service},
     session::{Session, handshake::HandshakeError, wire::Hello},
-    store::{Store, StoreError},
+    store::{Store, StoreError, run_blocking},
+    timing,
     transport::Transport,
     view::{self, GroupView, MemberView, Peer, RemovedFrom, Trouble, View},
 };
@@ -39,11 +40,15 @@ pub(crate) mod keys {
 }
 
 pub(crate) struct Core {
+/// Where incarnations and the nonces of the group's entries come from.
+pub type Random = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
+
     pub(crate) me: DeviceId,
     pub(crate) key: SigningKey,
     versions: VersionRange,
     incarnation: u64,
     pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) random: Random,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -120,7 +125,7 @@ pub(crate) struct Parts {
     pub(crate) name: Name,
     pub(crate) key: SigningKey,
     pub(crate) versions: VersionRange,
-    pub(crate) incarnation: u64,
+    pub(crate) random: Random,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -145,7 +150,8 @@ impl Core {
             me,
             key: parts.key,
             versions: parts.versions,
-            incarnation: parts.incarnation,
+            incarnation: u64::from_le_bytes(first_half((parts.random)())),
+            random: parts.random,
             transport: parts.transport,
             store: parts.store,
             clock: parts.clock,
@@ -309,7 +315,7 @@ impl Core {
             let removed = self.removed_from(&group);
             tracing::warn!(group = %group.id(), "this device was removed from its group; it is alone now");
             self.goodbye(group).await;
-            group = alone(&self.key, self.lock().name, self.clock.as_ref());
+            group = alone(&self.key, self.lock().name, (self.random)(), self.clock.as_ref());
             self.save_removed(Some(&removed)).await?;
             self.lock().removed = Some(removed);
         }
@@ -335,7 +341,7 @@ impl Core {
     async fn goodbye(&self, group: Group) {
         self.lock().group = Arc::new(group);
         self.group_changes.send_modify(|count| *count += 1);
-        tokio::time::sleep(crate::timing::GOODBYE / 2).await;
+        tokio::time::sleep(timing::GOODBYE / 2).await;
     }
 
     async fn save_removed(&self, removed: Option<&RemovedFrom>) -> Result<(), StoreError> {
@@ -487,15 +493,12 @@ impl Core {
 }
 
 /// A group of one, with this device as its owner.
-pub(crate) fn alone(key: &SigningKey, name: Name, clock: &dyn Clock) -> Group {
-    Group::found(key, name, rand::random(), clock.wall())
+pub(crate) fn alone(key: &SigningKey, name: Name, nonce: [u8; 16], clock: &dyn Clock) -> Group {
+    Group::found(key, name, nonce, clock.wall())
 }
 
-/// Runs work that may block where it blocks nobody.
-pub(crate) async fn run_blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| StoreError(error.to_string()))
+fn first_half([a, b, c, d, e, f, g, h, ..]: [u8; 16]) -> [u8; 8] {
+    [a, b, c, d, e, f, g, h]
 }
 
 /// Merges on a blocking thread: checking thousands of signatures takes a while.

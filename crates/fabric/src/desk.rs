@@ -15,12 +15,12 @@ use tokio::{
 use tutti_model::{DeviceId, Name, Role, WallTime};
 
 use crate::{
-    core::{Core, LearnError, keys, run_blocking},
+    core::{Core, LearnError, keys},
     pairing::{
         AttemptEnd, AttemptId, Code, HostGroup, HostInput, HostOutput, HostPairing, OFFER_LIFE, OfferTerms,
         TicketSecret,
     },
-    store::StoreError,
+    store::{StoreError, run_blocking},
     ticket::Ticket,
     timing,
     transport::{CloseCode, Connection},
@@ -250,11 +250,11 @@ impl Desk {
 
 /// Records the new member, and gives the group with it.
 async fn add(core: &Arc<Core>, device: DeviceId, name: Name, role: Role) -> Result<HostGroup, LearnError> {
-    let wall = core.clock.wall();
+    let (wall, nonce) = (core.clock.wall(), (core.random)());
     match core.group().role_of(device) {
         Some(has) if has == role => {}
-        Some(_) => core.append(move |group, key| group.set_role(key, device, role, rand::random(), wall)).await?,
-        None => core.append(move |group, key| group.add(key, device, role, name, rand::random(), wall)).await?,
+        Some(_) => core.append(move |group, key| group.set_role(key, device, role, nonce, wall)).await?,
+        None => core.append(move |group, key| group.add(key, device, role, name, nonce, wall)).await?,
     }
     let group = core.group();
     let host_name = core.look(|state| state.name);

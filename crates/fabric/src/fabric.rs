@@ -13,7 +13,7 @@ use tutti_model::{DeviceId, Name, Role, VersionRange};
 use crate::{
     addresses::AddressBook,
     clock::Clock,
-    core::{Core, LearnError, Parts, alone, keys, run_blocking},
+    core::{Core, LearnError, Parts, Random, alone, keys},
     desk::{Offer, OfferDesk, OfferError},
     discovery::DiscoveryEvent,
     error::{GroupChangeError, StartError},
@@ -23,7 +23,7 @@ use crate::{
     recovery::RecoveryWords,
     service::{Channel, FabricError, Incoming, Service},
     session,
-    store::Store,
+    store::{Store, run_blocking},
     timing,
     transport::{CloseCode, Connection, Priority, Protocol, Transport},
     view::{RemovedFrom, Source, View},
@@ -44,6 +44,9 @@ pub struct Config {
     pub versions: VersionRange,
     /// Its clocks.
     pub clock: Arc<dyn Clock>,
+    /// Where nonces come from; the operating system, `Arc::new(rand::random)`, but for simulations. Keys and codes
+    /// never come from here.
+    pub random: Random,
 }
 
 /// One device's part of the fabric. Clones share it.
@@ -76,7 +79,7 @@ impl Fabric {
         let me = transport.local_id();
         let (group, is_new) = match group {
             Some(bytes) => (Group::decode(&bytes).map_err(StartError::Group)?, false),
-            None => (alone(&config.key, config.name, config.clock.as_ref()), true),
+            None => (alone(&config.key, config.name, (config.random)(), config.clock.as_ref()), true),
         };
         if group.role_of(me).is_none() {
             return Err(StartError::NotMine);
@@ -95,7 +98,7 @@ impl Fabric {
             name: config.name,
             key: config.key,
             versions: config.versions,
-            incarnation: rand::random(),
+            random: config.random,
             transport,
             store,
             clock: config.clock,
@@ -241,14 +244,14 @@ impl Fabric {
     /// Removes a device from the group. Returns when the removal is saved here; the members that can be reached
     /// learn of it at once.
     pub async fn forget(&self, device: DeviceId) -> Result<(), GroupChangeError> {
-        let wall = self.core.clock.wall();
-        Ok(self.core.append(move |group, key| group.remove(key, device, rand::random(), wall)).await?)
+        let (wall, nonce) = (self.core.clock.wall(), (self.core.random)());
+        Ok(self.core.append(move |group, key| group.remove(key, device, nonce, wall)).await?)
     }
 
     /// Gives a member another role.
     pub async fn set_role(&self, device: DeviceId, role: Role) -> Result<(), GroupChangeError> {
-        let wall = self.core.clock.wall();
-        Ok(self.core.append(move |group, key| group.set_role(key, device, role, rand::random(), wall)).await?)
+        let (wall, nonce) = (self.core.clock.wall(), (self.core.random)());
+        Ok(self.core.append(move |group, key| group.set_role(key, device, role, nonce, wall)).await?)
     }
 
     /// Leaves the group; this device is then alone in a new one. The members that can be reached learn of it;
@@ -257,8 +260,8 @@ impl Fabric {
         if self.core.group().members().len() == 1 {
             return Err(GroupChangeError::Alone);
         }
-        let wall = self.core.clock.wall();
-        self.core.append(move |group, key| group.leave(key, rand::random(), wall)).await?;
+        let (wall, nonce) = (self.core.clock.wall(), (self.core.random)());
+        self.core.append(move |group, key| group.leave(key, nonce, wall)).await?;
         // It was this device's own wish, so there is nothing to report.
         Ok(self.core.forget_removal().await?)
     }
@@ -267,8 +270,8 @@ impl Fabric {
     pub async fn export_recovery(&self) -> Result<String, GroupChangeError> {
         let words = RecoveryWords::from_entropy(rand::random());
         let public = words.signing_key().verifying_key();
-        let wall = self.core.clock.wall();
-        self.core.append(move |group, key| group.set_recovery(key, &public, rand::random(), wall)).await?;
+        let (wall, nonce) = (self.core.clock.wall(), (self.core.random)());
+        self.core.append(move |group, key| group.set_recovery(key, &public, nonce, wall)).await?;
         Ok(words.words().to_string())
     }
 
@@ -276,8 +279,8 @@ impl Fabric {
     pub async fn recover(&self, words: &str) -> Result<(), GroupChangeError> {
         let recovery = RecoveryWords::parse(words).map_err(GroupChangeError::Words)?.signing_key();
         let (me, name) = (self.core.me, self.core.look(|state| state.name));
-        let wall = self.core.clock.wall();
-        Ok(self.core.append(move |group, _| group.recover(&recovery, me, name, rand::random(), wall)).await?)
+        let (wall, nonce) = (self.core.clock.wall(), (self.core.random)());
+        Ok(self.core.append(move |group, _| group.recover(&recovery, me, name, nonce, wall)).await?)
     }
 
     /// The group's id.

@@ -12,9 +12,10 @@ use tokio::{
 use tutti_model::DeviceId;
 
 use crate::{
-    core::{Core, LearnError, run_blocking},
+    core::{Core, LearnError},
     group::Group,
     pairing::{self, Code, JoinTerms, Joined, JoinerInput, JoinerOutput, JoinerPairing, Secret},
+    store::run_blocking,
     ticket::Ticket,
     timing,
     transport::{BiStream, CloseCode, ConnectError, Connection, Protocol},

@@ -25,10 +25,11 @@ pub mod timing;
 pub mod transport;
 pub mod view;
 
+pub use self::core::Random;
 pub use desk::{Offer, OfferError};
 pub use error::{GroupChangeError, StartError};
 pub use fabric::{Config, Fabric};
 pub use join::{JoinError, JoinTarget};
 pub use service::{Channel, FabricError, Incoming, Reply, Service};
-pub use store::{Store, StoreError};
+pub use store::{Store, StoreError, run_blocking};
 pub use view::{GroupView, Nearby, Peer, Session, Source, View};

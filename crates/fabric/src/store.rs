@@ -22,6 +22,23 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
+/// Runs work that may block where it blocks nobody. In a simulation, where a thread of its own would finish at a moment
+/// that no seed decides, it is done at once.
+pub fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> impl Future<Output = Result<T, StoreError>> + Send + 'static {
+    #[cfg(feature = "sim")]
+    if crate::transport::sim::on_this_thread() {
+        return futures_util::future::Either::Left(std::future::ready(Ok(work())));
+    }
+    let running = tokio::task::spawn_blocking(work);
+    let done = async move { running.await.map_err(|error| StoreError(error.to_string())) };
+    #[cfg(feature = "sim")]
+    return futures_util::future::Either::Right(done);
+    #[cfg(not(feature = "sim"))]
+    done
+}
+
 /// A store in memory: for tests and simulations, where "durable" means that it outlives the simulated crash.
 #[derive(Debug, Default)]
 pub struct MemoryStore(Mutex<BTreeMap<String, Vec<u8>>>);

@@ -3,9 +3,17 @@
 //! A [`SimDevice`] is everything of a device that matters to the fabric: a key, a disk (in memory) and a running
 //! [`Fabric`]. It can be crashed and started again on the same disk.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use ed25519_dalek::SigningKey;
+use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use tokio::time::timeout;
 use tutti_model::{DeviceId, Name, Role, VersionRange, WallTime};
 
@@ -13,7 +21,7 @@ use crate::{
     Config, Fabric,
     clock::VirtualClock,
     group::Group,
-    store::{MemoryStore, Store},
+    store::{MemoryStore, Store, StoreError},
     transport::sim::SimNet,
     view::{Source, View},
 };
@@ -36,6 +44,33 @@ pub struct SimDevice {
     pub clock: VirtualClock,
     net: SimNet,
     fabric: Option<Fabric>,
+    disk: Arc<Disk>,
+    random: Arc<Mutex<SmallRng>>,
+}
+
+/// A device's disk as one run of the device sees it: once that has crashed, nothing of it gets written any more.
+struct Disk {
+    store: Arc<MemoryStore>,
+    powered: AtomicBool,
+}
+
+impl Disk {
+    fn of(store: &Arc<MemoryStore>) -> Arc<Self> {
+        Arc::new(Self { store: store.clone(), powered: AtomicBool::new(true) })
+    }
+}
+
+impl Store for Disk {
+    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.load(key)
+    }
+
+    fn save(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        match self.powered.load(Ordering::Relaxed) {
+            true => self.store.save(key, bytes),
+            false => Err(StoreError("the device is off".into())),
+        }
+    }
 }
 
 impl SimDevice {
@@ -43,12 +78,15 @@ impl SimDevice {
     pub fn new(net: &SimNet, number: u8) -> Self {
         let key = SigningKey::from_bytes(&[number; 32]);
         let name = Name::sanitize(&format!("device-{number}"), Name::new("device").expect("is a name"));
+        let store = Arc::default();
         Self {
             id: DeviceId::from_bytes(key.verifying_key().to_bytes()),
             key,
             name,
             addr: SocketAddr::from(([10, 0, 0, number], 4000)),
-            store: Arc::default(),
+            disk: Disk::of(&store),
+            store,
+            random: Arc::new(Mutex::new(SmallRng::seed_from_u64(net.seed() << 8 | u64::from(number)))),
             versions: VersionRange::SUPPORTED,
             clock: VirtualClock::new(),
             net: net.clone(),
@@ -75,10 +113,22 @@ impl SimDevice {
 
     /// Switches it on.
     pub async fn start(&mut self) {
-        let config =
-            Config { name: self.name, key: self.key.clone(), versions: self.versions, clock: Arc::new(self.clock) };
+        let random = self.random.clone();
+        let config = Config {
+            name: self.name,
+            key: self.key.clone(),
+            versions: self.versions,
+            clock: Arc::new(self.clock),
+            random: Arc::new(move || random.lock().expect("nobody panics with it").random()),
+        };
+        self.disk = Disk::of(&self.store);
         let transport = self.net.transport(self.id, self.addr);
-        self.fabric = Some(Fabric::start(config, transport, self.store.clone()).await.expect("it starts"));
+        self.fabric = Some(Fabric::start(config, transport, self.disk.clone()).await.expect("it starts"));
+    }
+
+    /// Its disk in this run, for the rooms above: after a crash nothing is saved there.
+    pub fn disk(&self) -> Arc<dyn Store> {
+        self.disk.clone()
     }
 
     /// Tells it where the others are, as discovery would.
@@ -104,6 +154,7 @@ impl SimDevice {
     /// It falls over: nobody is told.
     pub async fn crash(&mut self) {
         self.net.crash(self.id);
+        self.disk.powered.store(false, Ordering::Relaxed);
         if let Some(fabric) = self.fabric.take() {
             fabric.shutdown().await;
         }

@@ -34,6 +34,8 @@ async fn a_lost_device_is_noticed_and_a_returned_one_is_back_within_three_second
         let mut devices = SimDevice::group_of(&net, 3, Role::Member);
         start_all(&mut devices).await;
         all_see_each_other(&devices, S(3)).await;
+        // Long enough for the addresses of the others to be on its disk.
+        tokio::time::sleep(S(11)).await;
         let lost = devices[2].id;
         devices[2].crash().await;
         for device in &devices[..2] {

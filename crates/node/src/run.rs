@@ -235,7 +235,13 @@ async fn start_fabric(
     clock: &Arc<dyn Clock>,
     transport: Arc<dyn Transport>,
 ) -> Result<Fabric, RunError> {
-    let config = Config { name, key: key.clone(), versions: VersionRange::SUPPORTED, clock: clock.clone() };
+    let config = Config {
+        name,
+        key: key.clone(),
+        versions: VersionRange::SUPPORTED,
+        clock: clock.clone(),
+        random: Arc::new(rand::random),
+    };
     let store = Arc::new(Part(state.clone(), Table::Fabric));
     match Fabric::start(config.clone(), transport.clone(), store.clone()).await {
         Err(StartError::Group(_) | StartError::NotMine) if options.reset_corrupt => {

@@ -7,12 +7,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream::BoxStream};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
     task::JoinSet,
 };
-use tutti_fabric::{Store, StoreError};
+use tutti_fabric::{Store, StoreError, run_blocking};
 use tutti_model::{
     DeviceId, Name, ResourceDescription,
     message::{Refusal, StreamHeader},
@@ -44,6 +47,14 @@ pub(super) enum Ask {
     Open { header: StreamHeader, reply: oneshot::Sender<Result<Channel, PoolError>> },
     Rename(Name),
     Stop,
+}
+
+/// What somebody wants.
+enum Wish {
+    Here(Ask),
+    Elsewhere(Incoming),
+    /// Nobody on one of the sides will want anything any more.
+    Over,
 }
 
 /// What waits for the machine to decide.
@@ -81,36 +92,40 @@ pub(super) struct Actor {
 }
 
 impl Actor {
-    pub(super) async fn run(mut self, first: Sessions, mut sources: Sources) {
+    pub(super) async fn run(mut self, first: Sessions, sources: Sources) {
+        let Sources { mut sessions, incoming, mut described, mut from_handles, mut from_tasks } = sources;
+        // What devices want: in turn from here and from others, so that neither can keep the other waiting.
+        let over = || stream::once(std::future::ready(Wish::Over));
+        let asks = stream::poll_fn(|cx| from_handles.poll_recv(cx)).map(Wish::Here).chain(over());
+        let mut wishes = stream::select(asks, incoming.map(Wish::Elsewhere).chain(over()));
         self.follow_sessions(first);
         loop {
             self.carry_out();
             let now = (self.clock)().0;
             let sleep = self.pool.poll_timeout().map_or(LONGEST_SLEEP, |due| due.since(now).min(LONGEST_SLEEP));
             tokio::select! {
-                ask = sources.from_handles.recv() => match ask {
-                    Some(Ask::Stop) | None => break,
-                    Some(ask) => self.asked(ask),
+                // Who is a member counts before what anybody wants; what is under way, before what is new.
+                biased;
+                next = sessions.next() => match next {
+                    Some(sessions) => self.follow_sessions(sessions),
+                    None => break,
                 },
-                Some(report) = sources.from_tasks.recv() => {
+                Some(report) = from_tasks.recv() => {
                     if let Input::Performed { id, .. } = &report {
                         self.cuts.remove(id);
                     }
                     self.give(report);
                 }
-                sessions = sources.sessions.next() => match sessions {
-                    Some(sessions) => self.follow_sessions(sessions),
-                    None => break,
-                },
-                incoming = sources.incoming.next() => match incoming {
-                    Some(incoming) => self.came(incoming),
-                    None => break,
-                },
-                Ok(()) = sources.described.changed() => {
-                    let resources = sources.described.borrow_and_update().as_ref().clone();
+                Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
+                Ok(()) = described.changed() => {
+                    let resources = described.borrow_and_update().as_ref().clone();
                     self.give(Input::Resources(resources));
                 }
-                Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
+                wish = wishes.next() => match wish {
+                    Some(Wish::Here(Ask::Stop) | Wish::Over) | None => break,
+                    Some(Wish::Here(ask)) => self.asked(ask),
+                    Some(Wish::Elsewhere(incoming)) => self.came(incoming),
+                },
                 () = tokio::time::sleep(sleep) => self.give(Input::Tick),
             }
         }
@@ -203,12 +218,11 @@ impl Actor {
                 Output::Done { call, result } => self.done(call, result),
                 Output::Persist { ticket, key, bytes } => {
                     let store = self.store.clone();
-                    let saving = tokio::task::spawn_blocking(move || store.save(key, &bytes));
+                    let saving = run_blocking(move || store.save(key, &bytes));
                     self.report(async move {
                         match saving.await {
                             Ok(Ok(())) => Input::Persisted { ticket },
-                            Ok(Err(StoreError(why))) => Input::PersistFailed { ticket, why },
-                            Err(error) => Input::PersistFailed { ticket, why: error.to_string() },
+                            Ok(Err(StoreError(why))) | Err(StoreError(why)) => Input::PersistFailed { ticket, why },
                         }
                     });
                 }

@@ -146,6 +146,7 @@ pub(super) async fn upload(
         let mut sending = std::pin::pin!(sending);
         let mut answering = std::pin::pin!(read_frame(&mut recv, None));
         tokio::select! {
+            biased;
             answer = &mut answering => answer,
             sent = &mut sending => {
                 let answer = tokio::time::timeout(STREAM_PATIENCE, &mut answering).await;

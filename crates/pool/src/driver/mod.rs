@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::{broadcast, mpsc, watch};
-use tutti_fabric::{Store, StoreError};
+use tutti_fabric::{Store, StoreError, run_blocking};
 use tutti_model::{BootTime, WallTime};
 
 use crate::{
@@ -129,13 +129,13 @@ pub async fn start(
 }
 
 async fn load(store: Arc<dyn Store>) -> Result<BTreeMap<&'static str, Vec<u8>>, StartError> {
-    let loading = tokio::task::spawn_blocking(move || {
+    let loading = run_blocking(move || {
         let load = |key: &'static str| Ok(store.load(key)?.map(|bytes| (key, bytes)));
         KEYS.into_iter().map(load).filter_map(Result::transpose).collect::<Result<_, StoreError>>()
     });
     let stuck = || StartError::Store(StoreError(format!("no answer within {} s", START_TIMEOUT.as_secs())));
     let loaded = tokio::time::timeout(START_TIMEOUT, loading).await.map_err(|_| stuck())?;
-    loaded.map_err(|_| stuck())?.map_err(StartError::Store)
+    loaded.map_err(StartError::Store)?.map_err(StartError::Store)
 }
 
 #[cfg(test)]

@@ -113,6 +113,7 @@ async fn follow(
     let mut nothing = [0; 1];
     loop {
         tokio::select! {
+            biased;
             // The reader says nothing on this stream but that it goes.
             _ = channel.recv.read(&mut nothing) => return Ok(()),
             next = async {

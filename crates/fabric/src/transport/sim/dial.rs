@@ -20,7 +20,7 @@ use tutti_model::DeviceId;
 
 use super::{
     connection::{Claimed, HalfId},
-    link::Frame,
+    link::{Frame, Lane},
     trace::{Packet, What},
     world::{EndpointId, Event, Waiters, World},
 };
@@ -162,8 +162,9 @@ impl World {
     }
 
     fn send_handshake(&mut self, link: (DeviceId, DeviceId), id: DialId, event: DialEvent) {
-        if self.passes(link) {
-            let latency = self.latency(link);
+        let lane = Lane::handshake(link);
+        if self.passes(lane) {
+            let latency = self.latency(lane);
             self.after(latency, Event::Dial(id, event));
         } else {
             self.trace_packet(link, What::Lost, Packet::Handshake);

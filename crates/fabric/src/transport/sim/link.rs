@@ -18,6 +18,48 @@ use crate::transport::{CloseCode, Priority};
 /// From whom to whom.
 pub(super) type LinkId = (DeviceId, DeviceId);
 
+/// What shares one run of luck. Tasks of one device that wake at the same moment do so in no fixed order (tokio's
+/// `watch` draws one); as each of them sends on a lane of its own, a run follows from its seed all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Lane {
+    link: LinkId,
+    of: u8,
+}
+
+impl Lane {
+    /// The setting up of connections.
+    pub(super) fn handshake(link: LinkId) -> Self {
+        Self { link, of: 0 }
+    }
+
+    /// Their ends.
+    fn goodbye(link: LinkId) -> Self {
+        Self { link, of: 1 }
+    }
+
+    /// What belongs to one end of a connection and to none of its streams.
+    fn connection(link: LinkId, half: HalfId) -> Self {
+        Self { link, of: 2 + u8::from(half.dialler) }
+    }
+
+    fn frame(link: LinkId, half: HalfId, frame: &Frame) -> Self {
+        match frame {
+            Frame::Established | Frame::Streams(..) => Self::connection(link, half),
+            Frame::Data { stream, .. } | Frame::Reset(stream) | Frame::Stop(stream) | Frame::Credit(stream, _) => {
+                Self { link, of: 64 << u8::from(half.dialler) | stream.residue() }
+            }
+        }
+    }
+
+    pub(super) fn seed(self, of_all: u64) -> u64 {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&of_all.to_le_bytes()).update(self.link.0.as_bytes()).update(self.link.1.as_bytes());
+        let mut seed = [0; 8];
+        hasher.update(&[self.of]).finalize_xof().fill(&mut seed);
+        u64::from_le_bytes(seed)
+    }
+}
+
 /// Bytes of one stream that go at once over a path without a limit, and over one with a limit: there, packets of
 /// the usual size, so that urgent bytes wait for no more than one of them.
 const BURST: usize = 64 * 1024;
@@ -113,15 +155,15 @@ impl World {
         self.cuts.between(link.0, link.1) || self.conditions(link).loss >= 1.0
     }
 
-    pub(super) fn latency(&mut self, link: LinkId) -> Duration {
-        let latency = self.conditions(link).latency.clone();
-        self.draw(latency)
+    pub(super) fn latency(&mut self, lane: Lane) -> Duration {
+        let latency = self.conditions(lane.link).latency.clone();
+        self.draw(lane, latency)
     }
 
     /// Whether a packet that is sent now gets through.
-    pub(super) fn passes(&mut self, link: LinkId) -> bool {
-        let loss = self.conditions(link).loss;
-        !self.cut(link) && !self.chance(loss)
+    pub(super) fn passes(&mut self, lane: Lane) -> bool {
+        let loss = self.conditions(lane.link).loss;
+        !self.cut(lane.link) && !self.chance(lane, loss)
     }
 
     /// After how long a lost packet is sent again.
@@ -204,10 +246,11 @@ impl World {
         let leaves = self.occupy(link, payload.len());
         let kind = payload.kind();
         let Payload::Frame(frame) = payload else { return };
+        let lane = Lane::frame(link, from, &frame);
         if self.cut(link) {
             self.park(from, frame);
-        } else if self.passes(link) {
-            let arrives = later(leaves, self.latency(link));
+        } else if self.passes(lane) {
+            let arrives = later(leaves, self.latency(lane));
             self.at(arrives, Event::Arrive { to: from.other(), payload: Payload::Frame(frame) });
         } else {
             self.trace_packet(link, What::Lost, kind);
@@ -230,7 +273,7 @@ impl World {
 
     pub(super) fn on_probe(&mut self, from: HalfId) {
         let Some(link) = self.link_of(from) else { return };
-        let passes = self.passes(link);
+        let passes = self.passes(Lane::connection(link, from));
         let wait = self.resend_after(link);
         let Some(half) = self.halves.get_mut(&from) else { return };
         if passes {
@@ -260,23 +303,23 @@ impl World {
             return;
         }
         let leaves = self.occupy(link, payload.len());
-        let to = from.other();
-        if !self.passes(link) {
+        let (to, lane) = (from.other(), Lane::connection(link, from));
+        if !self.passes(lane) {
             self.trace_packet(link, What::Lost, payload.kind());
             return;
         }
-        let mut arrives = later(leaves, self.latency(link));
-        if self.chance(conditions.reorder) {
+        let mut arrives = later(leaves, self.latency(lane));
+        if self.chance(lane, conditions.reorder) {
             let most = (*conditions.latency.end()).max(Duration::from_millis(5)) * 2;
-            arrives = later(arrives, self.draw(Duration::ZERO..=most));
+            arrives = later(arrives, self.draw(lane, Duration::ZERO..=most));
         } else {
             let path = self.links.entry(link).or_default();
             arrives = path.last_arrival.map_or(arrives, |last| last.max(arrives));
             path.last_arrival = Some(arrives);
         }
-        if self.chance(conditions.duplicate) {
+        if self.chance(lane, conditions.duplicate) {
             self.trace(link.0, link.1, What::Repeated);
-            let again = later(arrives, self.latency(link));
+            let again = later(arrives, self.latency(lane));
             self.at(again, Event::Arrive { to, payload: payload.clone() });
         }
         self.at(arrives, Event::Arrive { to, payload });
@@ -285,8 +328,9 @@ impl World {
     /// Tells the other side that the connection is over; two more times if that gets lost, as QUIC answers
     /// whatever still comes with its goodbye. Into a cut path it is said in vain.
     pub(super) fn say_goodbye(&mut self, from: LinkId, to: HalfId, payload: Payload, tries: u8) {
-        if self.passes(from) {
-            let latency = self.latency(from);
+        let lane = Lane::goodbye(from);
+        if self.passes(lane) {
+            let latency = self.latency(lane);
             self.after(latency, Event::Arrive { to, payload });
             return;
         }

@@ -53,7 +53,7 @@ mod tests;
 mod trace;
 mod world;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{cell::Cell, net::SocketAddr, sync::Arc, time::Duration};
 
 use tutti_model::DeviceId;
 
@@ -63,6 +63,15 @@ pub use self::{
     trace::{Packet, Trace, What},
 };
 use self::{conditions::Cuts, world::Shared};
+
+thread_local! {
+    static SIMULATED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a network was simulated on this thread. Then nothing there may depend on what other threads do.
+pub(crate) fn on_this_thread() -> bool {
+    SIMULATED.get()
+}
 
 /// A network. Clones share it; it lives as long as anybody holds it, one of its transports or their connections.
 #[derive(Clone)]
@@ -77,6 +86,7 @@ impl SimNet {
     /// # Panics
     /// Outside a tokio runtime: the network runs as a task of its own.
     pub fn new(seed: u64) -> Self {
+        SIMULATED.set(true);
         Self { shared: Shared::new(seed), seed }
     }
 

@@ -44,6 +44,14 @@ pub(super) struct StreamId {
     index: u64,
 }
 
+impl StreamId {
+    /// A number below 32 that neighbouring streams of a connection do not share.
+    pub(super) fn residue(self) -> u8 {
+        let index = u8::try_from(self.index % 8).unwrap_or(0);
+        u8::from(self.direction == Direction::Bi) << 4 | u8::from(self.by_dialler) << 3 | index
+    }
+}
+
 #[derive(Default)]
 pub(super) struct SendHalf {
     pub(super) priority: Priority,

@@ -24,7 +24,7 @@ use super::{
     conditions::{Conditions, Cuts},
     connection::{Half, HalfId},
     dial::{Dial, DialEvent, DialId},
-    link::{Frame, Link, LinkId, Payload},
+    link::{Frame, Lane, Link, LinkId, Payload},
     trace::{Packet, Trace, What},
 };
 use crate::transport::Closed;
@@ -137,7 +137,8 @@ pub(super) struct World {
     /// The time of what is happening.
     pub(super) now: Instant,
     started: Instant,
-    rng: Xoshiro256PlusPlus,
+    seed: u64,
+    chances: BTreeMap<Lane, Xoshiro256PlusPlus>,
     events: BTreeMap<(Instant, u64), Event>,
     counter: u64,
     woken: Vec<Waker>,
@@ -158,7 +159,8 @@ impl World {
         Self {
             now,
             started: now,
-            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
+            seed,
+            chances: BTreeMap::new(),
             events: BTreeMap::new(),
             counter: 0,
             woken: Vec::new(),
@@ -247,15 +249,21 @@ impl World {
         self.woken.extend(waiters.0);
     }
 
-    /// Whether something with this probability happens now.
-    pub(super) fn chance(&mut self, probability: f64) -> bool {
-        // Drawn only where it matters, so that a quiet network's run does not shift when a knob is added.
-        probability > 0.0 && self.rng.random_bool(probability.min(1.0))
+    /// What befalls the packets of a lane follows from the seed and the lane alone.
+    fn chances(&mut self, lane: Lane) -> &mut Xoshiro256PlusPlus {
+        let seed = self.seed;
+        self.chances.entry(lane).or_insert_with(|| Xoshiro256PlusPlus::seed_from_u64(lane.seed(seed)))
     }
 
-    pub(super) fn draw(&mut self, between: std::ops::RangeInclusive<Duration>) -> Duration {
+    /// Whether something with this probability happens now.
+    pub(super) fn chance(&mut self, lane: Lane, probability: f64) -> bool {
+        // Drawn only where it matters, so that a quiet network's run does not shift when a knob is added.
+        probability > 0.0 && self.chances(lane).random_bool(probability.min(1.0))
+    }
+
+    pub(super) fn draw(&mut self, lane: Lane, between: std::ops::RangeInclusive<Duration>) -> Duration {
         let (least, most) = (nanos(*between.start()), nanos(*between.end()));
-        Duration::from_nanos(if least < most { self.rng.random_range(least..=most) } else { least })
+        Duration::from_nanos(if least < most { self.chances(lane).random_range(least..=most) } else { least })
     }
 
     pub(super) fn bind(&mut self, device: DeviceId, addr: SocketAddr) -> Option<EndpointId> {
