@@ -4,15 +4,16 @@
 //! longer in it loses its session there and then.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use ed25519_dalek::SigningKey;
 use tokio::{
     sync::{Notify, Semaphore, mpsc, watch},
     task::AbortHandle,
+    time::{Instant, timeout_at},
 };
 use tutti_model::{BootTime, DeviceId, Name, VersionRange, signed::Signed};
 
@@ -39,16 +40,16 @@ pub(crate) mod keys {
     pub(crate) const OFFER: &str = "pairing-offer";
 }
 
-pub(crate) struct Core {
 /// Where incarnations and the nonces of the group's entries come from.
 pub type Random = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
 
+pub(crate) struct Core {
     pub(crate) me: DeviceId,
     pub(crate) key: SigningKey,
     versions: VersionRange,
     incarnation: u64,
-    pub(crate) transport: Arc<dyn Transport>,
     pub(crate) random: Random,
+    pub(crate) transport: Arc<dyn Transport>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -59,7 +60,8 @@ pub type Random = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
     view: watch::Sender<Arc<View>>,
     /// Counts changes of the group; sessions tell the other side.
     pub(crate) group_changes: watch::Sender<u64>,
-    services: Mutex<HashMap<Service, mpsc::Sender<Incoming>>>,
+    services: watch::Sender<BTreeMap<Service, mpsc::Sender<Incoming>>>,
+    started: Instant,
     /// True once the fabric shuts down.
     pub(crate) closing: watch::Sender<bool>,
 }
@@ -80,6 +82,8 @@ pub(crate) struct State {
 
 struct PeerState {
     session: Option<Arc<Session>>,
+    /// The one that lost to another, as long as something is under way on it.
+    retiring: Weak<Session>,
     last_seen: Option<BootTime>,
     trouble: Option<Trouble>,
     /// Dial now.
@@ -171,7 +175,8 @@ impl Core {
             proof_turn: Semaphore::new(1),
             view: watch::Sender::new(Arc::new(view)),
             group_changes: watch::Sender::new(0),
-            services: Mutex::default(),
+            services: watch::Sender::default(),
+            started: Instant::now(),
             closing: watch::Sender::new(false),
         });
         let mut state = core.lock();
@@ -367,7 +372,7 @@ impl Core {
             if !stays {
                 state.book.pin(*device, false, now);
                 peer.dialler.abort();
-                if let Some(session) = &peer.session {
+                for session in peer.session.iter().cloned().chain(peer.retiring.upgrade()) {
                     session.revoke();
                 }
             }
@@ -378,7 +383,7 @@ impl Core {
             state.peers.entry(device).or_insert_with(|| {
                 let wake = Arc::new(Notify::new());
                 let dialler = tokio::spawn(dialler::run(self.clone(), device, wake.clone())).abort_handle();
-                PeerState { session: None, last_seen: None, trouble: None, wake, dialler }
+                PeerState { session: None, retiring: Weak::new(), last_seen: None, trouble: None, wake, dialler }
             });
         }
     }
@@ -422,8 +427,13 @@ impl Core {
             }
             if let Some(old) = peer.session.take() {
                 let keep_old = session.loses_to(&old, self.me, self.clock.now());
-                peer.session = Some(if keep_old { old.clone() } else { session.clone() });
-                return Some(if keep_old { session.clone() } else { old });
+                let (live, loser) = if keep_old { (old, session.clone()) } else { (session.clone(), old) };
+                peer.session = Some(live);
+                // At most one of them goes on besides the live one, however often a member dials.
+                if let Some(earlier) = std::mem::replace(&mut peer.retiring, Arc::downgrade(&loser)).upgrade() {
+                    earlier.replaced();
+                }
+                return Some(loser);
             }
             peer.session = Some(session.clone());
             peer.trouble = None;
@@ -467,12 +477,16 @@ impl Core {
 
     pub(crate) fn serve(&self, service: Service) -> mpsc::Receiver<Incoming> {
         let (send, recv) = mpsc::channel(crate::service::QUEUE);
-        self.services.lock().unwrap_or_else(PoisonError::into_inner).insert(service, send);
+        self.services.send_modify(|services| drop(services.insert(service, send)));
         recv
     }
 
-    pub(crate) fn service(&self, service: Service) -> Option<mpsc::Sender<Incoming>> {
-        self.services.lock().unwrap_or_else(PoisonError::into_inner).get(&service).cloned()
+    /// Where messages for a service go. Right after the start, when sessions are up before the rooms above are, waits
+    /// for it.
+    pub(crate) async fn service(&self, service: Service) -> Option<mpsc::Sender<Incoming>> {
+        let mut services = self.services.subscribe();
+        let known = services.wait_for(|services| services.contains_key(&service));
+        timeout_at(self.started + timing::SETTLE, known).await.ok()?.ok()?.get(&service).cloned()
     }
 
     // --- the view ------------------------------------------------------------------------------------------

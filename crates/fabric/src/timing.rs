@@ -39,8 +39,12 @@ pub const ANSWER: Duration = Duration::from_secs(60);
 /// A session younger than this may be one of two that both sides dialled at the same moment.
 pub const SIMULTANEOUS: Duration = Duration::from_secs(2);
 
-/// How long the loser of two simultaneous sessions stays open for what is under way on it.
+/// The loser of two simultaneous sessions is closed once nothing has been under way on it for two of these: time for
+/// the other side to know that it lost, and for the last answer to arrive.
 pub const RETIRE: Duration = Duration::from_secs(1);
+
+/// How long after the start what others send may wait for the room above that it is for.
+pub const SETTLE: Duration = Duration::from_secs(5);
 
 /// How long leaving a group waits for somebody to hear of it, and how long shutting down may take.
 pub const GOODBYE: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@
 //!            dialled or accepted
 //!                    │ handshake (versions, membership)
 //!                    ▼
-//!   register ── another one preferred ──▶ retire: serves what is under way for a second, then closes
+//!   register ── another one preferred ──▶ retire: finishes what is under way, then closes
 //!                    │
 //!                    ▼
 //!                  live ── silent for 2.2 s, closed, misbehaved, shut down ──▶ over
@@ -22,7 +22,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use tokio::{
@@ -45,6 +44,10 @@ use crate::{
     view::Trouble,
 };
 
+/// Something is under way on a session as long as a clone of its own one is held.
+#[derive(Clone, Default)]
+struct Use(Arc<()>);
+
 /// A live session.
 pub(crate) struct Session {
     pub(crate) remote: DeviceId,
@@ -55,6 +58,7 @@ pub(crate) struct Session {
     incarnation: u64,
     last_heard: AtomicU64,
     revoked: AtomicBool,
+    in_use: Use,
     serving: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -76,6 +80,15 @@ impl Session {
 
     pub(crate) fn is_revoked(&self) -> bool {
         self.revoked.load(Ordering::Acquire)
+    }
+
+    fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.in_use.0) > 1
+    }
+
+    /// Closes it in favour of another one.
+    pub(crate) fn replaced(&self) {
+        self.conn.close(CloseCode::DUPLICATE, "another connection is used instead");
     }
 
     fn stop_serving(&self) {
@@ -117,6 +130,7 @@ pub(crate) async fn start(core: Arc<Core>, conn: Arc<dyn Connection>) {
         incarnation: established.incarnation,
         last_heard: AtomicU64::new(now.as_nanos()),
         revoked: AtomicBool::new(false),
+        in_use: Use::default(),
         serving: std::sync::Mutex::default(),
     });
     // No await from here on: whoever dialled may be aborted as soon as the session is registered.
@@ -124,16 +138,25 @@ pub(crate) async fn start(core: Arc<Core>, conn: Arc<dyn Connection>) {
         *serving = Some(tokio::spawn(streams::serve(core.clone(), session.clone())));
     }
     if let Some(loser) = core.register(&session) {
-        let restarted = loser.incarnation != session.incarnation;
-        tokio::spawn(retire(loser, if restarted { Duration::ZERO } else { timing::RETIRE }));
+        if loser.incarnation == session.incarnation {
+            tokio::spawn(retire(loser));
+        } else {
+            loser.replaced();
+        }
     }
     tokio::spawn(run(core, session, established));
 }
 
-/// Lets what is under way on a superfluous session finish, then closes it.
-async fn retire(session: Arc<Session>, grace: Duration) {
-    tokio::time::sleep(grace).await;
-    session.conn.close(CloseCode::DUPLICATE, "another connection is used instead");
+/// Lets what is under way on a superfluous session finish, however long that takes, then closes it.
+async fn retire(session: Arc<Session>) {
+    let mut idle = 0;
+    while idle < 2 {
+        if timeout(timing::RETIRE, session.conn.closed()).await.is_ok() {
+            return;
+        }
+        idle = if session.is_in_use() { 0 } else { idle + 1 };
+    }
+    session.replaced();
 }
 
 /// Runs a session until it is over, and says why.

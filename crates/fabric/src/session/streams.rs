@@ -1,17 +1,22 @@
 //! The services' streams of a session, both sides of them.
 
-use std::sync::Arc;
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    sync::{Semaphore, oneshot},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    sync::{Semaphore, SemaphorePermit, oneshot},
     task::JoinSet,
     time::timeout,
 };
 
 use super::{
-    Session,
+    Session, Use,
     wire::{Status, StreamKind, parse_stream_header, stream_header},
 };
 use crate::{
@@ -19,7 +24,7 @@ use crate::{
     frame::{self, FrameError, within},
     service::{Channel, FabricError, Incoming, MAX_MESSAGE, Reply, Service},
     timing,
-    transport::{BiStream, CloseCode, Priority, RecvStream},
+    transport::{BiStream, CloseCode, Priority, RecvStream, SendStream},
 };
 
 /// How many streams of one member are served at once, and how many bytes of its messages are held meanwhile: what
@@ -58,13 +63,19 @@ fn judge(session: &Session, error: &FrameError) {
     }
 }
 
-/// Reads a body within the session's budget of bytes.
-async fn body(session: &Session, recv: &mut dyn RecvStream, length: u32, budget: &Semaphore) -> Option<Bytes> {
+/// Reads a body within the session's budget of bytes, which it takes up until it is passed on.
+async fn body<'a>(
+    session: &Session,
+    recv: &mut dyn RecvStream,
+    length: u32,
+    budget: &'a Semaphore,
+) -> Option<(Bytes, SemaphorePermit<'a>)> {
     let read = async {
         let fits = usize::try_from(length).is_ok_and(|length| length <= MAX_MESSAGE);
         let wanted = if fits { length } else { 0 };
-        let _held = timeout(timing::MESSAGE, budget.acquire_many(wanted)).await.map_err(|_| FrameError::Stalled)?;
-        frame::read_body(recv, length, MAX_MESSAGE).await
+        let held = timeout(timing::MESSAGE, budget.acquire_many(wanted)).await.ok().and_then(Result::ok);
+        let held = held.ok_or(FrameError::Stalled)?;
+        Ok((frame::read_body(recv, length, MAX_MESSAGE).await?, held))
     };
     read.await.inspect_err(|error| judge(session, error)).ok()
 }
@@ -75,9 +86,10 @@ async fn serve_uni(core: Arc<Core>, session: Arc<Session>, mut recv: Box<dyn Rec
         return judge(&session, &error);
     }
     let [s0, s1, length @ ..] = header;
-    let service = Service(u16::from_le_bytes([s0, s1]));
-    let Some(body) = body(&session, recv.as_mut(), u32::from_le_bytes(length), &budget).await else { return };
-    if let Some(queue) = core.service(service) {
+    let _used = session.in_use.clone();
+    let queue = core.service(Service(u16::from_le_bytes([s0, s1]))).await;
+    let read = body(&session, recv.as_mut(), u32::from_le_bytes(length), &budget).await;
+    if let (Some(queue), Some((body, _held))) = (queue, read) {
         let notice = Incoming::Notice { from: session.remote, body };
         let _ = timeout(timing::MESSAGE, queue.send(notice)).await;
     }
@@ -92,15 +104,17 @@ async fn serve_bi(core: Arc<Core>, session: Arc<Session>, stream: BiStream, budg
     let Some((kind, service, length)) = parse_stream_header(header) else {
         return session.conn.close(CloseCode::MISBEHAVED, "opened a stream of no known kind");
     };
-    let Some(body) = body(&session, recv.as_mut(), length, &budget).await else { return };
+    let used = session.in_use.clone();
+    let queue = core.service(service).await;
+    let Some((body, held)) = body(&session, recv.as_mut(), length, &budget).await else { return };
     let from = session.remote;
-    let Some(queue) = core.service(service) else {
+    let Some(queue) = queue else {
         return answer(send, Status::NoSuchService, &[]).await;
     };
     match kind {
         StreamKind::Stream => {
             if timeout(timing::MESSAGE, send.write_all(&[Status::Ok as u8])).await.is_ok() {
-                let channel = Channel { send, recv };
+                let channel = channel((send, recv), used);
                 let _ = timeout(timing::MESSAGE, queue.send(Incoming::Stream { from, header: body, channel })).await;
             }
         }
@@ -109,6 +123,7 @@ async fn serve_bi(core: Arc<Core>, session: Arc<Session>, stream: BiStream, budg
             let request = Incoming::Request { from, body, reply: Reply(reply) };
             let asked = async {
                 queue.send(request).await.ok()?;
+                drop(held);
                 answered.await.ok().filter(|body| body.len() <= MAX_MESSAGE)
             };
             match timeout(timing::ANSWER, asked).await.ok().flatten() {
@@ -120,7 +135,7 @@ async fn serve_bi(core: Arc<Core>, session: Arc<Session>, stream: BiStream, budg
 }
 
 /// Sends a reply. If it does not get through, the other side sees the stream break.
-async fn answer(mut send: Box<dyn crate::transport::SendStream>, status: Status, body: &[u8]) {
+async fn answer(mut send: Box<dyn SendStream>, status: Status, body: &[u8]) {
     let written = async {
         // `body` is at most a mebibyte by now.
         let length = u32::try_from(body.len()).unwrap_or(0).to_le_bytes();
@@ -135,7 +150,7 @@ async fn answer(mut send: Box<dyn crate::transport::SendStream>, status: Status,
 }
 
 impl Session {
-    fn lost(&self) -> impl Fn(std::io::Error) -> FabricError + use<> {
+    fn lost(&self) -> impl Fn(io::Error) -> FabricError + use<> {
         |error| FabricError::Lost(error.to_string())
     }
 
@@ -146,6 +161,7 @@ impl Session {
         priority: Priority,
         body: &[u8],
     ) -> Result<Bytes, FabricError> {
+        let _used = self.in_use.clone();
         let (mut send, mut recv) = self.open(StreamKind::Request, service, priority, body).await?;
         send.shutdown().await.map_err(self.lost())?;
         let mut header = [0; 5];
@@ -168,6 +184,7 @@ impl Session {
     /// Tells a service of the other side.
     pub(crate) async fn notify(&self, service: Service, priority: Priority, body: &[u8]) -> Result<(), FabricError> {
         let length = length_of(body)?;
+        let _used = self.in_use.clone();
         let mut send = self.conn.open_uni().await.map_err(|closed| FabricError::Lost(closed.to_string()))?;
         send.set_priority(priority);
         let mut message = Vec::with_capacity(6 + body.len());
@@ -185,11 +202,12 @@ impl Session {
         priority: Priority,
         header: &[u8],
     ) -> Result<Channel, FabricError> {
+        let used = self.in_use.clone();
         let (send, mut recv) = self.open(StreamKind::Stream, service, priority, header).await?;
         let mut status = [0];
         recv.read_exact(&mut status).await.map_err(self.lost())?;
         match Status::from_byte(status[0]) {
-            Some(Status::Ok) => Ok(Channel { send, recv }),
+            Some(Status::Ok) => Ok(channel((send, recv), used)),
             Some(Status::NoSuchService) => Err(FabricError::NoSuchService),
             Some(Status::NoAnswer) | None => Err(FabricError::NoAnswer),
         }
@@ -220,4 +238,43 @@ fn length_of(body: &[u8]) -> Result<u32, FabricError> {
         return Err(too_large);
     }
     u32::try_from(body.len()).map_err(|_| too_large)
+}
+
+/// Half of a byte stream: as long as it is there, its session is in use.
+struct Half<S>(S, #[expect(dead_code, reason = "held, not read")] Use);
+
+fn channel((send, recv): BiStream, used: Use) -> Channel {
+    Channel { send: Box::new(Half(send, used.clone())), recv: Box::new(Half(recv, used)) }
+}
+
+impl AsyncRead for Half<Box<dyn RecvStream>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl RecvStream for Half<Box<dyn RecvStream>> {}
+
+impl AsyncWrite for Half<Box<dyn SendStream>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+impl SendStream for Half<Box<dyn SendStream>> {
+    fn set_priority(&mut self, priority: Priority) {
+        self.0.set_priority(priority);
+    }
+
+    fn reset(&mut self) {
+        self.0.reset();
+    }
 }
