@@ -44,6 +44,11 @@ impl VersionRange {
     /// What this build can speak.
     pub const SUPPORTED: Self = Self { min: ProtocolVersion::PREVIOUS, max: ProtocolVersion::CURRENT };
 
+    /// This version and no other.
+    pub const fn only(version: ProtocolVersion) -> Self {
+        Self { min: version, max: version }
+    }
+
     /// The newest version that both sides can speak, or none.
     pub fn agree(self, other: Self) -> Option<ProtocolVersion> {
         let newest = self.max.min(other.max);
@@ -53,7 +58,7 @@ impl VersionRange {
 
 impl fmt::Display for VersionRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}", self.min, self.max)
+        if self.min == self.max { self.min.fmt(f) } else { write!(f, "{} to {}", self.min, self.max) }
     }
 }
 

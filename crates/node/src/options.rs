@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use tutti_model::{DeviceId, Name};
+use tutti_model::{DeviceId, Name, ProtocolVersion, VersionRange};
 use tutti_resources::simulated::Simulated;
 
 /// How to run a device. [`Options::new`] has what most want.
@@ -30,6 +30,8 @@ pub struct Options {
     pub simulated: Vec<Simulated>,
     /// Makes made-up values differ between devices.
     pub seed: u64,
+    /// The protocol versions to speak: [`VersionRange::SUPPORTED`], but for tests.
+    pub versions: VersionRange,
     /// The user's word that what is damaged in the state folder be moved aside and begun anew.
     pub reset_corrupt: bool,
 }
@@ -61,8 +63,14 @@ impl Options {
             storage,
             simulated: Vec::new(),
             seed: 0,
+            versions: VersionRange::SUPPORTED,
             reset_corrupt: false,
         }
+    }
+
+    /// Speaks this version of the protocol and no other.
+    pub fn speak_only(&mut self, version: u16) {
+        self.versions = VersionRange::only(ProtocolVersion(version));
     }
 }
 

@@ -25,7 +25,7 @@ use tutti_fabric::{
         iroh::{IrohConfig, IrohTransport},
     },
 };
-use tutti_model::{Name, Text, VersionRange};
+use tutti_model::{Name, Text};
 use tutti_pool::Identity;
 use tutti_resources::{Driver, Inventory, Storage, SysRoot, describe_machine, simulated::simulated};
 
@@ -238,7 +238,7 @@ async fn start_fabric(
     let config = Config {
         name,
         key: key.clone(),
-        versions: VersionRange::SUPPORTED,
+        versions: options.versions,
         clock: clock.clone(),
         random: Arc::new(rand::random),
     };

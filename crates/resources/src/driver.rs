@@ -66,6 +66,9 @@ pub trait Driver: Send + Sync {
     }
 }
 
+/// The most bytes in which a driver says what sort of value it takes: so many are sent to whoever asked.
+pub const MAX_TAKES: usize = 31;
+
 /// Why a resource did not do what it was asked to.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -76,7 +79,7 @@ pub enum DriverError {
     NotWritable,
     /// It takes another sort of value.
     WrongType {
-        /// What it takes.
+        /// What it takes; [`MAX_TAKES`] bytes at most.
         takes: &'static str,
         /// What it was given.
         given: &'static str,

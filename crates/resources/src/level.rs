@@ -11,7 +11,7 @@ pub(crate) fn percent(value: &Value) -> Result<f64, DriverError> {
         Value::Int(percent) => percent as f64,
         Value::Float(percent) => percent,
         ref other => {
-            return Err(DriverError::WrongType { takes: "on, off or a number from 0 to 100", given: other.word() });
+            return Err(DriverError::WrongType { takes: "on, off or 0 to 100", given: other.word() });
         }
     };
     // Not a number is in no range.

@@ -54,7 +54,7 @@ pub mod storage;
 pub mod temperature;
 
 pub use discover::{Changes, Inventory, Options, discover};
-pub use driver::{Driver, DriverError};
+pub use driver::{Driver, DriverError, MAX_TAKES};
 pub use machine::{MachineFacts, describe_machine};
 pub use outside::Offers;
 pub use root::SysRoot;

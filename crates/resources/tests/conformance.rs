@@ -41,6 +41,9 @@ fn conforms(driver: &dyn Driver) {
     assert_eq!(driver.storage().is_some(), description.kind == ResourceKind::Storage, "{name}");
     assert_eq!(driver.screen().is_some(), description.kind == ResourceKind::Display, "{name}");
 
+    if let Err(DriverError::WrongType { takes, .. }) = driver.write(&Value::Bytes(vec![0; 3])) {
+        assert!(takes.len() <= tutti_resources::MAX_TAKES, "{name}: {takes:?} does not fit into a refusal");
+    }
     if description.kind == ResourceKind::Storage {
         assert!(matches!(driver.write(&Value::Int(1)), Err(DriverError::WrongType { .. })), "{name}: it takes files");
     } else if !description.writable {

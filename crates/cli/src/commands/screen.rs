@@ -7,7 +7,7 @@ use ratatui::{
     text::Line,
     widgets::Paragraph,
 };
-use tutti_control::{ScreenFrame, ScreenRequest};
+use tutti_control::{ClientError, ScreenFrame, ScreenRequest};
 
 use crate::{
     context::Context,
@@ -44,7 +44,7 @@ pub(crate) async fn run(args: ScreenArgs, context: &mut Context) -> Result<Exit,
         let mut end = std::pin::pin!(end);
         loop {
             let frame = tokio::select! {
-                frame = frames.next() => frame.explain(failed)?,
+                frame = frames.next() => frame.map_err(|error| broken(&args.name, &error))?,
                 () = &mut end => return Ok(Exit::Done),
             };
             match frame {
@@ -64,7 +64,7 @@ pub(crate) async fn run(args: ScreenArgs, context: &mut Context) -> Result<Exit,
     loop {
         draw(&mut screen, &shown, &whole_name)?;
         tokio::select! {
-            frame = frames.next() => match frame.explain(failed)? {
+            frame = frames.next() => match frame.map_err(|error| broken(&args.name, &error))? {
                 Some(frame) => shown = frame,
                 None => return Err(closed(&args.name)),
             },
@@ -78,6 +78,11 @@ pub(crate) async fn run(args: ScreenArgs, context: &mut Context) -> Result<Exit,
 
 fn closed(name: &str) -> Failure {
     Failure::new(format!("the screen {name} was closed")).why("the device stopped").next("start it with: tutti up")
+}
+
+/// Frames stopped coming before the device said that it stops.
+fn broken(name: &str, error: &ClientError) -> Failure {
+    Failure::new(format!("the screen {name} has gone dark")).why(error).next(error.hint())
 }
 
 fn draw(screen: &mut Screen, shown: &ScreenFrame, name: &str) -> Result<(), Failure> {

@@ -58,6 +58,9 @@ pub(crate) struct UpArgs {
     /// Move aside what is damaged in the state folder and begin anew; the device may then have to be paired again
     #[arg(long)]
     reset_corrupt: bool,
+    /// Speak this version of the protocol between devices and no other: for tests of devices of other versions
+    #[arg(long, value_name = "N", hide = true)]
+    speak_version: Option<u16>,
     /// End when standard input is closed: whoever holds the other end of a pipe takes this with it
     #[arg(long, requires = "foreground", hide = true)]
     exit_with_stdin: bool,
@@ -106,6 +109,7 @@ fn foreground_arguments(args: &UpArgs, state: &Path) -> Vec<std::ffi::OsString> 
     pair("--sysfs", args.sysfs.as_ref().map(Into::into));
     pair("--storage-quota", args.storage_quota.map(|quota| quota.to_string().into()));
     pair("--runtime-dir", args.runtime_dir.as_ref().map(Into::into));
+    pair("--speak-version", args.speak_version.map(|version| version.to_string().into()));
     pair("--simulate", Some(args.simulate.join(",").into()).filter(|_| !args.simulate.is_empty()));
     let switches =
         [("--no-mdns", args.no_mdns), ("--no-hardware", args.no_hardware), ("--reset-corrupt", args.reset_corrupt)];
@@ -122,7 +126,7 @@ mod tests {
     #[test]
     fn the_background_gets_every_argument() {
         let line = "tutti up --state /s --name a --port 7 --api-tcp --sysfs /r --simulate sensor actuator --storage-quota 1k \
-            --no-mdns --runtime-dir /d --no-hardware --reset-corrupt";
+            --no-mdns --speak-version 1 --runtime-dir /d --no-hardware --reset-corrupt";
         let parse = |arguments: Vec<std::ffi::OsString>| match Cli::try_parse_from(arguments).unwrap() {
             Cli { command: Command::Up(args), global } => (args, global.state),
             other => panic!("{other:?}"),

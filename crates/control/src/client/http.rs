@@ -147,6 +147,9 @@ async fn refusal(status: u16, answer: Answer) -> ClientError {
     ClientError::Refused { status, detail }
 }
 
+/// What a device leaves that is killed, or crashes.
+const CUT_SHORT: &str = "it ended in the middle of an answer";
+
 /// A broken connection, with the innermost cause, which is the one that tells something. If what broke it is that the
 /// thing to be sent could not be read, that is the error.
 fn lost(what: &str, error: &hyper::Error) -> ClientError {
@@ -154,10 +157,13 @@ fn lost(what: &str, error: &hyper::Error) -> ClientError {
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    match cause.downcast_ref::<io::Error>() {
+    let io = cause.downcast_ref::<io::Error>();
+    let cut_short = || error.is_incomplete_message() || io.is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof);
+    match io {
         Some(error) if error.get_ref().is_some_and(|inner| inner.is::<super::transfer::SourceFailed>()) => {
             ClientError::Source(io::Error::new(error.kind(), error.to_string()))
         }
+        _ if cut_short() => ClientError::Lost { what: what.to_owned(), why: CUT_SHORT.to_owned() },
         _ => ClientError::Lost { what: what.to_owned(), why: cause.to_string() },
     }
 }

@@ -48,7 +48,7 @@ pub(crate) enum HandshakeError {
     /// It is in another group.
     OtherGroup,
     /// No version in common.
-    Version(VersionRange),
+    Version { ours: VersionRange, theirs: VersionRange },
     /// It said what it may not say here, or too much.
     Misbehaved(String),
     /// It said nothing in time.
@@ -64,10 +64,18 @@ impl HandshakeError {
     pub(crate) fn close_code(&self) -> CloseCode {
         match self {
             Self::NotAMember | Self::OtherGroup => CloseCode::NOT_A_MEMBER,
-            Self::Version(_) => CloseCode::VERSION,
+            Self::Version { .. } => CloseCode::VERSION,
             Self::Misbehaved(_) => CloseCode::MISBEHAVED,
             Self::Silent => CloseCode::SILENT,
             Self::Closed(_) | Self::State(_) => CloseCode::DONE,
+        }
+    }
+
+    /// The words with which the connection is closed: the other side shows them, so they are from its point of view.
+    pub(crate) fn close_reason(&self) -> String {
+        match *self {
+            Self::Version { ours, theirs } => Self::Version { ours: theirs, theirs: ours }.to_string(),
+            _ => self.to_string(),
         }
     }
 }
@@ -77,10 +85,9 @@ impl fmt::Display for HandshakeError {
         match self {
             Self::NotAMember => f.write_str("not a member of this group: pair again"),
             Self::OtherGroup => f.write_str("a member of another group: leave it there, then pair"),
-            Self::Version(theirs) => write!(
+            Self::Version { ours, theirs } => write!(
                 f,
-                "no protocol version in common ({} here, {theirs} there): update the older one",
-                VersionRange::SUPPORTED
+                "no protocol version in common: it speaks {theirs}, this device {ours}; update the older of the two"
             ),
             Self::Misbehaved(what) => write!(f, "broke the protocol: {what}"),
             Self::Silent => f.write_str("did not answer in time while the session was set up"),
@@ -221,7 +228,8 @@ impl Talk<'_> {
 }
 
 fn check_hello(core: &Core, hello: &Hello) -> Result<ProtocolVersion, HandshakeError> {
-    let version = core.versions().agree(hello.versions).ok_or(HandshakeError::Version(hello.versions))?;
+    let (ours, theirs) = (core.versions(), hello.versions);
+    let version = ours.agree(theirs).ok_or(HandshakeError::Version { ours, theirs })?;
     if hello.group == core.group().id() { Ok(version) } else { Err(HandshakeError::OtherGroup) }
 }
 

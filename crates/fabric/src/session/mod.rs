@@ -116,7 +116,7 @@ pub(crate) async fn start(core: Arc<Core>, conn: Arc<dyn Connection>) {
         Ok(established) => established,
         Err(error) => {
             tracing::debug!(device = %remote.short(), %error, "no session");
-            conn.close(error.close_code(), &error.to_string());
+            conn.close(error.close_code(), &error.close_reason());
             return core.note_trouble(remote, Trouble::Session(error.to_string()));
         }
     };

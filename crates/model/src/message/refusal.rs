@@ -67,7 +67,7 @@ pub enum Refusal {
     OutOfRange(Explanation),
     /// The resource takes another sort of value.
     WrongType {
-        /// Which.
+        /// Which, after "it takes": "a switch", "on, off or 0 to 100".
         needs: Text<31>,
     },
     /// Nothing is stored under this path.
@@ -210,8 +210,8 @@ impl fmt::Display for Refusal {
             }
             Self::NotReserved => f.write_str("no transfer of the lease to this device is reserved"),
             Self::BadHandOver => f.write_str("the hand-over is not the holder's for this lease and device"),
-            Self::OutOfRange(text) => write!(f, "the value is out of range: {text}"),
-            Self::WrongType { needs } => write!(f, "it takes a {needs}"),
+            Self::OutOfRange(text) => write!(f, "it does not take this value: {text}"),
+            Self::WrongType { needs } => write!(f, "it takes {needs}"),
             Self::NotFound => f.write_str("nothing is stored under this path"),
             Self::NoSpace { free } => write!(f, "its quota leaves {free} bytes"),
             Self::TooLarge { max } => write!(f, "it takes at most {max} bytes"),

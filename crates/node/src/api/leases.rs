@@ -31,7 +31,7 @@ pub(super) async fn take(
     let mode = convert::model_lease_mode(request.mode);
     let duration = request.duration_ms.map_or(USUAL, Duration::from_millis);
     let held = node.pool.acquire(resource, mode, duration, false).await;
-    let held = held.map_err(|error| refused::held(&node, error))?;
+    let held = held.map_err(|error| refused::pool(&node, error))?;
     Ok(Json(show(&node, &held)))
 }
 
@@ -48,14 +48,14 @@ pub(super) async fn renew(
 ) -> Result<Json<Lease>, ApiError> {
     let held = find(&node, &id)?;
     let duration = duration_ms.map_or(held.duration, Duration::from_millis);
-    let held = node.pool.renew(held.lease, duration).await.map_err(refused::pool)?;
+    let held = node.pool.renew(held.lease, duration).await.map_err(|error| refused::pool(&node, error))?;
     Ok(Json(show(&node, &held)))
 }
 
 /// `DELETE /v1/leases/{id}`
 pub(super) async fn release(State(node): State<Arc<Node>>, In(id): In<String>) -> Result<StatusCode, ApiError> {
     let held = find(&node, &id)?;
-    node.pool.release(held.lease).await.map_err(refused::pool)?;
+    node.pool.release(held.lease).await.map_err(|error| refused::pool(&node, error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -82,18 +82,15 @@ pub(super) fn group(error: GroupChangeError) -> ApiError {
     }
 }
 
-/// What the pool says, with the name of whoever holds the resource instead of an id.
-pub(super) fn held(node: &Node, error: PoolError) -> ApiError {
-    let mut refused = pool(error.clone());
-    if let PoolError::Refused { subject, why: Refusal::HeldBy { holder, remaining } } = error {
-        let (holder, seconds) = (node.name_of(holder), remaining.as_secs_f64().ceil());
-        refused.0.message = format!("{holder} holds {subject} for another {seconds} s unless it is renewed");
-    }
-    refused
-}
-
-pub(super) fn pool(error: PoolError) -> ApiError {
-    let text = error.to_string();
+/// What the pool says, with names where it knows only ids.
+pub(super) fn pool(node: &Node, error: PoolError) -> ApiError {
+    let text = match &error {
+        PoolError::Refused { subject, why: Refusal::HeldBy { holder, remaining } } => {
+            let (holder, seconds) = (node.name_of(*holder), remaining.as_secs_f64().ceil());
+            format!("{holder} holds {subject} for another {seconds} s unless it is renewed")
+        }
+        error => error.to_string(),
+    };
     let (code, hint) = match &error {
         PoolError::UnknownDevice(_) => (ErrorCode::NoSuchDevice, ""),
         PoolError::Satellite { .. } | PoolError::Offline { .. } => (ErrorCode::Offline, ""),

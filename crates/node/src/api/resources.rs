@@ -55,7 +55,7 @@ pub(super) async fn read(
     In((device, name)): In<(String, String)>,
 ) -> Result<Json<Reading>, ApiError> {
     let resource = find(&node, &device, &name)?;
-    let reading = node.pool.read(resource).await.map_err(refused::pool)?;
+    let reading = node.pool.read(resource).await.map_err(|error| refused::pool(&node, error))?;
     if resource.device != node.fabric.id() {
         node.followed.heard(resource, reading.clone());
     }
@@ -81,16 +81,16 @@ pub(super) async fn control(
             .pool
             .acquire(resource, LeaseMode::Exclusive, MOMENT, false)
             .await
-            .map_err(|error| refused::held(&node, error))?
+            .map_err(|error| refused::pool(&node, error))?
             .lease;
         let written = node.pool.write(resource, wanted, Some(lease.token)).await;
         if let Err(error) = node.pool.release(lease).await {
             tracing::debug!(%error, "a lease for the moment was not given back and ends by itself");
         }
-        written.map_err(refused::pool)?;
+        written.map_err(|error| refused::pool(&node, error))?;
         Some(lease.token)
     } else {
-        node.pool.write(resource, wanted, token).await.map_err(|error| refused::held(&node, error))?;
+        node.pool.write(resource, wanted, token).await.map_err(|error| refused::pool(&node, error))?;
         token
     };
     Ok(Json(Controlled {
@@ -119,7 +119,7 @@ pub(super) async fn follow(
     };
     asked.end()?;
     let slot = node.streams.take()?;
-    let readings = node.pool.follow(resource, interval).await.map_err(refused::pool)?;
+    let readings = node.pool.follow(resource, interval).await.map_err(|error| refused::pool(&node, error))?;
     let events = stream::unfold((node, Some(readings)), move |(node, readings)| async move {
         let mut readings = readings?;
         match readings.next().await {
@@ -128,7 +128,7 @@ pub(super) async fn follow(
                 Some((event, (node, Some(readings))))
             }
             None => None,
-            Some(Err(error)) => Some((sse::event("error", &refused::pool(error).0), (node, None))),
+            Some(Err(error)) => Some((sse::event("error", &refused::pool(&node, error).0), (node, None))),
         }
     });
     Ok(slot.answer(events))

@@ -46,7 +46,7 @@ pub(super) async fn list(
     let prefix = asked.take("prefix")?.unwrap_or_default();
     asked.end()?;
     let storage = resources::find(&node, &device, &name)?;
-    let listing = node.pool.list(storage, &prefix).await.map_err(refused::pool)?;
+    let listing = node.pool.list(storage, &prefix).await.map_err(|error| refused::pool(&node, error))?;
     let entries = listing.entries.into_iter().map(|entry| StorageEntry {
         path: entry.path.as_str().to_owned(),
         size: entry.size,
@@ -61,7 +61,7 @@ pub(super) async fn fetch(
     In((device, name, path)): In<(String, String, String)>,
 ) -> Result<Response, ApiError> {
     let (storage, path) = find(&node, &device, &name, &path)?;
-    let download = node.pool.get(storage, path.clone()).await.map_err(refused::pool)?;
+    let download = node.pool.get(storage, path.clone()).await.map_err(|error| refused::pool(&node, error))?;
     let mut response = Response::builder()
         .header(header::CONTENT_TYPE, "application/octet-stream")
         .header(header::CONTENT_LENGTH, download.size);
@@ -84,7 +84,7 @@ pub(super) async fn store(
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let mut arriving = Arriving::new(body);
     let stored = node.pool.put(storage, path.clone(), declared, &mut arriving).await;
-    stored.map_err(refused::pool)?;
+    stored.map_err(|error| refused::pool(&node, error))?;
     Ok(Json(Stored { path: path.as_str().to_owned(), size: arriving.came }))
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn remove(
     In((device, name, path)): In<(String, String, String)>,
 ) -> Result<StatusCode, ApiError> {
     let (storage, path) = find(&node, &device, &name, &path)?;
-    node.pool.delete(storage, path).await.map_err(refused::pool)?;
+    node.pool.delete(storage, path).await.map_err(|error| refused::pool(&node, error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

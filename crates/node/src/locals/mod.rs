@@ -274,7 +274,10 @@ fn refusal(error: &DriverError) -> Refusal {
         DriverError::NotReadable => Refusal::NotReadable,
         DriverError::NotWritable => Refusal::NotWritable,
         DriverError::WrongType { takes, .. } => Refusal::WrongType { needs: tutti_model::Text::lossy(takes) },
-        DriverError::OutOfRange { .. } | DriverError::BadImage(_) => Refusal::OutOfRange(explain(error)),
+        DriverError::OutOfRange { min, max } => {
+            Refusal::OutOfRange(explain(&format_args!("give one from {min} to {max}")))
+        }
+        DriverError::BadImage(_) => Refusal::OutOfRange(explain(error)),
         DriverError::TooLarge { max, .. } => Refusal::TooLarge { max: *max as u64 },
         DriverError::Busy { .. } => Refusal::Busy,
         DriverError::Gone(_) | DriverError::Withdrawn => Refusal::NoSuchResource,

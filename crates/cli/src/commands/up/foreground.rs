@@ -70,6 +70,9 @@ fn options(args: &UpArgs, state: &Path) -> Result<Options, Failure> {
     options.hardware = !args.no_hardware;
     options.api_tcp = args.api_tcp;
     options.reset_corrupt = args.reset_corrupt;
+    if let Some(version) = args.speak_version {
+        options.speak_only(version);
+    }
     if let Some(root) = &args.sysfs {
         options.sysfs.clone_from(root);
     }
