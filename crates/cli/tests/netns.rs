@@ -4,13 +4,14 @@
 
 #![allow(clippy::print_stderr, clippy::print_stdout)]
 
-#[path = "support/hosts.rs"]
-mod hosts;
+mod support;
 
 use std::time::{Duration, Instant};
 
-use hosts::{Host, Lan, eventually};
-use serde_json::Value;
+use support::{
+    device::{Device, eventually},
+    hosts::Lan,
+};
 
 const S: fn(u64) -> Duration = Duration::from_secs;
 
@@ -22,48 +23,26 @@ fn enabled() -> bool {
     wanted
 }
 
-fn online(host: &Host, others: &[&str]) -> bool {
-    let devices = host.json(&["devices"]);
-    let Some(devices) = devices.as_array() else { return false };
-    others.iter().all(|other| devices.iter().any(|device| device["name"] == *other && device["presence"] == "online"))
-}
-
-fn sees_nearby(host: &Host, other: &str) -> bool {
+fn sees_nearby(host: &Device, other: &str) -> bool {
     host.json(&["nearby"]).as_array().is_some_and(|list| list.iter().any(|device| device["name"] == other))
 }
 
-/// `guest` joins the group of `owner` with the code that it shows.
-fn pair(owner: &Host, guest: &Host) {
-    let offer = owner.offer();
-    let code = offer.code();
-    let joined = guest.run(&["pair", &owner.name, "--code", &code, "--json"]);
-    assert!(joined.ok, "{} could not join {}: {}", guest.name, owner.name, joined.err);
-    offer.paired();
-}
-
-fn reading(host: &Host, other: &str) -> Result<f64, String> {
-    let out = host.run(&["read", &format!("{other}/memory-available"), "--json"]);
-    if !out.ok {
-        return Err(out.err);
-    }
-    let value: Value = serde_json::from_str(&out.out).map_err(|error| error.to_string())?;
-    value["value"].as_f64().ok_or_else(|| format!("no number in {value}"))
+fn reading(host: &Device, other: &str) -> Result<f64, String> {
+    host.reading(&format!("{other}/memory-available"))
 }
 
 /// Discovery, pairing and readings among three hosts.
-fn three_hosts_become_one_pool(lan: &Lan) -> Vec<Host> {
-    let hosts: Vec<Host> = ["anna", "bert", "cleo"].iter().enumerate().map(|(at, name)| lan.host(at, name)).collect();
+fn three_hosts_become_one_pool(lan: &Lan) -> Vec<Device> {
+    let hosts: Vec<Device> = ["anna", "bert", "cleo"].iter().enumerate().map(|(at, name)| lan.host(at, name)).collect();
     for host in &hosts {
         for other in hosts.iter().filter(|other| other.name != host.name) {
             eventually(S(20), &format!("{} discovers {}", host.name, other.name), || sees_nearby(host, &other.name));
         }
     }
-    pair(&hosts[0], &hosts[1]);
-    pair(&hosts[0], &hosts[2]);
+    hosts[1].join(&hosts[0]);
+    hosts[2].join(&hosts[0]);
     eventually(S(10), "everybody is online everywhere", || {
-        online(&hosts[0], &["bert", "cleo"])
-            && online(&hosts[1], &["anna", "cleo"])
-            && online(&hosts[2], &["anna", "bert"])
+        hosts[0].sees(&["bert", "cleo"]) && hosts[1].sees(&["anna", "cleo"]) && hosts[2].sees(&["anna", "bert"])
     });
     for host in &hosts {
         for other in hosts.iter().filter(|other| other.name != host.name) {
@@ -87,17 +66,17 @@ fn without_a_default_route() {
     // One host is cut off for 30 seconds; meanwhile another one is forgotten.
     let [anna, bert, cleo] = &hosts[..] else { panic!("three hosts") };
     lan.cut(2);
-    eventually(S(4), "the cut is noticed", || !online(anna, &["cleo"]) && !online(bert, &["cleo"]));
+    eventually(S(4), "the cut is noticed", || !anna.sees(&["cleo"]) && !bert.sees(&["cleo"]));
     let cut = Instant::now();
     let forgotten = anna.run(&["forget", "bert", "--yes"]);
     assert!(forgotten.ok, "{}", forgotten.err);
     std::thread::sleep(S(30).saturating_sub(cut.elapsed()));
     lan.mend(2);
     let took = eventually(S(3), "the views converge after the cut", || {
-        let lists_bert = |host: &Host| {
+        let lists_bert = |host: &Device| {
             host.json(&["devices"]).as_array().is_some_and(|list| list.iter().any(|device| device["name"] == "bert"))
         };
-        online(cleo, &["anna"]) && online(anna, &["cleo"]) && !lists_bert(cleo) && !lists_bert(anna)
+        cleo.sees(&["anna"]) && anna.sees(&["cleo"]) && !lists_bert(cleo) && !lists_bert(anna)
     });
     println!("views converged {} ms after the cut", took.as_millis());
     eventually(S(1), "the returned host refuses the forgotten one", || reading(bert, "cleo").is_err());

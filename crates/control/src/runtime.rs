@@ -70,8 +70,8 @@ impl RuntimeEntry {
     /// Writes the entry, so that a reader sees the old or the new one and never a half.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let fresh = path.with_extension(format!("new-{}", std::process::id()));
-        fs::write(&fresh, serde_json::to_vec(self)?)?;
-        fs::rename(&fresh, path).inspect_err(|_| {
+        let text = serde_json::to_vec(self)?;
+        fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, path)).inspect_err(|_| {
             // The reason is what the caller needs; a leftover is overwritten by the next attempt.
             let _ = fs::remove_file(&fresh);
         })

@@ -126,8 +126,8 @@ impl fmt::Display for IdentityError {
             ),
             Self::Corrupt { path, why } => write!(
                 f,
-                "the device key {path:?} is damaged ({why}) and is left as it is; restore it from a copy, or move it \
-                 aside to start as a new device that has to be paired again"
+                "the device key {path:?} is damaged ({why}) and is left as it is: with a copy this stays the same \
+                 device, without one it has to be paired again as a new one"
             ),
             Self::Newer { path, version } => write!(
                 f,

@@ -12,12 +12,12 @@ use tutti_fabric::{
     discovery::{
         self, Announcement, DiscoveryEvent,
         mdns::{Mdns, MdnsConfig},
-        samehost::{Registration, SameHost, SameHostError},
+        samehost::{Registration, SameHost},
     },
 };
 use tutti_model::{DeviceId, Name};
 
-use crate::stop::Stop;
+use crate::{error::RunError, state::OpenError, stop::Stop};
 
 /// How often it is tried again to take part in discovery on the local network.
 const RETRY: Duration = Duration::from_secs(30);
@@ -52,16 +52,19 @@ pub(crate) struct Discovery {
 
 impl Discovery {
     /// Registers on this machine and begins to look for others.
-    pub(crate) async fn start(setup: Setup, health: Arc<watch::Sender<Health>>) -> Result<Self, SameHostError> {
+    pub(crate) async fn start(setup: Setup, health: Arc<watch::Sender<Health>>) -> Result<Self, RunError> {
         let (sender, events) = discovery::channel();
         let registration = registration(&setup, false);
-        let samehost = SameHost::start(setup.runtime.clone(), registration.clone(), sender.clone()).await?;
         let pointer = setup.state.join(STATE_POINTER);
-        entry(&registration).write(&pointer).map_err(|error| SameHostError::Io {
-            path: pointer,
-            doing: "write",
-            error,
-        })?;
+        let written = entry(&registration).write(&pointer);
+        written.map_err(|error| RunError::State(OpenError::io(&pointer, "write", &error)))?;
+        let samehost = match SameHost::start(setup.runtime.clone(), registration, sender.clone()).await {
+            Ok(samehost) => samehost,
+            Err(error) => {
+                let _ = std::fs::remove_file(&pointer);
+                return Err(RunError::Runtime(error));
+            }
+        };
         let mut discovery = Self { setup, samehost, mdns: None, health, sender, events };
         discovery.start_mdns();
         Ok(discovery)

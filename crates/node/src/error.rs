@@ -64,6 +64,9 @@ impl RunError {
     pub fn hint(&self) -> String {
         match self {
             Self::State(error) => error.hint(),
+            Self::Identity(IdentityError::Corrupt { .. }) => {
+                "restore it; or start with --reset-corrupt, which moves it and the group that it was in aside".into()
+            }
             Self::Identity(_) => String::new(),
             Self::Network(iroh::BindError::PortInUse { .. }) => String::new(),
             Self::Network(_) => "check that this user may use the network".into(),

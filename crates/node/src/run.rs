@@ -126,7 +126,7 @@ async fn start(options: Options) -> Result<Device, RunError> {
     };
     let above = async {
         let pool = pool::start(&fabric, &state, &key, identity, &locals, &sources).await?;
-        let discovery = Discovery::start(setup, health.clone()).await.map_err(RunError::Runtime)?;
+        let discovery = Discovery::start(setup, health.clone()).await?;
         Ok((pool, discovery))
     };
     let (pool, discovery) = match above.await {
@@ -212,6 +212,13 @@ fn prepare_runtime(folder: &Path) -> Result<(), RunError> {
 /// begins anew altogether, since it is another device's. Blocks.
 fn open(options: &Options) -> Result<(State, SigningKey), RunError> {
     let reset = if options.reset_corrupt { Reset::IfDamaged } else { Reset::Never };
+    // A key that cannot be used is found before the database is opened, which is to be left as it is then. What the
+    // operating system objects to, it will object to in the folder as a whole.
+    match identity::load(&options.state.join(IDENTITY)) {
+        Err(IdentityError::Corrupt { .. }) if options.reset_corrupt => {}
+        Ok(_) | Err(IdentityError::Io { .. }) => {}
+        Err(error) => return Err(RunError::Identity(error)),
+    }
     let state = State::open(&options.state, reset).map_err(RunError::State)?;
     let path = state.folder().join(IDENTITY);
     let mut rng = rand::rng();

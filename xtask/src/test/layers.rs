@@ -1,9 +1,9 @@
 //! The layers: what each needs, what it runs, what its output must show.
 //!
 //! Conventions: an integration test whose name starts with `sim` is a seeded simulation and belongs to the layer
-//! `sim` (it reads how many seeds to run from `TUTTI_SIM_SEEDS`); one named `netns` belongs to the layer `netns`;
-//! all others are `unit`. Every cargo command names the whole workspace, so that features and hence artefacts are
-//! the same for all of them.
+//! `sim` (it reads how many seeds to run from `TUTTI_SIM_SEEDS`); one named `netns` belongs to the layer `netns`, those
+//! in [`FAULTS`] to `faults`; all others are `unit`. Every cargo command names the whole workspace, so that features and
+//! hence artefacts are the same for all of them.
 
 use std::time::Duration;
 
@@ -129,12 +129,16 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "demo",
-        about: "three devices as processes of this machine, each step within its bound",
+        about: "three devices as processes of this machine, each step within its bound; then 20 (--full: 200) seeded kills",
         default: true,
         needs: &[Need::Build],
-        limit: minutes(15),
-        steps: |context| Ok(vec![full(cargo(["run", "-q", "--", "demo", "--check"]), context)]),
-        check: some_steps,
+        limit: minutes(60),
+        steps: |context| {
+            let kills = if context.full || std::env::var_os("TUTTI_FULL").is_some() { "200" } else { KILLS };
+            let demo = || cargo(["run", "-q", "--", "demo", "--check"]);
+            Ok(vec![demo(), demo().args(["--kills", kills, "--seed", &seed()])])
+        },
+        check: some_steps_and_kills,
     },
     Layer {
         name: "netns",
@@ -150,6 +154,19 @@ pub(crate) const LAYERS: &[Layer] = &[
         steps: |context| {
             let program = cargo(["test", "--workspace", "--test", "netns", "--", "--test-threads=1"]);
             Ok(vec![full(program.env("TUTTI_NETNS", "1"), context)])
+        },
+        check: some_tests,
+    },
+    Layer {
+        name: "faults",
+        about: "real devices with bad state, full disks, wrong clocks, hostile peers and older peers",
+        default: true,
+        needs: &[Need::Build, Need::Root, Need::Program { name: "faketime", package: "faketime" }],
+        limit: minutes(15),
+        steps: |context| {
+            let named = FAULTS.iter().flat_map(|test| ["--test", test]);
+            let program = cargo(["test", "--workspace"]).args(named).args(["--", "--test-threads=2"]);
+            Ok(vec![full(program.env("TUTTI_FAULTS", "1"), context)])
         },
         check: some_tests,
     },
@@ -179,6 +196,21 @@ pub(crate) const LAYERS: &[Layer] = &[
         check: some_tests,
     },
 ];
+
+/// How many kills there are unless all is asked for.
+const KILLS: &str = "20";
+
+/// Where the moments of the kills come from: `TUTTI_SEED`, or the time, so that runs differ. The command that is shown
+/// names it.
+fn seed() -> String {
+    std::env::var("TUTTI_SEED").unwrap_or_else(|_| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.map_or(0, |now| now.as_secs()).to_string()
+    })
+}
+
+/// The integration tests of the layer `faults`.
+const FAULTS: [&str; 3] = ["bad_state", "hostile", "versions"];
 
 const ARM64: &str = "aarch64-unknown-linux-gnu";
 
@@ -237,6 +269,7 @@ enum Kind {
 fn kind_of(test: &str) -> Option<Kind> {
     match test {
         "netns" => None,
+        test if FAULTS.contains(&test) => None,
         test if test.starts_with("sim") => Some(Kind::Sim),
         _ => Some(Kind::Unit),
     }
@@ -297,6 +330,23 @@ fn some_steps(output: &str) -> Result<String, String> {
     }
 }
 
+/// Both runs of the demo: the one with the table, and the one that killed as often as it was told to.
+fn some_steps_and_kills(output: &str) -> Result<String, String> {
+    some_steps(output)?;
+    let asked = output.lines().filter_map(|line| line.strip_prefix("$ ")).find_map(|command| {
+        let (_, after) = command.split_once("--kills ")?;
+        let (kills, seed) = after.split_once(" --seed ")?;
+        Some((kills.parse::<usize>().ok()?, seed.trim().to_owned()))
+    });
+    let Some((kills, seed)) = asked else { return Err("it was not asked to kill".into()) };
+    let killed = output.lines().filter(|line| line.starts_with("ok ") && line.contains("  kill ")).count();
+    if killed == kills {
+        Ok(format!("{kills} kills, seed {seed}"))
+    } else {
+        Err(format!("{killed} of {kills} kills were survived (seed {seed})"))
+    }
+}
+
 /// A layer of tests that ran none has not passed.
 fn some_tests(output: &str) -> Result<String, String> {
     match test_count(output)? {
@@ -326,7 +376,7 @@ mod tests {
     fn integration_tests_have_their_layers() {
         assert!(kind_of("sim_partitions") == Some(Kind::Sim));
         assert!(kind_of("routes") == Some(Kind::Unit));
-        assert!(kind_of("netns").is_none());
+        assert!(kind_of("netns").is_none() && kind_of("hostile").is_none());
     }
 
     #[test]
@@ -346,6 +396,13 @@ mod tests {
         assert_eq!(some_tests(nextest), Ok("97 tests".into()));
         assert!(some_steps("$ cargo run\nwarning: x\n").is_err() && some_steps("step  bound\n").is_err());
         assert!(some_steps("Step  time  Bound  ok\nstart  1.2 s  3 s  yes\n").is_ok());
+        let table = "$ cargo run -q -- demo --check\nStep  time  Bound  ok\nstart  1.2 s  3 s  yes\n\n";
+        let kills = "$ cargo run -q -- demo --check --kills 2 --seed 7\nok    1.000 s  kill 1: a after 5ms\n";
+        let second = "ok   13.000 s  kill 2: b after 5ms, and again 3ms into its start\n";
+        let both = format!("{table}{kills}{second}");
+        assert_eq!(some_steps_and_kills(&both), Ok("2 kills, seed 7".into()));
+        assert!(some_steps_and_kills(&format!("{table}{kills}")).unwrap_err().contains("1 of 2"));
+        assert!(some_steps_and_kills(&format!("{kills}{second}")).is_err() && some_steps_and_kills(table).is_err());
         assert!(some_tests("running 0 tests\ntest result: ok. 0 passed").is_err());
     }
 }

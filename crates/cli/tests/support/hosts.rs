@@ -1,28 +1,11 @@
-//! Hosts in network namespaces, each with a running device.
+//! Hosts in network namespaces.
 
 use std::{
-    io::{BufRead, BufReader, Read},
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output},
     sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, Instant},
 };
 
-use serde_json::Value;
-
-const TUTTI: &str = env!("CARGO_BIN_EXE_tutti");
-
-/// Waits until something holds; gives how long that took.
-pub(crate) fn eventually(within: Duration, what: &str, mut holds: impl FnMut() -> bool) -> Duration {
-    let start = Instant::now();
-    loop {
-        if holds() {
-            return start.elapsed();
-        }
-        assert!(start.elapsed() < within, "not within {within:?}: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
+use super::device::{Device, Plan};
 
 fn sh(command: &str) -> Output {
     let out = Command::new("sh").arg("-c").arg(command).output().expect("there is a shell");
@@ -95,23 +78,9 @@ impl Lan {
     }
 
     /// A host with a device that is up.
-    pub(crate) fn host(&self, at: usize, name: &str) -> Host {
-        let state = self.folder.path().join(format!("{name}-state"));
-        let runtime = self.folder.path().join(format!("{name}-run"));
-        let log = self.folder.path().join(format!("{name}.log"));
-        let device = Command::new("ip")
-            .args(["netns", "exec", &self.space(at), TUTTI, "up", "--foreground", "--name", name])
-            .arg("--state")
-            .arg(&state)
-            .env("TUTTI_RUNTIME_DIR", &runtime)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(&log).expect("a log file"))
-            .spawn()
-            .expect("ip is there");
-        let host = Host { name: name.to_owned(), state, runtime, log, device };
-        eventually(Duration::from_secs(15), &format!("{name} is up"), || host.run(&["status", "--json"]).ok);
-        host
+    pub(crate) fn host(&self, at: usize, name: &str) -> Device {
+        let space = self.space(at);
+        Plan::new(self.folder.path(), name).alone_on_its_host().wrapped(["ip", "netns", "exec", &space]).start()
     }
 }
 
@@ -120,101 +89,5 @@ impl Drop for Lan {
         for space in (0..self.hosts).map(|at| self.space(at)).chain([self.bridge()]) {
             let _ = Command::new("ip").args(["netns", "del", &space]).status();
         }
-    }
-}
-
-/// A host whose device is up.
-pub(crate) struct Host {
-    pub(crate) name: String,
-    state: PathBuf,
-    runtime: PathBuf,
-    log: PathBuf,
-    device: Child,
-}
-
-/// What a command gave.
-pub(crate) struct Ran {
-    pub(crate) ok: bool,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl Host {
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(TUTTI);
-        command.arg("--state").arg(&self.state).args(args).env("TUTTI_RUNTIME_DIR", &self.runtime);
-        command
-    }
-
-    /// Runs a command against this host's device.
-    pub(crate) fn run(&self, args: &[&str]) -> Ran {
-        let out = self.command(args).stdin(Stdio::null()).output().expect("tutti runs");
-        Ran {
-            ok: out.status.success(),
-            out: String::from_utf8_lossy(&out.stdout).into_owned(),
-            err: String::from_utf8_lossy(&out.stderr).into_owned(),
-        }
-    }
-
-    /// Runs a listing.
-    pub(crate) fn json(&self, args: &[&str]) -> Value {
-        let ran = self.run(&[args, &["--json"]].concat());
-        assert!(ran.ok, "{}: {args:?} failed: {}", self.name, ran.err);
-        serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{args:?} gave no JSON ({error}): {}", ran.out))
-    }
-
-    /// Offers to pair, as `tutti pair --json` does.
-    pub(crate) fn offer(&self) -> Offer {
-        let mut child = self
-            .command(&["pair", "--json"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("tutti runs");
-        let mut lines = BufReader::new(child.stdout.take().expect("is piped"));
-        let mut line = String::new();
-        lines.read_line(&mut line).expect("it prints the offer");
-        let offer = serde_json::from_str(&line).unwrap_or_else(|error| panic!("no offer ({error}): {line}"));
-        Offer { child, offer, lines }
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        let _ = self.run(&["down"]);
-        let _ = self.device.kill();
-        let _ = self.device.wait();
-        if std::thread::panicking() {
-            eprintln!("--- log of {} ---\n{}", self.name, tail(&self.log));
-        }
-    }
-}
-
-fn tail(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(40)..].join("\n")
-}
-
-/// An open offer to pair.
-pub(crate) struct Offer {
-    child: Child,
-    offer: Value,
-    lines: BufReader<std::process::ChildStdout>,
-}
-
-impl Offer {
-    /// The six digits.
-    pub(crate) fn code(&self) -> String {
-        self.offer["code"].as_str().unwrap_or_else(|| panic!("no code in {}", self.offer)).to_owned()
-    }
-
-    /// Waits until the command says that a device has joined.
-    pub(crate) fn paired(mut self) {
-        let mut rest = String::new();
-        let _ = self.lines.read_to_string(&mut rest);
-        let status = self.child.wait().expect("it ends");
-        assert!(status.success(), "the offer failed: {rest}");
     }
 }

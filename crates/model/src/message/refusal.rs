@@ -213,7 +213,7 @@ impl fmt::Display for Refusal {
             Self::OutOfRange(text) => write!(f, "it does not take this value: {text}"),
             Self::WrongType { needs } => write!(f, "it takes {needs}"),
             Self::NotFound => f.write_str("nothing is stored under this path"),
-            Self::NoSpace { free } => write!(f, "its quota leaves {free} bytes"),
+            Self::NoSpace { free } => write!(f, "it has room for {free} more bytes"),
             Self::TooLarge { max } => write!(f, "it takes at most {max} bytes"),
             Self::Busy => f.write_str("it is busy; try again shortly"),
             Self::TimedOut => f.write_str("the resource did not answer its device in time"),

@@ -126,7 +126,7 @@ const fn refusal(why: &Refusal) -> (ErrorCode, &'static str) {
             (ErrorCode::BadValue, "`tutti resources --json` shows what it takes")
         }
         Refusal::NotFound => (ErrorCode::NoSuchFile, "list the files to see what there is"),
-        Refusal::NoSpace { .. } => (ErrorCode::QuotaExceeded, "remove something from it first"),
+        Refusal::NoSpace { .. } => (ErrorCode::QuotaExceeded, "remove something from it, or make room on its disk"),
         Refusal::TooLarge { .. } => (ErrorCode::TooLarge, "send less"),
         Refusal::Busy => (ErrorCode::TooMany, "try again shortly"),
         Refusal::TimedOut => (ErrorCode::TimedOut, "try again; if it stays so, look at the hardware"),

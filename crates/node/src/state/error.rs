@@ -47,9 +47,9 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    pub(super) fn io(path: &Path, doing: &'static str, error: &io::Error) -> Self {
+    pub(crate) fn io(path: &Path, doing: &'static str, error: &io::Error) -> Self {
         if is_full(error) {
-            let folder = path.parent().filter(|_| path.is_file()).unwrap_or(path);
+            let folder = path.parent().filter(|_| !path.is_dir()).unwrap_or(path);
             return Self::Full { folder: folder.to_path_buf() };
         }
         Self::Io { doing, path: path.to_path_buf(), why: error.to_string() }

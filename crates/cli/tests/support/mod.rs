@@ -1,0 +1,5 @@
+//! What the tests with real devices share.
+#![allow(dead_code, reason = "each test uses its part")]
+
+pub(crate) mod device;
+pub(crate) mod hosts;
