@@ -20,7 +20,7 @@ pub mod mutate;
 mod rng;
 mod targets;
 
-use targets::{model, pairing, ticket};
+use targets::{control, fabric, group, kernel, message, model, pairing, screen, ticket};
 
 /// One parser.
 #[derive(Clone, Copy)]
@@ -44,6 +44,29 @@ pub const TARGETS: &[Target] = &[
     Target { name: "pairing_joiner", run: pairing::joiner, seeds: pairing::joiner_seeds },
     Target { name: "pairing_restore", run: pairing::restore, seeds: pairing::restore_seeds },
     Target { name: "pairing_wire", run: pairing::wire, seeds: pairing::wire_seeds },
+    Target { name: "group_entry", run: group::entry, seeds: group::entry_seeds },
+    Target { name: "group", run: group::group, seeds: group::group_seeds },
+    Target { name: "group_merge", run: group::merge, seeds: group::merge_seeds },
+    Target { name: "group_members", run: group::members, seeds: group::members_seeds },
+    Target { name: "recovery_words", run: fabric::recovery_words, seeds: fabric::recovery_words_seeds },
+    Target { name: "address_book", run: fabric::address_book, seeds: fabric::address_book_seeds },
+    Target { name: "session_control", run: fabric::control, seeds: fabric::control_seeds },
+    Target { name: "session_stream", run: fabric::stream, seeds: fabric::stream_seeds },
+    Target { name: "mdns_txt", run: fabric::txt, seeds: fabric::txt_seeds },
+    Target { name: "registration", run: fabric::registration, seeds: fabric::registration_seeds },
+    Target { name: "pool_notice", run: message::notice, seeds: message::notice_seeds },
+    Target { name: "pool_request", run: message::request, seeds: message::request_seeds },
+    Target { name: "pool_reply", run: message::reply, seeds: message::reply_seeds },
+    Target { name: "pool_stream_header", run: message::stream_header, seeds: message::stream_header_seeds },
+    Target { name: "pool_stream_frame", run: message::stream_frame, seeds: message::stream_frame_seeds },
+    Target { name: "hand_over", run: message::hand_over, seeds: message::hand_over_seeds },
+    Target { name: "storage_path", run: message::storage_path, seeds: message::storage_path_seeds },
+    Target { name: "screen_text", run: screen::screen_text, seeds: screen::screen_text_seeds },
+    Target { name: "picture", run: screen::picture, seeds: screen::picture_seeds },
+    Target { name: "kernel_files", run: kernel::kernel_files, seeds: kernel::seeds },
+    Target { name: "control_events", run: control::event_stream, seeds: control::event_stream_seeds },
+    Target { name: "control_json", run: control::json, seeds: control::json_seeds },
+    Target { name: "control_words", run: control::words, seeds: control::words_seeds },
 ];
 
 /// The target of this name, for the fuzzers, which know that it exists.

@@ -9,6 +9,9 @@ pub mod discovery;
 mod error;
 mod fabric;
 mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod group;
 pub mod identity;
 mod join;

@@ -1,5 +1,11 @@
-//! The targets, one file for each room.
+//! The targets, one file for each room or door.
 
+pub(crate) mod control;
+pub(crate) mod fabric;
+pub(crate) mod group;
+pub(crate) mod kernel;
+pub(crate) mod message;
 pub(crate) mod model;
 pub(crate) mod pairing;
+pub(crate) mod screen;
 pub(crate) mod ticket;

@@ -7,7 +7,9 @@
 #[cfg(feature = "iroh")]
 pub mod mdns;
 pub mod samehost;
-mod table;
+pub(crate) mod table;
+#[cfg(any(feature = "iroh", feature = "fuzzing"))]
+pub(crate) mod txt;
 
 use tokio::sync::mpsc;
 use tutti_model::{DeviceId, Name};

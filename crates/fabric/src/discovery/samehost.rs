@@ -73,7 +73,7 @@ pub struct Registration {
 
 impl Registration {
     /// The file's contents, checked.
-    fn parse(text: &[u8]) -> Option<(Self, Sighting)> {
+    pub(crate) fn parse(text: &[u8]) -> Option<(Self, Sighting)> {
         let said: Self = serde_json::from_slice(text).ok()?;
         let addrs: Vec<_> = said.addrs.iter().filter_map(|&addr| dialable(addr)).take(MAX_ADDRS).collect();
         let sighting = Sighting {

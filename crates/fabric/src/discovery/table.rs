@@ -23,11 +23,11 @@ const MAX_OF_ONE: usize = 4;
 
 /// One announcement of a device.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Sighting {
-    pub(super) device: DeviceId,
-    pub(super) name: Name,
-    pub(super) addrs: Vec<SocketAddr>,
-    pub(super) pairing_open: bool,
+pub(crate) struct Sighting {
+    pub(crate) device: DeviceId,
+    pub(crate) name: Name,
+    pub(crate) addrs: Vec<SocketAddr>,
+    pub(crate) pairing_open: bool,
 }
 
 /// What one source sees now.

@@ -26,8 +26,6 @@
 //! made to begin anew every [`SEEK_INTERVAL`], and also when an interface came. Names contain the key, so they need no probing first (RFC 6762, section
 //! 8.1), which saves 750 ms.
 
-mod txt;
-
 use std::{
     collections::BTreeSet,
     fmt,
@@ -43,7 +41,7 @@ use mdns_sd::{
 use tokio::sync::mpsc;
 use tutti_model::{DeviceId, Text};
 
-use super::{Announcement, DiscoveryEvent, MAX_ADDRS, table::Table};
+use super::{Announcement, DiscoveryEvent, MAX_ADDRS, table::Table, txt};
 use crate::{Source, addresses::dialable};
 
 /// What devices announce.

@@ -10,7 +10,7 @@ use crate::discovery::{Announcement, table::Sighting};
 const VERSION: &str = "1";
 
 /// The keys and values of an announcement.
-pub(super) fn properties(announcement: &Announcement) -> Vec<(&'static str, String)> {
+pub(crate) fn properties(announcement: &Announcement) -> Vec<(&'static str, String)> {
     let mut properties =
         vec![("v", VERSION.into()), ("id", announcement.device.to_string()), ("name", announcement.name.to_string())];
     if announcement.pairing_open {
@@ -21,7 +21,7 @@ pub(super) fn properties(announcement: &Announcement) -> Vec<(&'static str, Stri
 
 /// The device that a record describes; `None` unless version, id and name are there and are what they must be, and it
 /// can be reached somewhere. `value` looks a key up; other keys than ours are nobody's business.
-pub(super) fn parse<'a>(value: impl Fn(&str) -> Option<&'a [u8]>, addrs: Vec<SocketAddr>) -> Option<Sighting> {
+pub(crate) fn parse<'a>(value: impl Fn(&str) -> Option<&'a [u8]>, addrs: Vec<SocketAddr>) -> Option<Sighting> {
     let text = |key: &str| str::from_utf8(value(key)?).ok();
     let version = text("v")?;
     // A newer version says the same with the same keys, and more.
