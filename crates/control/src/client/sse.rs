@@ -53,6 +53,10 @@ pub struct SseParser {
 impl SseParser {
     /// Takes the next bytes of the stream.
     pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), SseError> {
+        // An empty piece says nothing, not even that the CR before it stands alone.
+        if bytes.is_empty() {
+            return Ok(());
+        }
         // The LF of a CR LF that was split between two pieces.
         if std::mem::take(&mut self.after_cr) && bytes.first() == Some(&b'\n') {
             bytes = bytes.get(1..).unwrap_or_default();
@@ -142,6 +146,12 @@ mod tests {
             [("message".into(), String::new()), ("message".into(), "\n".into())]
         );
         assert_eq!(parse([&b"event: ping\r\n\r\nevent: a\rdata: b\r\r"[..]]).unwrap(), [("a".into(), "b".into())]);
+    }
+
+    #[test]
+    fn an_empty_piece_between_cr_and_lf_ends_no_line() {
+        let events = parse([&b"data: a\r"[..], b"", b"\ndata: b\r", b"\n\r", b"", b"\n"]).unwrap();
+        assert_eq!(events, [("message".into(), "a\nb".into())]);
     }
 
     #[test]
