@@ -8,8 +8,12 @@ use crate::process::Program;
 
 /// Cargo, as the same one that runs xtask.
 pub(crate) fn cargo<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>) -> Program {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    Program::new(cargo).args(args)
+    Program::new(cargo_path()).args(args)
+}
+
+/// Where that one is.
+pub(crate) fn cargo_path() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// `cargo metadata` of the workspace.

@@ -6,8 +6,9 @@
 use std::{fmt, fs, path::Path, time::Duration};
 
 use crate::{
-    cargo::{clippy_driver, has_program, has_target},
+    cargo::{clippy_driver, has_program},
     process::{Program, Progress, target_dir},
+    test::arm64,
 };
 
 /// Something that a layer cannot do without.
@@ -23,8 +24,8 @@ pub(crate) enum Need {
     Rustfmt,
     /// The linting compiler.
     Clippy,
-    /// The standard library of another machine.
-    Target(&'static str),
+    /// Rust for 64-bit Arm: of rustup or of Debian.
+    Arm64Compiler,
 }
 
 impl fmt::Display for Need {
@@ -35,7 +36,7 @@ impl fmt::Display for Need {
             Self::Program { name, .. } => f.write_str(name),
             Self::Rustfmt => f.write_str("rustfmt"),
             Self::Clippy => f.write_str("clippy"),
-            Self::Target(target) => write!(f, "Rust for {target}"),
+            Self::Arm64Compiler => write!(f, "Rust for {}", arm64::TARGET),
         }
     }
 }
@@ -48,7 +49,7 @@ impl Need {
             Self::Program { name, .. } => has_program(name),
             Self::Rustfmt => Program::new("rustfmt").args(["--version"]).output().is_ok(),
             Self::Clippy => clippy_driver().is_ok(),
-            Self::Target(target) => has_target(target),
+            Self::Arm64Compiler => arm64::has_compiler(),
         }
     }
 
@@ -60,7 +61,9 @@ impl Need {
             Self::Program { package, .. } => format!("apt-get install {package}"),
             Self::Rustfmt => "rustup component add rustfmt".into(),
             Self::Clippy => "rustup component add clippy".into(),
-            Self::Target(target) => format!("rustup target add {target}"),
+            Self::Arm64Compiler => {
+                format!("rustup target add {}, or apt-get install {}", arm64::TARGET, arm64::DEBIAN)
+            }
         }
     }
 
@@ -68,6 +71,7 @@ impl Need {
     fn package(self) -> Option<&'static str> {
         match self {
             Self::Program { package, .. } => Some(package),
+            Self::Arm64Compiler => Some(arm64::DEBIAN),
             _ => None,
         }
     }
@@ -76,7 +80,7 @@ impl Need {
         match self {
             Self::Rustfmt => Some(["component", "add", "rustfmt"]),
             Self::Clippy => Some(["component", "add", "clippy"]),
-            Self::Target(target) => Some(["target", "add", target]),
+            Self::Arm64Compiler => Some(["target", "add", arm64::TARGET]),
             _ => None,
         }
     }
@@ -110,7 +114,8 @@ pub(crate) fn install(needs: &[Need]) {
             println!("  to get all layers: sudo apt-get install {names}");
         }
     }
-    for args in missing.iter().filter_map(|need| need.for_rustup()) {
+    // What Debian's packages have met by now needs no download.
+    for args in missing.iter().filter(|need| !need.met()).filter_map(|need| need.for_rustup()) {
         if has_program("rustup") {
             println!("installing: rustup {}", args.join(" "));
             run(Program::new("rustup").args(args));

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::arm64;
 use crate::{
     cargo::{Target, cargo, clippy_driver, has_program, targets},
     deny,
@@ -175,25 +176,13 @@ pub(crate) const LAYERS: &[Layer] = &[
         about: "builds for 64-bit Arm; the unit tests and the demo run under qemu",
         default: false,
         needs: &[
-            Need::Target(ARM64),
+            Need::Arm64Compiler,
             Need::Program { name: "aarch64-linux-gnu-gcc", package: "gcc-aarch64-linux-gnu libc6-dev-arm64-cross" },
             Need::Program { name: "qemu-aarch64", package: "qemu-user" },
         ],
         limit: minutes(120),
-        steps: |_| {
-            let run = |args: &[&str]| {
-                cargo(args)
-                    .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
-                    .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", "qemu-aarch64 -L /usr/aarch64-linux-gnu")
-                    .env("CC_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-gcc")
-            };
-            Ok(vec![
-                run(&["build", "--workspace", "--all-targets", "--target", ARM64]),
-                run(&["test", "--workspace", "--lib", "--bins", "--no-fail-fast", "--target", ARM64]),
-                run(&["run", "-q", "--target", ARM64, "--", "demo", "--check"]),
-            ])
-        },
-        check: some_tests,
+        steps: |_| arm64::steps(),
+        check: |output| some_steps(output).and_then(|_| some_tests(output)),
     },
 ];
 
@@ -211,8 +200,6 @@ fn seed() -> String {
 
 /// The integration tests of the layer `faults`.
 const FAULTS: [&str; 3] = ["bad_state", "hostile", "versions"];
-
-const ARM64: &str = "aarch64-unknown-linux-gnu";
 
 /// The named layers in the order of the table; without names the default run, or all if that is asked for.
 pub(crate) fn choose(names: &[String], all: bool) -> Result<Vec<&'static Layer>, String> {
@@ -260,7 +247,7 @@ fn lint() -> Result<Vec<Program>, String> {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub(crate) enum Kind {
     Unit,
     Sim,
 }
@@ -290,9 +277,14 @@ fn tests(kind: Kind) -> Result<Program, String> {
         let quiet = ["--status-level", "fail", "--final-status-level", "slow", "--no-fail-fast"];
         return Ok(cargo(["nextest", "run", "--workspace"]).args(quiet).args(["-E", &only]));
     }
+    Ok(cargo(["test", "--workspace", "--no-fail-fast"]).args(selection(kind)?))
+}
+
+/// The tests of one kind, as cargo's arguments.
+pub(crate) fn selection(kind: Kind) -> Result<Vec<String>, String> {
     let libraries = ["--lib", "--bins"].into_iter().filter(|_| kind == Kind::Unit).map(str::to_owned);
-    let named = wanted.into_iter().flat_map(|target| ["--test".to_owned(), target.name]);
-    Ok(cargo(["test", "--workspace", "--no-fail-fast"]).args(libraries).args(named))
+    let wanted = targets("test")?.into_iter().filter(|it| kind_of(&it.name) == Some(kind));
+    Ok(libraries.chain(wanted.flat_map(|target| ["--test".to_owned(), target.name])).collect())
 }
 
 /// What nextest calls these integration tests. It refuses names that nothing has.
