@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::Barrier,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use proptest::prelude::*;
@@ -364,19 +364,30 @@ fn child_that_is_killed() {
 
 #[test]
 fn what_is_stored_survives_kill_9() {
-    let folder = tempfile::tempdir().unwrap();
-    let spawn = || -> Child {
+    let spawn = |folder: &Path| -> Child {
         Command::new(std::env::current_exe().unwrap())
             .args(["child_that_is_killed", "--exact", "--nocapture"])
-            .env(CHILD, folder.path())
+            .env(CHILD, folder)
             .stdout(Stdio::null())
             .spawn()
             .unwrap()
     };
+    // How long it takes here to get as far as storing something; on an emulated machine that may be seconds.
+    let (elsewhere, begun) = (tempfile::tempdir().unwrap(), Instant::now());
+    let mut child = spawn(elsewhere.path());
+    while !elsewhere.path().join("f4").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the child stores nothing");
+        thread::sleep(Duration::from_millis(1));
+    }
+    let start = begun.elapsed();
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
     let mut whole = 0;
     for round in 0..12 {
-        let mut child = spawn();
-        thread::sleep(Duration::from_millis(60 + 13 * round));
+        let mut child = spawn(folder.path());
+        thread::sleep(start.mul_f64(0.6 + 0.13 * f64::from(round)));
         child.kill().unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(9), "the child ended by itself");
         let storage = open(folder.path(), 1 << 30);

@@ -37,6 +37,10 @@ pub(crate) struct DemoArgs {
     /// The steps as one JSON document (with --check)
     #[arg(long, requires = "check")]
     json: bool,
+    /// Every bound is so many times as long: for emulated machines, which are not what the bounds are promised for
+    #[arg(long, value_name = "FACTOR", env = "TUTTI_SLOW", default_value_t = 1, hide = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
+    slow: u32,
 }
 
 /// How it went.
@@ -54,10 +58,10 @@ pub(crate) async fn run(args: DemoArgs, context: &mut Context) -> Result<Exit, F
     if let Some(seed) = seed.filter(|_| !args.json) {
         context.printer.note(Line::of(Tone::Faint, format!("seed {seed}")));
     }
-    let stage = Stage::new()?;
+    let stage = Stage::new(args.slow)?;
     let mut cast = Cast::new(&stage);
     let (progress, watcher) = mpsc::channel(64);
-    let mut steps = Steps::new(progress);
+    let mut steps = Steps::new(progress, args.slow);
     let kills = seed.map(|seed| (args.kills, seed));
     let asked = if watched {
         watch(&mut cast, &mut steps, kills, watcher).await
@@ -67,7 +71,7 @@ pub(crate) async fn run(args: DemoArgs, context: &mut Context) -> Result<Exit, F
     };
     // However the play went, what it started is ended before anything is said.
     let (nobody, mut rest) = mpsc::channel(64);
-    let mut last = Steps::new(nobody);
+    let mut last = Steps::new(nobody, args.slow);
     let ended = cast.end(&stage, &mut last).await;
     rest.close();
     cast.clear().await;

@@ -53,12 +53,14 @@ pub(crate) struct Steps {
     /// Those taken so far.
     pub(crate) taken: Vec<Step>,
     watcher: mpsc::Sender<Progress>,
+    slower: u32,
 }
 
 impl Steps {
-    /// None taken yet. `watcher` is told of each; it must keep up or be gone.
-    pub(crate) fn new(watcher: mpsc::Sender<Progress>) -> Self {
-        Self { taken: Vec::new(), watcher }
+    /// None taken yet. `watcher` is told of each; it must keep up or be gone. Every bound is `slower` times as long:
+    /// more than 1 only where the machine is emulated.
+    pub(crate) fn new(watcher: mpsc::Sender<Progress>, slower: u32) -> Self {
+        Self { taken: Vec::new(), watcher, slower }
     }
 
     /// Takes a step. It fails when the work fails or takes far too long; when it is only late, that is noted and the
@@ -72,7 +74,7 @@ impl Steps {
         let step = step.into();
         self.tell(Progress::Begin(step.clone())).await;
         let start = Instant::now();
-        let patience = (bound * PATIENCE).max(LEAST_PATIENCE);
+        let patience = (bound * self.slower * PATIENCE).max(LEAST_PATIENCE);
         let outcome = tokio::time::timeout(patience, work)
             .await
             .unwrap_or_else(|_| Err(format!("it did not happen within {} s", patience.as_secs())));
@@ -87,6 +89,7 @@ impl Steps {
         bound: Duration,
         outcome: Result<(T, String), String>,
     ) -> Result<T, Stopped> {
+        let bound = bound * self.slower;
         let (done, note) = match outcome {
             Ok((done, note)) => (Some(done), note),
             Err(why) => (None, why),
@@ -168,7 +171,7 @@ mod tests {
 
     fn steps() -> (Steps, mpsc::Receiver<Progress>) {
         let (sender, receiver) = mpsc::channel(64);
-        (Steps::new(sender), receiver)
+        (Steps::new(sender, 1), receiver)
     }
 
     #[tokio::test(start_paused = true)]
@@ -195,6 +198,18 @@ mod tests {
         assert!(steps.taken[0].measured_ms >= 20.0);
         assert!(matches!(watcher.recv().await, Some(Progress::Begin(step)) if step == "late"));
         assert!(matches!(watcher.recv().await, Some(Progress::End(step)) if !step.ok));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_emulated_machine_has_more_time_and_the_report_says_so() {
+        let (sender, _watcher) = mpsc::channel(64);
+        let mut steps = Steps::new(sender, 4);
+        let late = async {
+            tokio::time::sleep(Duration::from_secs(45)).await;
+            Ok(((), String::new()))
+        };
+        assert!(steps.take("late", Duration::from_secs(3), late).await.is_ok());
+        assert_eq!(steps.taken[0].bound_ms, 12_000);
     }
 
     #[test]

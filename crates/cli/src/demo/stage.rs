@@ -24,6 +24,9 @@ const PREFIX: &str = "tutti-demo-";
 /// How long a device may take to end after its input was closed, before it is killed.
 const END: Duration = Duration::from_secs(10);
 
+/// How long a device may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// How much of a device's log is shown when a step failed, in lines.
 const LOG_LINES: usize = 15;
 
@@ -31,11 +34,12 @@ const LOG_LINES: usize = 15;
 #[derive(Debug)]
 pub(crate) struct Stage {
     folder: tempfile::TempDir,
+    slower: u32,
 }
 
 impl Stage {
-    /// A new folder. What demos left behind that were killed is removed.
-    pub(crate) fn new() -> Result<Self, Failure> {
+    /// A new folder. What demos left behind that were killed is removed. Everything may take `slower` times as long.
+    pub(crate) fn new(slower: u32) -> Result<Self, Failure> {
         let parent = std::env::temp_dir();
         sweep(&parent);
         let prefix = format!("{PREFIX}{}-", std::process::id());
@@ -44,7 +48,7 @@ impl Stage {
         let closed = fs::Permissions::from_mode(0o700);
         let folder = builder.prefix(&prefix).rand_bytes(4).permissions(closed).tempdir_in(&parent).explain(failed)?;
         DirBuilder::new().mode(0o700).create(folder.path().join("run")).explain(failed)?;
-        Ok(Self { folder })
+        Ok(Self { folder, slower })
     }
 
     /// Where the devices find each other.
@@ -61,6 +65,7 @@ impl Stage {
             runtime_dir: self.runtime_dir(),
             simulate: simulate.join(","),
             process: None,
+            slower: self.slower,
         }
     }
 
@@ -108,6 +113,7 @@ pub(crate) struct Actor {
     runtime_dir: PathBuf,
     simulate: String,
     process: Option<Process>,
+    slower: u32,
 }
 
 #[derive(Debug)]
@@ -157,7 +163,7 @@ impl Actor {
             if let Ok(entry) = selection.find_entry().await
                 && self.is(&entry)
             {
-                let client = Client::unix(&entry.socket).timeout(Duration::from_secs(5));
+                let client = Client::unix(&entry.socket).timeout(ANSWER * self.slower);
                 if client.device().await.is_ok() {
                     return Ok(client);
                 }
@@ -176,13 +182,14 @@ impl Actor {
     pub(crate) async fn stop(&mut self) -> Result<(), String> {
         let Some(Process { mut child, _stdin: stdin }) = self.process.take() else { return Ok(()) };
         drop(stdin);
-        match tokio::time::timeout(END, child.wait()).await {
+        let end = END * self.slower;
+        match tokio::time::timeout(end, child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(status)) => Err(format!("{} did not end well: {status}", self.name)),
             Ok(Err(error)) => Err(format!("{} cannot be waited for: {error}", self.name)),
             Err(_) => {
                 let killed = child.kill().await;
-                Err(format!("{} did not end within {} s and was killed ({killed:?})", self.name, END.as_secs()))
+                Err(format!("{} did not end within {} s and was killed ({killed:?})", self.name, end.as_secs()))
             }
         }
     }

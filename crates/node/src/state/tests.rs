@@ -267,19 +267,31 @@ fn write_line(line: &str) {
 #[test]
 fn kill_at_any_moment() {
     let rounds = std::env::var("TUTTI_KILL_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(20u64);
+    let writer = |folder: &Path| {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "state::tests::write_until_killed", "--ignored", "--nocapture"])
+            .env(KILLED_FOLDER, folder)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    // How long it takes here to get as far as saving something; on an emulated machine that may be seconds.
+    let (elsewhere, begun) = (folder(), std::time::Instant::now());
+    let mut child = writer(elsewhere.path());
+    let saves = |line: io::Result<String>| line.unwrap().starts_with("saved ");
+    assert!(BufReader::new(child.stdout.take().unwrap()).lines().any(saves));
+    let longest = 2 * begun.elapsed() + Duration::from_millis(200);
+    child.kill().unwrap();
+    child.wait().unwrap();
+
     let dir = folder();
     let mut acknowledged = [0; WRITERS as usize];
     for seed in 0..rounds {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "state::tests::write_until_killed", "--ignored", "--nocapture"])
-            .env(KILLED_FOLDER, dir.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = writer(dir.path());
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let delay = SmallRng::seed_from_u64(seed).random_range(0..250);
+        let delay = longest.mul_f64(SmallRng::seed_from_u64(seed).random_range(0.0..1.0));
         let killer = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(delay));
+            std::thread::sleep(delay);
             child.kill().unwrap();
             child.wait().unwrap();
         });
