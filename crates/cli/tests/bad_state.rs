@@ -431,6 +431,76 @@ fn a_disk_that_is_full_from_the_start() {
 }
 
 #[test]
+fn values_that_are_not_taken() {
+    let folder = folder();
+    let anna = Plan::new(folder.path(), "anna").start();
+    let bert = Plan::new(folder.path(), "bert").start();
+    bert.join(&anna);
+    eventually(S(5), "they see each other", || anna.sees(&["bert"]) && bert.sees(&["anna"]));
+    bert.must(&["set", "anna/lamp", "off"]);
+    assert_snapshot!(bert.run(&["set", "anna/lamp", "bright"]).said(&[]), @r"
+    exit code 1
+    error: cannot set anna/lamp
+      why: anna/lamp: anna refused: it takes on, off or 0 to 100
+     next: `tutti resources --json` shows what it takes
+    ");
+    assert_snapshot!(bert.run(&["set", "anna/lamp", "101"]).said(&[]), @r"
+    exit code 1
+    error: cannot set anna/lamp
+      why: anna/lamp: anna refused: it does not take this value: give one from 0 to 100
+     next: `tutti resources --json` shows what it takes
+    ");
+    assert_snapshot!(bert.run(&["set", "anna/room-temperature", "20"]).said(&[]), @r"
+    exit code 1
+    error: cannot set anna/room-temperature
+      why: anna/room-temperature: anna refused: it takes no values
+    ");
+    // Who holds it is said by name.
+    bert.must(&["lease", "take", "anna/lamp", "--for", "1m"]);
+    let said = anna.run(&["set", "anna/lamp", "on"]).said(&[]);
+    assert!(said.contains("bert holds anna/lamp for another "), "{said}");
+    assert_eq!(anna.reading("anna/lamp"), Ok(0.0));
+}
+
+#[test]
+fn a_screen_whose_device_is_killed() {
+    let folder = folder();
+    let anna = Plan::new(folder.path(), "anna").start();
+    let command = anna.plan.command(&["screen", "--json"]);
+    let screen = std::thread::spawn(move || Ran::of(command, S(20)));
+    eventually(S(5), "the screen is there", || anna.json(&["resources"]).to_string().contains("\"screen\""));
+    anna.kill();
+    assert_snapshot!(screen.join().unwrap().said(&[]), @r"
+    exit code 1
+    error: the screen screen has gone dark
+      why: PUT /v1/screens/screen: the connection to the device broke: it ended in the middle of an answer
+     next: see whether the device still runs with: tutti status
+    ");
+}
+
+#[test]
+fn a_code_that_is_shown_is_seen_at_once_and_so_is_its_end() {
+    let folder = folder();
+    let anna = Plan::new(folder.path(), "anna").start();
+    let bert = Plan::new(folder.path(), "bert").start();
+    let shows = |open: bool| {
+        bert.json(&["nearby"]).as_array().is_some_and(|all| all.iter().any(|device| device["pairing_open"] == open))
+    };
+    eventually(S(3), "anna is seen", || shows(false));
+    let entry = folder.path().join("run").join(format!("{}.json", anna.id()));
+    let registered = |open: bool| {
+        let entry: serde_json::Value = serde_json::from_slice(&fs::read(&entry).unwrap()).unwrap();
+        entry["pairing_open"] == open
+    };
+    let offer = anna.offer();
+    eventually(Duration::from_millis(300), "the offer is registered", || registered(true));
+    eventually(Duration::from_millis(1500), "the offer is seen", || shows(true));
+    bert.must(&["pair", &offer.ticket(), "--json"]);
+    offer.paired();
+    eventually(Duration::from_millis(300), "its end is registered", || registered(false));
+}
+
+#[test]
 fn a_clock_that_is_set_to_1970() {
     let there = Command::new("faketime").arg("--version").output().is_ok_and(|ran| ran.status.success());
     assert!(

@@ -255,9 +255,14 @@ impl Core {
     pub(crate) async fn admit(self: &Arc<Self>, device: DeviceId, proof: Vec<Signed>) -> Result<(), HandshakeError> {
         let Ok(_turn) = self.proof_turn.acquire().await else { return Err(HandshakeError::NotAMember) };
         let _group = self.group_turn.lock().await;
-        let (group, _) = merge(&self.group(), proof).await.map_err(LearnError::from)?;
+        let (group, merged) = merge(&self.group(), proof).await.map_err(LearnError::from)?;
         if group.role_of(device).is_none() {
-            return Err(HandshakeError::NotAMember);
+            // An altered or forged entry is told from an honest history that is out of date.
+            return Err(match merged {
+                Err(GroupError::BadEntry { fault, .. }) if !fault.is_misbehaviour() => HandshakeError::NotAMember,
+                Err(error) => LearnError::Group(error).into(),
+                Ok(()) => HandshakeError::NotAMember,
+            });
         }
         self.install(group).await.map_err(HandshakeError::from)
     }
