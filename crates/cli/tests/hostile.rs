@@ -122,6 +122,7 @@ impl Opponent {
             key: key.clone(),
             versions: VersionRange::SUPPORTED,
             clock: Arc::new(MachineClock),
+            random: Arc::new(rand::random),
         };
         let fabric = Fabric::start(config, network.clone(), store.clone()).await.unwrap();
         Self { key, store, network, fabric }

@@ -1,0 +1,23 @@
+//! Linux back ends of Tutti's inter-core messaging: shared memory in a file descriptor, doorbells over `eventfd` and
+//! futexes, and the measurements.
+//!
+//! Two processes stand in for two cores here, which is how the stack is tested and measured on any machine, and how
+//! two programs of one device talk when one of them does not trust the other.
+//!
+//! * [`SharedMemory`]: a `memfd` that cannot shrink, inherited by a child or passed over a Unix socket
+//!   ([`socket`]). What a peer passes is checked for that seal, since a file that shrinks under a mapping ends
+//!   its readers with a signal.
+//! * [`EventBell`]: a pair of `eventfd`s, for those who wait in `epoll` (tokio's `AsyncFd`).
+//! * [`FutexBell`]: a word in the shared memory; the fastest to wake a thread.
+//! * [`mod@bench`]: round trips and rates beside what the machine can do at best, in one run.
+//!
+//! All `unsafe` of this crate is in `mapping`.
+#![deny(unsafe_code)]
+
+mod bell;
+pub mod bench;
+mod mapping;
+pub mod socket;
+
+pub use bell::{EventBell, FutexBell, FutexSleeper};
+pub use mapping::{Mapping, MappingError, SharedMemory};

@@ -1,0 +1,65 @@
+//! Mutual exclusion, chosen by the port: none on a single thread, interrupts off on a microcontroller, a mutex on Linux.
+
+use core::cell::RefCell;
+
+/// Something that lets one caller at a time at a value.
+pub trait Lock<T> {
+    /// Guards `value`.
+    fn new(value: T) -> Self;
+    /// Runs `work` on it. Calls do not nest: `work` must not reach the same lock.
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R;
+}
+
+/// A kind of lock.
+pub trait LockFamily {
+    /// The lock of this kind around a `T`.
+    type Lock<T>: Lock<T>;
+}
+
+/// No lock at all: for values that stay on one thread and out of interrupt handlers.
+#[derive(Clone, Copy, Debug)]
+pub enum Local {}
+
+impl LockFamily for Local {
+    type Lock<T> = Unshared<T>;
+}
+
+/// A value of one thread.
+#[derive(Debug)]
+pub struct Unshared<T>(RefCell<T>);
+
+impl<T> Lock<T> for Unshared<T> {
+    fn new(value: T) -> Self {
+        Self(RefCell::new(value))
+    }
+    #[inline(always)]
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        work(&mut self.0.borrow_mut())
+    }
+}
+
+/// The standard library's mutex.
+#[cfg(feature = "std")]
+#[derive(Clone, Copy, Debug)]
+pub enum Mutexed {}
+
+#[cfg(feature = "std")]
+impl LockFamily for Mutexed {
+    type Lock<T> = Shared<T>;
+}
+
+/// A value behind the standard library's mutex.
+#[cfg(feature = "std")]
+#[derive(Debug)]
+pub struct Shared<T>(std::sync::Mutex<T>);
+
+#[cfg(feature = "std")]
+impl<T> Lock<T> for Shared<T> {
+    fn new(value: T) -> Self {
+        Self(std::sync::Mutex::new(value))
+    }
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        // A panic inside `work` is a bug of ours that has been reported already; the state is checked, not trusted.
+        work(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,457 @@
+//! The two ends of the two queues: what the host and the remote do differently, and nothing else.
+
+use tutti_metal::Memory;
+use tutti_virtio::{Corrupt, Device, DeviceSlot, Driver, DriverSlot, Features, Field, Part, Piece, Table, Vring};
+
+use crate::storage::Storage;
+use crate::{HEADER, HostSetup, RemoteSetup, SetupError};
+
+/// A buffer that is here: to be filled, or to be read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Buffer {
+    /// What the queue calls it.
+    pub token: u16,
+    /// Where it starts in the memory of the buffers.
+    pub at: usize,
+    /// How many bytes may be written, or were.
+    pub len: u32,
+}
+
+/// The sending end of a queue.
+pub trait Outgoing {
+    fn take(&mut self) -> Result<Option<Buffer>, Corrupt>;
+    fn put_back(&mut self, buffer: Buffer);
+    fn submit(&mut self, buffer: Buffer, len: u32) -> Result<(), Corrupt>;
+    /// A buffer was lent: it will be filled and submitted.
+    fn prepare(&self);
+    /// It will be published at once.
+    fn prepare_to_publish(&self);
+    fn publish(&mut self) -> bool;
+    fn publish_quietly(&mut self);
+    fn listen(&mut self) -> Result<bool, Corrupt>;
+    fn ignore(&mut self);
+    fn reset(&mut self, features: Features);
+}
+
+/// The receiving end of a queue.
+pub trait Incoming {
+    fn take(&mut self) -> Result<Option<Buffer>, Corrupt>;
+    fn give_back(&mut self, buffer: Buffer) -> Result<(), Corrupt>;
+    fn publish(&mut self) -> bool;
+    fn publish_quietly(&mut self);
+    fn listen(&mut self) -> Result<bool, Corrupt>;
+    fn ignore(&mut self);
+    fn reset(&mut self, features: Features);
+    fn size(&self) -> u16;
+    fn has_more(&self) -> bool;
+    fn refuse(&mut self, corrupt: Corrupt) -> Corrupt;
+    fn warm(&self);
+}
+
+/// Which side of a link one is.
+pub trait Role: sealed::Role {}
+
+pub(crate) mod sealed {
+    use super::{Incoming, Memory, Outgoing, SetupError, Storage};
+
+    pub trait Role {
+        type Setup<M: Memory>;
+        type Out<M: Memory, S: Storage>: Outgoing;
+        type In<M: Memory, S: Storage>: Incoming;
+
+        fn parts<M: Memory, S: Storage>(setup: Self::Setup<M>, storage: &S) -> Result<Parts<Self, M, S>, SetupError>
+        where
+            Self: Sized;
+    }
+
+    pub struct Parts<R: Role, M: Memory, S: Storage> {
+        pub out: R::Out<M, S>,
+        pub incoming: R::In<M, S>,
+        pub memory: M,
+        pub features: tutti_virtio::Features,
+        /// What to ring: for the queue that one sends through, and for the other.
+        pub notify: [u32; 2],
+        pub entries: usize,
+    }
+}
+
+use sealed::Parts;
+
+/// The virtio driver, which owns the buffers: Linux on the application cores.
+#[derive(Clone, Copy, Debug)]
+pub enum Host {}
+
+/// The virtio device: the firmware of a remote core.
+#[derive(Clone, Copy, Debug)]
+pub enum Remote {}
+
+impl Role for Host {}
+impl Role for Remote {}
+
+impl sealed::Role for Host {
+    type Setup<M: Memory> = HostSetup<M>;
+    type Out<M: Memory, S: Storage> = HostOut<M, S>;
+    type In<M: Memory, S: Storage> = HostIn<M, S>;
+
+    fn parts<M: Memory, S: Storage>(setup: HostSetup<M>, storage: &S) -> Result<Parts<Self, M, S>, SetupError> {
+        let HostSetup { vrings: [from_remote, to_remote], buffers, at, buffer_size, features, notify } = setup;
+        if buffer_size < 24 || buffer_size > HEADER as u32 + u32::from(u16::MAX) + 9 || !buffer_size.is_multiple_of(8) {
+            return Err(SetupError::BufferSize(buffer_size));
+        }
+        let size = buffer_size as usize;
+        let (received, sent) = (usize::from(from_remote.size()), usize::from(to_remote.size()));
+        buffers.check(at, size * (received + sent)).map_err(SetupError::Buffers)?;
+        let pool = |at| Pool { memory: buffers.clone(), at, size: buffer_size };
+        let mut incoming =
+            HostIn { driver: driver(from_remote, features, storage)?, pool: pool(at), entries: received as u16 };
+        incoming.offer_all();
+        let out = HostOut {
+            driver: driver(to_remote, features, storage)?,
+            pool: pool(at + size * received),
+            entries: sent as u16,
+            fresh: 0,
+            spare: Spare::new(storage.ring(sent)),
+        };
+        Ok(Parts { out, incoming, memory: buffers, features, notify: [notify[1], notify[0]], entries: received })
+    }
+}
+
+impl sealed::Role for Remote {
+    type Setup<M: Memory> = RemoteSetup<M>;
+    type Out<M: Memory, S: Storage> = RemoteOut<M, S>;
+    type In<M: Memory, S: Storage> = RemoteIn<M, S>;
+
+    fn parts<M: Memory, S: Storage>(setup: RemoteSetup<M>, storage: &S) -> Result<Parts<Self, M, S>, SetupError> {
+        let RemoteSetup { vrings: [to_host, from_host], buffers, features, notify } = setup;
+        let (sent, received) = (usize::from(to_host.size()), usize::from(from_host.size()));
+        let slots = |n| storage.ring::<DeviceSlot>(n);
+        let out = RemoteOut {
+            device: Device::new(to_host, buffers.clone(), features, slots(sent))?,
+            spare: Spare::new(storage.ring(sent)),
+        };
+        let incoming = RemoteIn {
+            entries: received as u16,
+            device: Device::new(from_host, buffers.clone(), features, slots(received))?,
+        };
+        Ok(Parts { out, incoming, memory: buffers, features, notify, entries: received })
+    }
+}
+
+fn driver<M: Memory, S: Storage>(
+    ring: Vring<M>,
+    features: Features,
+    storage: &S,
+) -> Result<Driver<M, S::Ring<DriverSlot>>, SetupError> {
+    let entries = usize::from(ring.size());
+    Ok(Driver::new(ring, features, storage.ring(entries))?)
+}
+
+/// Buffers of one size in a row.
+#[derive(Debug)]
+struct Pool<M> {
+    memory: M,
+    at: usize,
+    size: u32,
+}
+
+impl<M: Memory> Pool<M> {
+    fn at(&self, token: u16) -> usize {
+        self.at + self.size as usize * usize::from(token)
+    }
+
+    fn buffer(&self, token: u16) -> Buffer {
+        Buffer { token, at: self.at(token), len: self.size }
+    }
+
+    fn part(&self, token: u16, writable: bool) -> Part {
+        Part { addr: self.memory.addr_of(self.at(token)), len: self.size, writable }
+    }
+}
+
+/// Buffers that were lent and came back unsent.
+#[derive(Debug)]
+struct Spare<T> {
+    buffers: T,
+    count: usize,
+}
+
+impl<T: Table<Buffer>> Spare<T> {
+    fn new(buffers: T) -> Self {
+        Self { buffers, count: 0 }
+    }
+
+    fn push(&mut self, buffer: Buffer) {
+        // There is a slot for every buffer of the queue, and a buffer is in one place only.
+        if let Some(slot) = self.buffers.slots_mut().get_mut(self.count) {
+            *slot = buffer;
+            self.count += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn pop(&mut self) -> Option<Buffer> {
+        self.count = self.count.checked_sub(1)?;
+        self.buffers.slots().get(self.count).copied()
+    }
+}
+
+/// The host's sending end.
+pub struct HostOut<M, S: Storage> {
+    driver: Driver<M, S::Ring<DriverSlot>>,
+    pool: Pool<M>,
+    entries: u16,
+    /// Buffers from here on have never been lent.
+    fresh: u16,
+    spare: Spare<S::Ring<Buffer>>,
+}
+
+impl<M: Memory, S: Storage> Outgoing for HostOut<M, S> {
+    #[inline]
+    fn take(&mut self) -> Result<Option<Buffer>, Corrupt> {
+        if let Some(corrupt) = self.driver.corrupt() {
+            return Err(corrupt);
+        }
+        if let Some(buffer) = self.spare.pop() {
+            return Ok(Some(buffer));
+        }
+        if self.fresh < self.entries {
+            self.fresh += 1;
+            return Ok(Some(self.pool.buffer(self.fresh - 1)));
+        }
+        Ok(self.driver.pop()?.map(|used| self.pool.buffer(used.token as u16)))
+    }
+    #[inline(always)]
+    fn prepare(&self) {
+        self.driver.prepare();
+    }
+    #[inline(always)]
+    fn prepare_to_publish(&self) {
+        self.driver.prepare_to_publish();
+    }
+    fn put_back(&mut self, buffer: Buffer) {
+        self.spare.push(buffer);
+    }
+    #[inline]
+    fn submit(&mut self, buffer: Buffer, _: u32) -> Result<(), Corrupt> {
+        // The descriptor names the whole buffer, so that it is the same every time round; the header has the length.
+        added(self.driver.add(&[self.pool.part(buffer.token, false)], u32::from(buffer.token)))
+    }
+    #[inline]
+    fn publish(&mut self) -> bool {
+        self.driver.publish()
+    }
+    #[inline]
+    fn publish_quietly(&mut self) {
+        self.driver.publish_quietly();
+    }
+    fn listen(&mut self) -> Result<bool, Corrupt> {
+        Ok(self.driver.listen()? || self.spare.count > 0 || self.fresh < self.entries)
+    }
+    fn ignore(&mut self) {
+        self.driver.ignore();
+    }
+    fn reset(&mut self, features: Features) {
+        self.driver.reset(features);
+        (self.fresh, self.spare.count) = (0, 0);
+    }
+}
+
+/// The host's receiving end.
+pub struct HostIn<M, S: Storage> {
+    driver: Driver<M, S::Ring<DriverSlot>>,
+    pool: Pool<M>,
+    entries: u16,
+}
+
+impl<M: Memory, S: Storage> HostIn<M, S> {
+    fn offer_all(&mut self) {
+        for token in 0..self.entries {
+            // A fresh queue has room for each of its entries, and the parts are well formed.
+            let _ = self.driver.add(&[self.pool.part(token, true)], u32::from(token));
+        }
+        self.driver.publish_quietly();
+    }
+}
+
+impl<M: Memory, S: Storage> Incoming for HostIn<M, S> {
+    #[inline]
+    fn take(&mut self) -> Result<Option<Buffer>, Corrupt> {
+        Ok(self
+            .driver
+            .pop_to_read(&self.pool.memory)?
+            .map(|used| Buffer { len: used.written, ..self.pool.buffer(used.token as u16) }))
+    }
+    #[inline]
+    fn give_back(&mut self, buffer: Buffer) -> Result<(), Corrupt> {
+        added(self.driver.add(&[self.pool.part(buffer.token, true)], u32::from(buffer.token)))
+    }
+    #[inline]
+    fn publish(&mut self) -> bool {
+        self.driver.publish()
+    }
+    #[inline]
+    fn publish_quietly(&mut self) {
+        self.driver.publish_quietly();
+    }
+    fn listen(&mut self) -> Result<bool, Corrupt> {
+        self.driver.listen()
+    }
+    fn ignore(&mut self) {
+        self.driver.ignore();
+    }
+    fn reset(&mut self, features: Features) {
+        self.driver.reset(features);
+        self.offer_all();
+    }
+    fn size(&self) -> u16 {
+        self.entries
+    }
+    #[inline(always)]
+    fn has_more(&self) -> bool {
+        self.driver.has_more()
+    }
+    fn refuse(&mut self, corrupt: Corrupt) -> Corrupt {
+        self.driver.refuse(corrupt)
+    }
+    #[inline(always)]
+    fn warm(&self) {
+        self.driver.warm(&self.pool.memory);
+    }
+}
+
+/// Adding one well-formed part for a descriptor that is free can only fail on a corrupt queue.
+#[inline(always)]
+fn added(result: Result<(), tutti_virtio::AddError>) -> Result<(), Corrupt> {
+    match result {
+        Err(tutti_virtio::AddError::Corrupt(corrupt)) => Err(corrupt),
+        _ => {
+            debug_assert!(result.is_ok(), "{result:?}");
+            Ok(())
+        }
+    }
+}
+
+/// The remote's sending end.
+pub struct RemoteOut<M, S: Storage> {
+    device: Device<M, S::Ring<DeviceSlot>>,
+    spare: Spare<S::Ring<Buffer>>,
+}
+
+impl<M: Memory, S: Storage> Outgoing for RemoteOut<M, S> {
+    #[inline]
+    fn take(&mut self) -> Result<Option<Buffer>, Corrupt> {
+        if let Some(corrupt) = self.device.corrupt() {
+            return Err(corrupt);
+        }
+        if let Some(buffer) = self.spare.pop() {
+            return Ok(Some(buffer));
+        }
+        take(&mut self.device, true)
+    }
+    #[inline(always)]
+    fn prepare(&self) {
+        self.device.prepare();
+    }
+    #[inline(always)]
+    fn prepare_to_publish(&self) {
+        self.device.prepare_to_publish();
+    }
+    fn put_back(&mut self, buffer: Buffer) {
+        self.spare.push(buffer);
+    }
+    #[inline]
+    fn submit(&mut self, buffer: Buffer, len: u32) -> Result<(), Corrupt> {
+        completed(self.device.complete(buffer.token, len));
+        Ok(())
+    }
+    #[inline]
+    fn publish(&mut self) -> bool {
+        self.device.publish()
+    }
+    #[inline]
+    fn publish_quietly(&mut self) {
+        self.device.publish_quietly();
+    }
+    fn listen(&mut self) -> Result<bool, Corrupt> {
+        Ok(self.device.listen()? || self.spare.count > 0)
+    }
+    fn ignore(&mut self) {
+        self.device.ignore();
+    }
+    fn reset(&mut self, features: Features) {
+        self.device.reset(features);
+        self.spare.count = 0;
+    }
+}
+
+/// The remote's receiving end.
+pub struct RemoteIn<M, S: Storage> {
+    device: Device<M, S::Ring<DeviceSlot>>,
+    entries: u16,
+}
+
+impl<M: Memory, S: Storage> Incoming for RemoteIn<M, S> {
+    #[inline]
+    fn take(&mut self) -> Result<Option<Buffer>, Corrupt> {
+        take(&mut self.device, false)
+    }
+    #[inline]
+    fn give_back(&mut self, buffer: Buffer) -> Result<(), Corrupt> {
+        // The whole length, though nothing was written: C hosts size their next buffer by it.
+        completed(self.device.complete(buffer.token, buffer.len));
+        Ok(())
+    }
+    #[inline]
+    fn publish(&mut self) -> bool {
+        self.device.publish()
+    }
+    #[inline]
+    fn publish_quietly(&mut self) {
+        self.device.publish_quietly();
+    }
+    fn listen(&mut self) -> Result<bool, Corrupt> {
+        self.device.listen()
+    }
+    fn ignore(&mut self) {
+        self.device.ignore();
+    }
+    fn reset(&mut self, features: Features) {
+        self.device.reset(features);
+    }
+    fn size(&self) -> u16 {
+        self.entries
+    }
+    #[inline(always)]
+    fn has_more(&self) -> bool {
+        self.device.has_more()
+    }
+    fn refuse(&mut self, corrupt: Corrupt) -> Corrupt {
+        self.device.refuse(corrupt)
+    }
+    #[inline(always)]
+    fn warm(&self) {
+        self.device.warm();
+    }
+}
+
+/// Takes a buffer in one piece, at least as long as a header, to be written or to be read.
+#[inline(always)]
+fn take<M: Memory, T: Table<DeviceSlot>>(device: &mut Device<M, T>, writable: bool) -> Result<Option<Buffer>, Corrupt> {
+    let mut piece = [Piece::default(); 1];
+    let Some(chain) = device.pop(&mut piece)? else { return Ok(None) };
+    let [Piece { at, len, writable: found }] = piece;
+    if found != writable || (len as usize) < HEADER || !at.is_multiple_of(8) {
+        return Err(device.refuse(Corrupt {
+            field: Field::MessageBuffer,
+            value: u64::from(len),
+            limit: HEADER as u64,
+        }));
+    }
+    Ok(Some(Buffer { token: chain.head, at, len }))
+}
+
+/// A buffer that is here goes back once, with no more than it holds: the link sees to that.
+#[inline(always)]
+fn completed(result: Result<(), tutti_virtio::CompleteError>) {
+    debug_assert!(result.is_ok(), "{result:?}");
+}

@@ -1,0 +1,407 @@
+//! Two queues, one each way, and the endpoints on this side of them.
+
+use core::task::Waker;
+use core::time::Duration;
+
+use tutti_metal::{Clock, Deadline, Doorbell, Lock, LockFamily, Memory, Sleep};
+use tutti_virtio::{Corrupt, Features};
+
+use crate::ends::sealed::Parts;
+use crate::ends::{Buffer, Outgoing, Role, sealed};
+use crate::incoming::{In, Waiting};
+use crate::registry::{EndpointSlot, Registry, Say};
+use crate::{
+    Address, Announcement, Endpoint, EndpointError, F_NS, HEADER, Header, Loan, LoanFuture, Name, Received, SendError,
+    Service, SetupError, Stats, Storage,
+};
+
+/// What a link stands on: one type for each port.
+pub trait Platform {
+    /// The shared memory.
+    type Memory: Memory;
+    /// What wakes the other side.
+    type Doorbell: Doorbell;
+    /// What keeps threads and interrupt handlers apart.
+    type Locks: LockFamily;
+    /// Where private tables are kept.
+    type Storage: Storage;
+}
+
+type RingOf<P, T> = <<P as Platform>::Storage as Storage>::Ring<T>;
+type TableOf<P, T> = <<P as Platform>::Storage as Storage>::Endpoints<T>;
+type LockOf<P, T> = <<P as Platform>::Locks as LockFamily>::Lock<T>;
+type OutOf<P, R> = <R as sealed::Role>::Out<<P as Platform>::Memory, <P as Platform>::Storage>;
+type InOf<P, R> = In<
+    <R as sealed::Role>::In<<P as Platform>::Memory, <P as Platform>::Storage>,
+    <P as Platform>::Memory,
+    RingOf<P, Waiting>,
+    TableOf<P, EndpointSlot>,
+    TableOf<P, Option<Service>>,
+>;
+
+/// The sending half.
+struct Sending<O> {
+    end: O,
+    generation: u32,
+    /// Senders that wait for a buffer. When there are more, those here are woken to ask again.
+    wakers: [Option<Waker>; 4],
+}
+
+/// One side's end of the connection between two cores.
+///
+/// It is shared by reference: endpoints, loans and received messages borrow it. Whether it may be shared between
+/// threads is up to the platform's locks. One lock guards sending, another receiving; the second may take the first, never the
+/// other way round.
+pub struct Link<P: Platform, R: Role> {
+    pub(crate) memory: P::Memory,
+    bell: P::Doorbell,
+    notify: [u32; 2],
+    sending: LockOf<P, Sending<OutOf<P, R>>>,
+    receiving: LockOf<P, InOf<P, R>>,
+}
+
+impl<P: Platform, R: Role> Link<P, R> {
+    /// A link over the queues and buffers of `setup`. A host's queues are zeroed and its buffers offered by this, so the
+    /// remote is to start (or to see `DRIVER_OK`) afterwards.
+    ///
+    /// # Errors
+    /// If the queues or buffers do not fit, or the storage is too small for them.
+    pub fn new(
+        setup: <R as sealed::Role>::Setup<P::Memory>,
+        bell: P::Doorbell,
+        storage: P::Storage,
+    ) -> Result<Self, SetupError> {
+        let Parts { out, incoming, memory, features, notify, entries } = R::parts(setup, &storage)?;
+        let registry = Registry::new(storage.endpoints(), storage.endpoints());
+        let incoming = In::new(incoming, memory.clone(), storage.ring(entries), registry, features.has(F_NS));
+        let sending = Sending { end: out, generation: 0, wakers: [const { None }; 4] };
+        Ok(Self { memory, bell, notify, sending: Lock::new(sending), receiving: Lock::new(incoming) })
+    }
+
+    /// Opens an endpoint. With a name, it is announced to the other side, and bound to the service of that name there;
+    /// with [`Address::ANY`] it gets a free address.
+    ///
+    /// # Errors
+    /// If the address is taken or reserved, or the table is full.
+    pub fn endpoint(&self, name: Option<Name>, address: Address) -> Result<Endpoint<'_, P, R>, EndpointError> {
+        let (at, address) = self.receiving.with(|receiving| {
+            let (at, address) = receiving.registry.open(name, address)?;
+            if name.is_some() && receiving.names() {
+                receiving.registry.say(at, Say::Created);
+            }
+            Ok((at, address))
+        })?;
+        // If there is no buffer for the announcement now, it goes out with a later `poll`.
+        let _ = self.announce();
+        Ok(Endpoint { link: self, at, address })
+    }
+
+    /// Lends a buffer to fill, if one is free.
+    ///
+    /// # Errors
+    /// [`SendError::NoBuffer`] if none is, or if the link is corrupt.
+    #[inline]
+    pub fn try_loan(&self) -> Result<Loan<'_, P, R>, SendError> {
+        let (buffer, generation) = self.sending.with(|sending| {
+            let buffer = sending.end.take()?.ok_or(SendError::NoBuffer)?;
+            self.memory.prefetch_to_write(buffer.at);
+            sending.end.prepare();
+            Ok::<_, SendError>((buffer, sending.generation))
+        })?;
+        Ok(Loan { link: self, buffer, generation, sent: false })
+    }
+
+    /// Lends a buffer as soon as one is free, but waits no longer than `within`.
+    ///
+    /// # Errors
+    /// [`SendError::TimedOut`] if none came back in time, or if the link is corrupt.
+    pub fn loan_within(
+        &self,
+        within: Duration,
+        clock: &impl Clock,
+        sleep: &impl Sleep,
+    ) -> Result<Loan<'_, P, R>, SendError> {
+        let deadline = Deadline::new(clock, within);
+        loop {
+            match self.try_loan() {
+                Err(SendError::NoBuffer) => {}
+                other => return other,
+            }
+            let Some(left) = deadline.left(clock) else { return Err(SendError::TimedOut) };
+            if !self.sending.with(|sending| sending.end.listen())? {
+                sleep.sleep(left);
+            }
+        }
+    }
+
+    /// Lends a buffer as soon as one is free. Somebody must call [`on_interrupt`](Self::on_interrupt) when the other
+    /// side rings.
+    pub fn loan(&self) -> LoanFuture<'_, P, R> {
+        LoanFuture { link: self }
+    }
+
+    /// Hands everything that was [staged](Loan::stage) to the other side at once.
+    #[inline]
+    pub fn publish(&self) {
+        if self.sending.with(|sending| publish::<P, R>(sending)) {
+            self.bell.ring(self.notify[0]);
+        }
+    }
+
+    /// Takes in what has arrived, for whichever endpoint; says how many messages were put aside; sends announcements
+    /// that are due.
+    ///
+    /// # Errors
+    /// If the other side wrote something that cannot be.
+    pub fn poll(&self) -> Result<usize, Corrupt> {
+        let count = self.receiving.with(|receiving| {
+            let count = receiving.take_all();
+            receiving.settle(&self.bell, self.notify[1]);
+            count
+        })?;
+        self.announce()?;
+        Ok(count)
+    }
+
+    /// The other side rang: takes in what has arrived, and wakes who waits for a message or a buffer.
+    ///
+    /// # Errors
+    /// As for [`poll`](Self::poll); everybody is woken then too, to find out.
+    pub fn on_interrupt(&self) -> Result<usize, Corrupt> {
+        let count = self.poll();
+        self.sending.with(|sending| wake_all(&mut sending.wakers));
+        count
+    }
+
+    /// Asks the other side to ring when the next message is there. If this says true, something is there already.
+    ///
+    /// # Errors
+    /// As for [`poll`](Self::poll).
+    pub fn listen(&self) -> Result<bool, Corrupt> {
+        self.receiving.with(|receiving| receiving.listen())
+    }
+
+    /// Asks the other side not to ring, neither for messages nor for buffers: this side polls.
+    pub fn ignore(&self) {
+        self.receiving.with(|receiving| receiving.ignore());
+        self.sending.with(|sending| sending.end.ignore());
+    }
+
+    /// Brings near what the next message will likely arrive in: for one who polls and has just found nothing.
+    #[inline(always)]
+    pub fn warm(&self) {
+        self.receiving.with(|receiving| receiving.warm());
+    }
+
+    /// The `index`-th service that the other side has announced and not taken back; gaps are skipped.
+    pub fn service(&self, index: usize) -> Option<Service> {
+        self.receiving.with(|receiving| {
+            let mut left = index;
+            for at in 0.. {
+                match receiving.registry.service(at)? {
+                    Some(service) if left == 0 => return Some(service),
+                    Some(_) => left -= 1,
+                    None => {}
+                }
+            }
+            None
+        })
+    }
+
+    /// What was given back unread.
+    pub fn stats(&self) -> Stats {
+        self.receiving.with(|receiving| receiving.stats())
+    }
+
+    /// Starts anew after the other side did, or after it corrupted the link: forgets every message and peer, and
+    /// announces the named endpoints again. Loans and received messages from before are void.
+    ///
+    /// A host's queues are zeroed: the remote must not run then. A remote calls this when `DRIVER_OK` comes back.
+    pub fn reset(&self, features: Features) {
+        self.sending.with(|sending| {
+            sending.end.reset(features);
+            sending.generation = sending.generation.wrapping_add(1);
+        });
+        self.receiving.with(|receiving| receiving.reset(features, features.has(F_NS)));
+        self.sending.with(|sending| wake_all(&mut sending.wakers));
+        let _ = self.announce();
+    }
+
+    /// Sends what is still to be said about endpoints, as far as there are buffers.
+    fn announce(&self) -> Result<(), Corrupt> {
+        let mut said = false;
+        self.receiving.with(|receiving| {
+            while receiving.registry.unsaid > 0
+                && let Some((at, announcement)) = receiving.registry.unsaid()
+            {
+                if !self.stage_announcement(&announcement)? {
+                    break;
+                }
+                receiving.registry.said(at);
+                said = true;
+            }
+            Ok::<(), Corrupt>(())
+        })?;
+        if said {
+            self.publish();
+        }
+        Ok(())
+    }
+
+    fn stage_announcement(&self, announcement: &Announcement) -> Result<bool, Corrupt> {
+        self.sending.with(|sending| {
+            let Some(buffer) = sending.end.take()? else { return Ok(false) };
+            if (buffer.len as usize) < HEADER + Announcement::BYTES
+                || self.memory.copy_in(buffer.at + HEADER, &announcement.emit()).is_err()
+            {
+                // Buffers too small for an announcement: there will never be one, so it counts as said.
+                sending.end.put_back(buffer);
+                return Ok(true);
+            }
+            let len = Announcement::BYTES as u16;
+            submit::<P, R>(&self.memory, sending, buffer, announcement.address, Address::NAME_SERVICE, len)?;
+            Ok(true)
+        })
+    }
+
+    #[inline]
+    pub(crate) fn send(
+        &self,
+        buffer: Buffer,
+        generation: u32,
+        route: (Address, Address),
+        len: usize,
+        now: bool,
+    ) -> Result<(), SendError> {
+        let most = (buffer.len as usize - HEADER).min(usize::from(u16::MAX));
+        let fits = if len <= most { u16::try_from(len).ok() } else { None };
+        let fits = fits.ok_or(SendError::TooLong { len, most })?;
+        let rings = self.sending.with(|sending| {
+            if sending.generation != generation {
+                return Err(SendError::Stale);
+            }
+            if now {
+                sending.end.prepare_to_publish();
+            }
+            submit::<P, R>(&self.memory, sending, buffer, route.0, route.1, fits)?;
+            Ok(now && publish::<P, R>(sending))
+        })?;
+        if rings {
+            self.bell.ring(self.notify[0]);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn put_back(&self, buffer: Buffer, generation: u32) {
+        self.sending.with(|sending| {
+            if sending.generation == generation {
+                sending.end.put_back(buffer);
+                wake_all(&mut sending.wakers);
+            }
+        });
+    }
+
+    #[inline]
+    pub(crate) fn receive(&self, at: usize) -> Result<Option<Received<'_, P, R>>, Corrupt> {
+        let found = self.receiving.with(|receiving| {
+            let found = receiving.receive(at)?;
+            if found.is_none() {
+                receiving.settle(&self.bell, self.notify[1]);
+            }
+            Ok((found, receiving.generation, receiving.registry.unsaid > 0))
+        })?;
+        let (found, generation, unsaid) = found;
+        if unsaid {
+            self.announce()?;
+        }
+        Ok(found.map(|(buffer, header)| Received { link: self, buffer, header, generation }))
+    }
+
+    #[inline]
+    pub(crate) fn done(&self, buffer: Buffer, generation: u32) {
+        self.receiving.with(|receiving| receiving.done(buffer, generation, &self.bell, self.notify[1]));
+    }
+
+    pub(crate) fn close(&self, at: usize) {
+        self.receiving.with(|receiving| {
+            // A corrupt queue says so to whoever receives next; the endpoint is closed in any case.
+            let _ = receiving.close(at);
+            receiving.settle(&self.bell, self.notify[1]);
+        });
+        let _ = self.announce();
+    }
+
+    pub(crate) fn peer(&self, at: usize) -> Option<Address> {
+        self.receiving.with(|receiving| receiving.registry.slot(at).and_then(|slot| slot.peer))
+    }
+
+    pub(crate) fn set_peer(&self, at: usize, peer: Option<Address>) {
+        self.receiving.with(|receiving| {
+            if let Some(slot) = receiving.registry.slot_mut(at) {
+                slot.peer = peer;
+            }
+        });
+    }
+
+    pub(crate) fn waiting(&self, at: usize) -> usize {
+        self.receiving.with(|receiving| receiving.registry.slot(at).map_or(0, |slot| usize::from(slot.waiting)))
+    }
+
+    /// Leaves a waker with an endpoint, and asks to be rung; true if something is there already.
+    pub(crate) fn wait_for_message(&self, at: usize, waker: &Waker) -> Result<bool, Corrupt> {
+        self.receiving.with(|receiving| {
+            if let Some(slot) = receiving.registry.slot_mut(at) {
+                slot.waker = Some(waker.clone());
+            }
+            receiving.listen()
+        })
+    }
+
+    /// Leaves a waker for when a buffer comes back, and asks to be rung; true if one is there already.
+    pub(crate) fn wait_for_buffer(&self, waker: &Waker) -> Result<bool, Corrupt> {
+        self.sending.with(|sending| {
+            let known = sending.wakers.iter().flatten().any(|other| other.will_wake(waker));
+            if !known {
+                if sending.wakers.iter().all(Option::is_some) {
+                    wake_all(&mut sending.wakers);
+                }
+                if let Some(slot) = sending.wakers.iter_mut().find(|slot| slot.is_none()) {
+                    *slot = Some(waker.clone());
+                }
+            }
+            sending.end.listen()
+        })
+    }
+}
+
+fn wake_all(wakers: &mut [Option<Waker>]) {
+    for waker in wakers.iter_mut().filter_map(Option::take) {
+        waker.wake();
+    }
+}
+
+#[inline(always)]
+fn publish<P: Platform, R: Role>(sending: &mut Sending<OutOf<P, R>>) -> bool {
+    if P::Doorbell::HEARD {
+        sending.end.publish()
+    } else {
+        sending.end.publish_quietly();
+        false
+    }
+}
+
+#[inline(always)]
+fn submit<P: Platform, R: Role>(
+    memory: &P::Memory,
+    sending: &mut Sending<OutOf<P, R>>,
+    buffer: Buffer,
+    source: Address,
+    destination: Address,
+    len: u16,
+) -> Result<(), Corrupt> {
+    // The queue has checked that the buffer lies in this memory, and holds a header.
+    let _ = memory.copy_in(buffer.at, &Header { source, destination, len, flags: 0 }.emit());
+    let bytes = HEADER as u32 + u32::from(len);
+    memory.clean(buffer.at, bytes as usize);
+    sending.end.submit(buffer, bytes)
+}

@@ -1,0 +1,129 @@
+//! The split virtqueue of [VIRTIO 1.2, section 2.7](https://docs.oasis-open.org/virtio/virtio/v1.2/virtio-v1.2.html),
+//! from both ends.
+//!
+//! A queue is three tables in shared memory: *descriptors* say where buffers are, the *available* ring hands
+//! buffers from the driver to the device, the *used* ring hands them back. A [`Driver`] owns the first two, a
+//! [`Device`] the third, and each only ever reads what is the other's.
+//!
+//! # The life of a buffer, and why each barrier is enough
+//!
+//! ```text
+//!       driver                        shared memory                       device
+//!  1 add        write ──────────────▶ descriptor, avail.ring[i]
+//!  2 publish    store release ──────▶ avail.idx ────── load acquire ──▶  pop        sees all of 1
+//!               full fence                                     read ──▶  avail.ring[i], descriptor: once, checked
+//!               load ◀── avail_event or used.flags                        (reads or writes the buffer)
+//!                                     used.ring[j] ◀─────────── write    complete   3
+//!  5 pop        load acquire ◀─────── used.idx ◀──────── store release   publish    4
+//!               read ◀─────────────── used.ring[j]: once, checked        full fence
+//!               sees all of 3, so                                        load ◀── used_event or avail.flags
+//!               the buffer is its own again
+//! ```
+//!
+//! The release in 2 orders the writes of 1 before the index; the acquire on the other side orders its reads behind it;
+//! 4 and 5 are the same the other way round. The full fence stands between *publish* and the question whether the other
+//! side wants to be woken, and between *asking to be woken* ([`Driver::listen`]) and the last look at the index. With
+//! both fences at least one of the two sees what the other wrote, so no wake-up is lost; `tests/loom.rs` tries
+//! every interleaving. A side whose peer polls uses [`publish_quietly`](Driver::publish_quietly), without a fence.
+//!
+//! # The other side is hostile
+//!
+//! Whatever it wrote (an index, an id, a length, an address, a flag) is read exactly once, into a private copy, and that
+//! copy is checked against private state that it cannot reach: how many buffers are out, which ids they have,
+//! how long they are. What does not fit is [`Corrupt`], which names the field and the value. From then on the queue
+//! refuses to move until it is reset: nothing that follows a lie can be trusted.
+//!
+//! * An index that jumps ahead would make us deliver buffers that were never sent: it may not pass what is out.
+//! * An id out of range, or returned twice, would free a buffer that is in use: it must be out, and is then no more.
+//! * A length beyond the buffer would leak whatever lies behind it.
+//! * A chain that bites its tail would spin for ever: no chain has more parts than the caller's slice.
+//!
+//! # Without a heap, and sized at run time
+//!
+//! The size comes out of a resource table, so tables are slices that the caller hands over: anything that is a
+//! [`Table`], from a `[DriverSlot; 16]` to a `Vec`.
+#![no_std]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+mod bytes;
+mod device;
+mod driver;
+mod error;
+mod layout;
+mod ring;
+mod table;
+mod vdev;
+
+pub use bytes::{Bytes, BytesMut};
+pub use device::{Chain, Device, DeviceSlot};
+pub use driver::{Driver, DriverSlot, Used};
+pub use error::{AddError, CompleteError, Corrupt, Field, LayoutError};
+pub use layout::{Layout, QueueSize};
+pub use ring::Vring;
+pub use table::Table;
+pub use vdev::{Status, VdevEntry, VdevError, VringEntry};
+
+use tutti_metal::DeviceAddr;
+
+/// Feature bits of a device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Features(pub u64);
+
+impl Features {
+    /// None at all.
+    pub const NONE: Self = Self(0);
+    /// Descriptors may point to tables of descriptors.
+    pub const INDIRECT_DESC: Self = Self(1 << 28);
+    /// Each side says at which index it wants to be woken.
+    pub const EVENT_IDX: Self = Self(1 << 29);
+    /// The device is a modern one.
+    pub const VERSION_1: Self = Self(1 << 32);
+
+    /// Whether all of `other` are here.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// These and those.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What both sides have.
+    #[must_use]
+    pub const fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+}
+
+/// One piece of a buffer, as a driver describes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Part {
+    /// Where it is, in the words of the other side.
+    pub addr: DeviceAddr,
+    /// Its length in bytes.
+    pub len: u32,
+    /// Whether the device may write it; if not, it may only read it.
+    pub writable: bool,
+}
+
+/// One piece of a buffer, as a device receives it: checked to lie inside the memory for buffers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Piece {
+    /// Where it starts in that memory.
+    pub at: usize,
+    /// Its length in bytes.
+    pub len: u32,
+    /// Whether it is there to be written.
+    pub writable: bool,
+}
+
+/// Whether the step from `old` to `new` passes `event`: the other side wants to be woken when it does (VIRTIO 1.2, 2.7.10).
+#[must_use]
+pub(crate) const fn passes(event: u16, new: u16, old: u16) -> bool {
+    new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
+}
