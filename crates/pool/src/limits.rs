@@ -56,8 +56,11 @@ pub const OWN_RECORD_PACE: Duration = Duration::from_millis(250);
 pub const SAVE_PACE: Duration = Duration::from_secs(5);
 /// How long news of others' records wait for more before they are passed on.
 pub const RELAY_PACE: Duration = Duration::from_millis(200);
-/// How often a peer is told which records this device holds, in case a notice was lost.
+/// How often peers are told which records this device holds, in case a notice was lost.
 pub const DIGEST_INTERVAL: Duration = Duration::from_secs(10);
+/// How many peers are told each time, in turn: what one lost another has, so that in a large group, where each digest is
+/// long, a device still hears of what it lacks from about so many peers each time, and a group at rest stays quiet.
+pub const DIGEST_PEERS: usize = 8;
 /// How often a peer is told of changed leases at most.
 pub const LEASES_PACE: Duration = Duration::from_millis(250);
 /// After a notice or a save failed, when it is tried again.

@@ -15,11 +15,19 @@ use crate::{
     catalogue::{Key, Merged, ahead},
     group::Group,
     io::{Event, KnownLease},
-    limits::{DIGEST_INTERVAL, MAX_LEASES, MAX_RECORDS, MAX_SAVED_BYTES, RETRY},
+    limits::{DIGEST_INTERVAL, DIGEST_PEERS, MAX_LEASES, MAX_RECORDS, MAX_SAVED_BYTES, RETRY},
 };
 
 pub(super) const KEY: &str = "pool/records";
 const RECORD: Tag = Tag(1);
+
+/// Whose turn it is to be told everything again.
+#[derive(Debug, Default)]
+pub(super) struct Digests {
+    pub(super) next: BootTime,
+    /// Who was told last.
+    last: Option<DeviceId>,
+}
 
 impl Pool {
     // --- who is there ----------------------------------------------------------------------------------------
@@ -54,6 +62,9 @@ impl Pool {
     pub(super) fn on_peer_up(&mut self, device: DeviceId, version: ProtocolVersion, generation: u64) {
         if device == self.me {
             return;
+        }
+        if self.peers.is_empty() {
+            self.digests.next = self.now + DIGEST_INTERVAL;
         }
         self.peers.insert(device, Peer::new(self.now, version, generation));
         self.holds.hurry(self.now, device);
@@ -218,11 +229,31 @@ impl Pool {
 
     /// Tells each peer what it is still to be told, as far as its session has room.
     pub(super) fn sync(&mut self) {
+        self.repeat_digests();
         let is_member = |device: &&DeviceId| self.group.contains(**device);
         let devices: Vec<DeviceId> = self.peers.keys().filter(is_member).copied().collect();
         for device in devices {
             while let Some(due) = self.peers.get_mut(&device).and_then(|peer| peer.pop(self.now)) {
                 self.tell(device, due);
+            }
+        }
+    }
+
+    /// Now and then the next few peers are told everything again.
+    fn repeat_digests(&mut self) {
+        if self.now < self.digests.next {
+            return;
+        }
+        self.digests.next = self.now + DIGEST_INTERVAL;
+        let last = self.digests.last;
+        let speaks = |(device, peer): (&DeviceId, &Peer)| peer.speaks_digests().then_some(*device);
+        let after = self.peers.iter().filter(|(device, _)| Some(**device) > last);
+        let before = self.peers.iter().filter(|(device, _)| Some(**device) <= last);
+        let turn: Vec<DeviceId> = after.chain(before).filter_map(speaks).take(DIGEST_PEERS).collect();
+        for device in turn {
+            self.digests.last = Some(device);
+            if let Some(peer) = self.peers.get_mut(&device) {
+                peer.sync_by(self.now);
             }
         }
     }
@@ -236,9 +267,6 @@ impl Pool {
             Due::WholeDigest => {
                 let notice = digest(self, true, &mut self.records.iter().map(|(key, _)| *key));
                 self.notify(to, &notice);
-                if let Some(peer) = self.peers.get_mut(&to) {
-                    peer.sync_by(self.now + DIGEST_INTERVAL);
-                }
             }
             Due::PartDigest(keys) => {
                 let notice = digest(self, false, &mut keys.into_iter());
