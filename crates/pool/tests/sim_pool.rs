@@ -9,6 +9,8 @@
 mod checks;
 #[path = "sim/device.rs"]
 mod device;
+#[path = "sim/fate.rs"]
+mod fate;
 #[path = "sim/net.rs"]
 mod net;
 #[path = "sim/rng.rs"]

@@ -145,9 +145,8 @@ impl World {
             }
             // The rules may refuse the next two, which is as good.
             11 if on && one != other => {
-                if self.devices[one].sim.fabric().forget(id).await.is_ok() {
-                    self.watch.count("devices forgotten");
-                }
+                let forgotten = self.devices[one].sim.fabric().forget(id).await;
+                forgotten.into_iter().for_each(|()| self.watch.count("devices forgotten"));
             }
             12 if on && one != other => {
                 let role = [Role::Guest, Role::Member, Role::Owner, Role::Owner][self.rng.random_range(0..4)];
