@@ -106,7 +106,7 @@ fn replay(seed: u64, test: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn after_any_trouble_all_is_well() {
     let (mut total, mut slowest) = (BTreeMap::new(), Duration::ZERO);
-    let seeds = seeds(10);
+    let seeds = seeds(8);
     for &seed in &seeds {
         match run(seed, Faults::default(), S(40)).await {
             Ok(outcome) => {
@@ -117,7 +117,7 @@ async fn after_any_trouble_all_is_well() {
         }
     }
     eprintln!("{} seeds, all agreed after {slowest:?} at most: {total:#?}", seeds.len());
-    if seeds.len() >= 10 {
+    if seeds.len() >= 8 {
         for what in [
             "exclusive leases held",
             "effects under a lease",
@@ -142,7 +142,7 @@ async fn after_any_trouble_all_is_well() {
 
 #[tokio::test(start_paused = true)]
 async fn one_seed_is_one_run() {
-    for seed in seeds(2) {
+    for seed in seeds(1) {
         let mut runs = Vec::new();
         for _ in 0..2 {
             let outcome = run(seed, Faults::default(), S(20)).await;
@@ -156,7 +156,7 @@ async fn one_seed_is_one_run() {
 /// A seed for which a broken world makes the checks fail in the way that is expected.
 async fn found_within(tries: u64, faults: Faults, expected: &str) {
     for seed in 1..=tries {
-        match run(seed, faults, S(60)).await {
+        match run(seed, faults, S(40)).await {
             Err(Violation(what)) if what.contains(expected) => {
                 return eprintln!("{faults:?}: seed {seed}: {what}");
             }
@@ -168,7 +168,7 @@ async fn found_within(tries: u64, faults: Faults, expected: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn disks_that_lie_would_be_noticed() {
-    found_within(20, Faults { lying_disks: true, ..Faults::default() }, "").await;
+    found_within(20, Faults { lying_disks: true, ..Faults::default() }, "/lamp ").await;
 }
 
 #[tokio::test(start_paused = true)]
