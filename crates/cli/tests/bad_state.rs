@@ -3,6 +3,7 @@
 //!
 //! The layer `faults` of `cargo xtask test` runs this as root, with what it needs installed; elsewhere what cannot be
 //! done is left out.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test measured is for whoever runs it")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! What strangers and liars can do to real devices over a real network: processes of this program on loopback, and
 //! opponents that speak the protocol by hand on the same transport.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test measured is for whoever runs it")]
 
 mod support;
 

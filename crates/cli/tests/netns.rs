@@ -1,6 +1,7 @@
 //! Three hosts: network namespaces joined by a bridge, without a default route, with packets lost and links cut.
 //!
 //! Runs as root with `TUTTI_NETNS=1` (the layer `netns` of `cargo xtask test`); needs iproute2 and nftables.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test measured is for whoever runs it")]
 
 #![allow(clippy::print_stderr, clippy::print_stdout)]
 
