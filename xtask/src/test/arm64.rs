@@ -7,15 +7,16 @@
 //! The demo and several tests start their own program again, so a runner in front of cargo's test programs would not
 //! do. `arm64.sh` makes the kernel start such programs by qemu, in a namespace of their own.
 //!
-//! Under emulation on a machine that does other things besides, everything takes ten times as long and more, so the
-//! demo's bounds are [`SLOW`] times as long. They check that it works, not how fast it is.
+//! Emulation is dear: what is not optimised becomes so slow that devices give each other up, as a dial may take 2 s. So
+//! what is built here is optimised a little, and the demo's bounds are [`SLOW`] times as long: it is checked that
+//! all works, not how fast. The product's own limits stay what they are.
 
 use std::path::Path;
 
 use super::layers::{Kind, selection};
 use crate::{
     cargo::{cargo_path, has_target},
-    process::Program,
+    process::{Program, target_dir},
 };
 
 pub(crate) const TARGET: &str = "aarch64-unknown-linux-gnu";
@@ -28,6 +29,12 @@ const SLOW: &str = "10";
 
 /// Where the C library for Arm is, from Debian's cross compiler.
 const LIBRARIES: &str = "/usr/aarch64-linux-gnu";
+
+/// Tests that find the emulator's faults and not ours, and the fault. All others run.
+const EMULATOR: [(&str, &str); 1] = [(
+    "commands::offer::tests::the_last_line_of_a_command_is_the_value",
+    "it makes vfork a fork (linux-user/syscall.c), so nobody hears that a program cannot be started; it only ends with 127",
+)];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Compiler {
@@ -76,17 +83,18 @@ pub(crate) fn steps() -> Result<Vec<Program>, String> {
     let tests = selection(Kind::Unit)?;
     let tests: Vec<_> = tests.iter().map(String::as_str).collect();
     let all = ["test", "--workspace", "--no-fail-fast"];
+    let but: Vec<_> = EMULATOR.iter().flat_map(|(test, _)| ["--skip", test]).collect();
     Ok(vec![
         run(compiler, &["build", "--workspace", "--all-targets"], &[]),
-        run(compiler, &[&all[..], &tests].concat(), &[]),
+        run(compiler, &[&all[..], &tests].concat(), &but),
         run(compiler, &["run", "-q"], &["demo", "--check"]),
     ])
 }
 
-/// A cargo command for Arm, what it builds runnable.
+/// A cargo command for Arm; what it builds can be run. It has a target folder of its own: another compiler's work would
+/// only lie beside this one's, and the two can build at the same time.
 fn run(compiler: Compiler, args: &[&str], to_program: &[&str]) -> Program {
-    let program =
-        Program::new("unshare").args(["--user", "--map-root-user", "--mount", "sh", "xtask/src/test/arm64.sh"]);
+    let program = Program::new("sh").args(["xtask/src/test/arm64.sh"]);
     let program = match compiler {
         Compiler::Rustup => program.args([cargo_path()]).args(args),
         Compiler::Debian => program
@@ -98,10 +106,12 @@ fn run(compiler: Compiler, args: &[&str], to_program: &[&str]) -> Program {
     };
     program
         .args(["--target", TARGET])
+        .args(["--target-dir".as_ref(), target_dir().join("arm64").as_os_str()])
         .args((!to_program.is_empty()).then_some("--"))
         .args(to_program)
         .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
         .env("CC_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-gcc")
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
         .env("QEMU_LD_PREFIX", LIBRARIES)
         .env("TUTTI_SLOW", SLOW)
 }
@@ -127,6 +137,6 @@ mod tests {
             )
         );
         let shown = run(Compiler::Rustup, &["build"], &[]).shown().to_owned();
-        assert!(shown.ends_with(" build --target aarch64-unknown-linux-gnu"), "{shown}");
+        assert!(shown.contains(" build --target aarch64-unknown-linux-gnu") && !shown.contains(" -- "), "{shown}");
     }
 }
