@@ -279,7 +279,8 @@ fn kill_at_any_moment() {
     let (elsewhere, begun) = (folder(), std::time::Instant::now());
     let mut child = writer(elsewhere.path());
     let saves = |line: io::Result<String>| line.unwrap().starts_with("saved ");
-    assert!(BufReader::new(child.stdout.take().unwrap()).lines().any(saves));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(saves));
     let longest = 2 * begun.elapsed() + Duration::from_millis(200);
     child.kill().unwrap();
     child.wait().unwrap();
