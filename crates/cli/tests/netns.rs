@@ -3,8 +3,6 @@
 //! Runs as root with `TUTTI_NETNS=1` (the layer `netns` of `cargo xtask test`); needs iproute2 and nftables.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test measured is for whoever runs it")]
 
-#![allow(clippy::print_stderr, clippy::print_stdout)]
-
 mod support;
 
 use std::time::{Duration, Instant};
