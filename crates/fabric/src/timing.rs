@@ -7,9 +7,9 @@ use std::time::Duration;
 
 /// How often a session says that it lives.
 ///
-/// More often than the design's one second: with 10 % of packets lost, the five heartbeats whose loss ends a session are
-/// lost once in 10⁵ (every 11 hours of such a network); two in a row would be lost every 40 seconds.
-pub const HEARTBEAT: Duration = Duration::from_millis(400);
+/// More often than the design's one second: with 10 % of packets lost, the six heartbeats whose loss ends a session are
+/// lost once in 10⁶ (every four days of such a network); two in a row are lost every 35 seconds.
+pub const HEARTBEAT: Duration = Duration::from_millis(350);
 
 /// A session that was silent for so long is over.
 pub const SILENCE: Duration = Duration::from_millis(2200);

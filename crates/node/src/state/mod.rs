@@ -9,7 +9,7 @@
 //! ```
 //!
 //! # Promises
-//! - A save is on disk when it returns; saves that wait at the same time share one commit ([`writer`]).
+//! - A save is on disk when it returns; saves that wait at the same time share one commit (`writer`).
 //! - The process may be killed at any instant: what was acknowledged is there at the next start, what was not is
 //!   there whole or not at all. A database is born under another name and renamed when it is complete.
 //! - A folder of a newer version is refused before anything in it is touched.
