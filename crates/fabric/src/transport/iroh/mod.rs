@@ -53,7 +53,7 @@ pub const STREAM_WINDOW: u32 = 1_250_000;
 /// The most bytes that the other side may send ahead on all streams of a connection.
 pub const RECEIVE_WINDOW: u32 = 16 << 20;
 /// The same while somebody has just dialled, and for pairing.
-pub const NEW_WINDOW: u32 = STREAM_WINDOW;
+pub const NEW_WINDOW: u32 = 256 << 10;
 /// The most bytes on their way to the other side.
 pub const SEND_WINDOW: u64 = 10_000_000;
 /// The most bytes of datagrams that wait in either direction.
