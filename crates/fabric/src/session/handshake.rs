@@ -110,12 +110,9 @@ pub(crate) async fn establish(core: &Arc<Core>, conn: &Arc<dyn Connection>) -> R
             if conn.dialled() { conn.open_bi().await? } else { step(async { Ok(conn.accept_bi().await?) }).await? };
         let mut talk = Talk { streams, conn };
         talk.streams.0.set_priority(Priority::Membership);
-        talk.run(core).await.map(|(version, hello, known)| Established {
-            version,
-            incarnation: hello.incarnation,
-            known,
-            control: talk.streams,
-        })
+        let (version, hello, known) = talk.run(core).await?;
+        conn.admit();
+        Ok(Established { version, incarnation: hello.incarnation, known, control: talk.streams })
     };
     timeout(timing::HANDSHAKE, work).await.unwrap_or(Err(HandshakeError::Silent))
 }

@@ -102,7 +102,9 @@ async fn connect(
 ) -> (Arc<dyn Connection>, Arc<dyn Connection>) {
     let dial = a.connect(b.local_id(), b.local_addrs(), protocol, BOUND);
     let (dialled, accepted) = bounded("connecting", async { tokio::join!(dial, b.accept()) }).await;
-    (dialled.expect("the dial succeeds"), accepted.expect("the transport is open"))
+    let accepted = accepted.expect("the transport is open");
+    accepted.admit();
+    (dialled.expect("the dial succeeds"), accepted)
 }
 
 async fn pair(factory: &dyn Factory) -> Pair {

@@ -201,6 +201,10 @@ pub trait Connection: Send + Sync + 'static {
     /// Whether this side dialled.
     fn dialled(&self) -> bool;
 
+    /// Whoever dialled is a member: from now on it may open more streams and send more ahead than a stranger may.
+    /// A network that gives all the same limits has nothing to do.
+    fn admit(&self) {}
+
     /// The smoothed round-trip time.
     fn rtt(&self) -> Option<Duration>;
 

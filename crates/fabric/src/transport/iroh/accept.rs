@@ -1,6 +1,6 @@
 //! Letting others in, so many at a time.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc};
 
 use ::iroh::{
     Endpoint,
@@ -10,7 +10,7 @@ use tokio::{sync::mpsc, time};
 use tutti_model::DeviceId;
 
 use super::{
-    HANDSHAKE_TIMEOUT, MAX_HALF_OPEN, RECEIVE_WINDOW,
+    HANDSHAKE_TIMEOUT, MAX_HALF_OPEN,
     addressee::{self, HOLD_BACK},
     connection::IrohConnection,
     registry::{HalfOpen, Registry},
@@ -19,10 +19,6 @@ use crate::transport::{CloseCode, Connection, Protocol};
 
 /// How many connections wait at most for the fabric to take them.
 pub(super) const QUEUE: usize = 16;
-/// After this, a connection of members may send ahead more: who is none has been turned away.
-const PROBATION: Duration = Duration::from_secs(1);
-/// How many streams a stranger may have open.
-const PAIR_STREAMS: u32 = 4;
 
 /// Accepts until the endpoint is closed.
 pub(super) async fn run(endpoint: Endpoint, registry: Arc<Registry>, accepted: mpsc::Sender<Arc<dyn Connection>>) {
@@ -83,27 +79,7 @@ fn welcome(
         return refuse(CloseCode::BUSY, "too many connections");
     }
     drop(place);
-    limit(&connection, protocol);
     if accepted.try_send(Arc::new(IrohConnection::new(connection.clone(), protocol, registry.clone()))).is_err() {
         refuse(CloseCode::BUSY, "too many connections wait");
-    }
-}
-
-/// Every connection that comes in begins with the limits for strangers (see `endpoint::transport_config`).
-fn limit(connection: &quic::Connection, protocol: Protocol) {
-    match protocol {
-        Protocol::Pair => {
-            connection.set_max_concurrent_bi_streams(PAIR_STREAMS.into());
-            connection.set_max_concurrent_uni_streams(PAIR_STREAMS.into());
-        }
-        Protocol::Pool => {
-            let connection = connection.clone();
-            tokio::spawn(async move {
-                let over = time::timeout(PROBATION, connection.closed()).await.is_ok();
-                if !over {
-                    connection.set_receive_window(RECEIVE_WINDOW.into());
-                }
-            });
-        }
     }
 }

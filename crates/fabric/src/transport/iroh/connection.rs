@@ -18,7 +18,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tutti_model::DeviceId;
 
-use super::{errors, registry::Registry};
+use super::{MAX_STREAMS, RECEIVE_WINDOW, errors, registry::Registry};
 use crate::transport::{
     BiStream, CloseCode, Closed, Connection, MAX_DATAGRAM, Priority, Protocol, RecvStream, SendStream,
 };
@@ -73,6 +73,14 @@ impl Connection for IrohConnection {
 
     fn dialled(&self) -> bool {
         self.inner.side() == Side::Client
+    }
+
+    fn admit(&self) {
+        if !self.dialled() {
+            self.inner.set_max_concurrent_bi_streams(MAX_STREAMS.into());
+            self.inner.set_max_concurrent_uni_streams(MAX_STREAMS.into());
+            self.inner.set_receive_window(RECEIVE_WINDOW.into());
+        }
     }
 
     fn rtt(&self) -> Option<Duration> {

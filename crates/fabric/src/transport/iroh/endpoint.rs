@@ -24,8 +24,8 @@ use tutti_model::DeviceId;
 use zeroize::Zeroizing;
 
 use super::{
-    DATAGRAM_QUEUE, MAX_ADDRS, MAX_STREAMS, NEW_WINDOW, RECEIVE_WINDOW, SEND_WINDOW, STREAM_WINDOW, SUSPECT_AFTER,
-    accept, addressee, connection::IrohConnection, errors, local, registry::Registry,
+    DATAGRAM_QUEUE, MAX_ADDRS, MAX_STREAMS, RECEIVE_WINDOW, SEND_WINDOW, STRANGER_STREAMS, STRANGER_WINDOW,
+    STREAM_WINDOW, SUSPECT_AFTER, accept, addressee, connection::IrohConnection, errors, local, registry::Registry,
 };
 use crate::{
     addresses::dialable,
@@ -170,12 +170,11 @@ impl IrohTransport {
         protocol: Protocol,
     ) -> Result<quic::Connection, ConnectError> {
         let hint = addressee::hint(to, rand::rng().random());
-        let window = match protocol {
-            Protocol::Pool => RECEIVE_WINDOW,
-            Protocol::Pair => NEW_WINDOW,
+        let limits = match protocol {
+            Protocol::Pool => transport_config(MAX_STREAMS, RECEIVE_WINDOW),
+            Protocol::Pair => transport_config(STRANGER_STREAMS, STRANGER_WINDOW),
         };
-        let options =
-            ConnectOptions::new().with_additional_alpns(vec![hint]).with_transport_config(transport_config(window));
+        let options = ConnectOptions::new().with_additional_alpns(vec![hint]).with_transport_config(limits);
         let connecting = self.endpoint.connect_with_opts(target.clone(), protocol.alpn(), options);
         let connection = connecting.await.map_err(errors::dialling)?.await.map_err(errors::connecting)?;
         if connection.alpn() != protocol.alpn() {
@@ -295,7 +294,7 @@ async fn bind_port(key: SecretKey, port: u16) -> Result<Endpoint, BindError> {
     let mut builder = Endpoint::builder(presets::Minimal)
         .secret_key(key)
         .alpns(Protocol::ALL.map(|protocol| protocol.alpn().to_vec()).to_vec())
-        .transport_config(transport_config(NEW_WINDOW))
+        .transport_config(transport_config(STRANGER_STREAMS, STRANGER_WINDOW))
         .clear_relay_transports()
         .clear_address_lookup()
         .portmapper_config(PortmapperConfig::Disabled)
@@ -319,10 +318,10 @@ async fn bind_port(key: SecretKey, port: u16) -> Result<Endpoint, BindError> {
 }
 
 /// The limits that this side sets for the other one.
-fn transport_config(receive_window: u32) -> QuicTransportConfig {
+fn transport_config(streams: u32, receive_window: u32) -> QuicTransportConfig {
     QuicTransportConfig::builder()
-        .max_concurrent_bidi_streams(MAX_STREAMS.into())
-        .max_concurrent_uni_streams(MAX_STREAMS.into())
+        .max_concurrent_bidi_streams(streams.into())
+        .max_concurrent_uni_streams(streams.into())
         .stream_receive_window(STREAM_WINDOW.into())
         .receive_window(receive_window.into())
         .send_window(SEND_WINDOW)

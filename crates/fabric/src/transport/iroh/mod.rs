@@ -8,8 +8,9 @@
 //! - *Many handshakes* (`accept`): at most [`MAX_HALF_OPEN`] are under way, a few for each address; beyond that they
 //!   are dropped unread. From half of that on, whoever comes has to prove its address first (a QUIC retry: no state).
 //! - *Many connections*: [`MAX_CONNECTIONS`] in all and [`MAX_PER_IP`] for each address that dials in.
-//! - *Much data*: a connection that came in takes [`NEW_WINDOW`] bytes until it is a second old (by then, whoever is not
-//!   a member is gone), later [`RECEIVE_WINDOW`]; streams are counted; datagrams nobody fetches push out older ones.
+//! - *Much data*: a connection that came in takes [`STRANGER_WINDOW`] bytes on [`STRANGER_STREAMS`] streams until the
+//!   fabric says that a member is at its other end, then [`RECEIVE_WINDOW`] and [`MAX_STREAMS`]. Time admits nobody.
+//!   Datagrams nobody fetches push out older ones.
 //! - *Answering for another*: whoever answers at an address of the device that is dialled, and has another key, spoils
 //!   the attempt if it comes first. An honest device does this without knowing, when it has got an address that was
 //!   another's. So the dialler says, blinded, whom it means (`addressee`), and others hold their answer back.
@@ -46,14 +47,16 @@ pub const MAX_PER_IP: usize = 64;
 /// How long the handshake of somebody who dials this device may take.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The most streams of either sort that the other side may have open.
+/// The most streams of either sort that a member may have open.
 pub const MAX_STREAMS: u32 = 256;
 /// The most bytes that the other side may send ahead on one stream (iroh's own default: 100 ms at 100 Mbit/s).
 pub const STREAM_WINDOW: u32 = 1_250_000;
-/// The most bytes that the other side may send ahead on all streams of a connection.
+/// The most bytes that a member may send ahead on all streams of a connection.
 pub const RECEIVE_WINDOW: u32 = 16 << 20;
-/// The same while somebody has just dialled, and for pairing.
-pub const NEW_WINDOW: u32 = 256 << 10;
+/// The most streams of either sort that a stranger may have open: whoever has just dialled, and for pairing.
+pub const STRANGER_STREAMS: u32 = 4;
+/// The most bytes that a stranger may send ahead on all of them.
+pub const STRANGER_WINDOW: u32 = 256 << 10;
 /// The most bytes on their way to the other side.
 pub const SEND_WINDOW: u64 = 10_000_000;
 /// The most bytes of datagrams that wait in either direction.

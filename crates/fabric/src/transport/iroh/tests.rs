@@ -133,8 +133,30 @@ async fn a_receiver_that_goes_away_stops_the_sender() {
 }
 
 #[tokio::test]
+async fn a_stranger_stays_one_however_long_it_waits() {
+    let Pair { ab, ba, a: _a, b: _b } = pair().await;
+    let mut streams = Vec::new();
+    for _ in 0..STRANGER_STREAMS {
+        streams.push(soon(ab.open_uni()).await.unwrap());
+    }
+    let mut first = streams.remove(0);
+    soon(first.write_all(&vec![0; STRANGER_WINDOW as usize])).await.unwrap();
+    let (taken, opened) = tokio::join!(
+        tokio::time::timeout(Duration::from_millis(1500), first.write_all(b"more")),
+        tokio::time::timeout(Duration::from_millis(1500), ab.open_uni())
+    );
+    assert!(taken.is_err() && opened.is_err());
+    ba.admit();
+    soon(first.write_all(b"more")).await.unwrap();
+    for _ in STRANGER_STREAMS..MAX_STREAMS {
+        streams.push(soon(ab.open_uni()).await.unwrap());
+    }
+}
+
+#[tokio::test]
 async fn a_receiver_that_does_not_read_holds_up_the_sender() {
     let Pair { ab, ba, a: _a, b: _b } = pair().await;
+    ba.admit();
     let mut send = ab.open_uni().await.unwrap();
     let mut sent = 0;
     while let Ok(written) = tokio::time::timeout(Duration::from_millis(300), send.write(&[0; 1 << 16])).await {
