@@ -197,6 +197,8 @@ async fn requests_notices_and_streams() {
     assert!(received[4..] == expected);
     devices[1].crash().await;
     let fabric = devices[0].fabric();
+    let under_way = fabric.request(to, Service::TEST, Priority::Interactive, Bytes::new(), S(10)).await;
+    assert_eq!(under_way, Err(FabricError::Lost("it fell silent".into())));
     devices[0].wait_for(S(3), "the crash", has_none(to)).await;
     let gone = fabric.request(to, Service::TEST, Priority::Interactive, Bytes::new(), S(10)).await;
     assert!(matches!(gone, Err(FabricError::NotConnected(_))), "{gone:?}");

@@ -18,8 +18,9 @@ pub(crate) mod wire;
 
 use std::{
     collections::BTreeSet,
+    fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -39,6 +40,7 @@ use crate::{
     core::Core,
     frame,
     group::EntryHash,
+    service::FabricError,
     timing,
     transport::{BiStream, CloseCode, Connection, RecvStream},
     view::Trouble,
@@ -59,6 +61,8 @@ pub(crate) struct Session {
     last_heard: AtomicU64,
     revoked: AtomicBool,
     in_use: Use,
+    /// Why this side closed it.
+    closed_for: OnceLock<String>,
     serving: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -86,9 +90,20 @@ impl Session {
         Arc::strong_count(&self.in_use.0) > 1
     }
 
+    /// Closes it. Whoever waits for something on it is told why, at the other side and here.
+    fn close(&self, code: CloseCode, why: &str) {
+        let _ = self.closed_for.set(why.to_owned());
+        self.conn.close(code, why);
+    }
+
+    /// What broke what was under way: why this side closed the session, if it did, or else what the network says.
+    fn lost(&self, error: impl fmt::Display) -> FabricError {
+        FabricError::Lost(self.closed_for.get().cloned().unwrap_or_else(|| error.to_string()))
+    }
+
     /// Closes it in favour of another one.
     pub(crate) fn replaced(&self) {
-        self.conn.close(CloseCode::DUPLICATE, "another connection is used instead");
+        self.close(CloseCode::DUPLICATE, "another connection is used instead");
     }
 
     fn stop_serving(&self) {
@@ -131,6 +146,7 @@ pub(crate) async fn start(core: Arc<Core>, conn: Arc<dyn Connection>) {
         last_heard: AtomicU64::new(now.as_nanos()),
         revoked: AtomicBool::new(false),
         in_use: Use::default(),
+        closed_for: OnceLock::new(),
         serving: std::sync::Mutex::default(),
     });
     // No await from here on: whoever dialled may be aborted as soon as the session is registered.
@@ -165,7 +181,7 @@ async fn run(core: Arc<Core>, session: Arc<Session>, established: Established) {
     let Established { known, control, .. } = established;
     let (code, why) = live(&core, &session, known, control).await;
     session.stop_serving();
-    session.conn.close(code, &why);
+    session.close(code, &why);
     core.unregister(&session, &why);
     tracing::debug!(device = %session.remote.short(), %why, "session over");
 }

@@ -59,7 +59,7 @@ pub(super) async fn serve(core: Arc<Core>, session: Arc<Session>) {
 /// What came in on a stream cannot be used: the other side's fault ends the session, the network's does not.
 fn judge(session: &Session, error: &FrameError) {
     if error.is_misbehaviour() {
-        session.conn.close(CloseCode::MISBEHAVED, &error.to_string());
+        session.close(CloseCode::MISBEHAVED, &error.to_string());
     }
 }
 
@@ -102,7 +102,7 @@ async fn serve_bi(core: Arc<Core>, session: Arc<Session>, stream: BiStream, budg
         return judge(&session, &error);
     }
     let Some((kind, service, length)) = parse_stream_header(header) else {
-        return session.conn.close(CloseCode::MISBEHAVED, "opened a stream of no known kind");
+        return session.close(CloseCode::MISBEHAVED, "opened a stream of no known kind");
     };
     let used = session.in_use.clone();
     let queue = core.service(service).await;
@@ -150,10 +150,6 @@ async fn answer(mut send: Box<dyn SendStream>, status: Status, body: &[u8]) {
 }
 
 impl Session {
-    fn lost(&self) -> impl Fn(io::Error) -> FabricError + use<> {
-        |error| FabricError::Lost(error.to_string())
-    }
-
     /// Asks a service of the other side.
     pub(crate) async fn request(
         &self,
@@ -163,9 +159,9 @@ impl Session {
     ) -> Result<Bytes, FabricError> {
         let _used = self.in_use.clone();
         let (mut send, mut recv) = self.open(StreamKind::Request, service, priority, body).await?;
-        send.shutdown().await.map_err(self.lost())?;
+        send.shutdown().await.map_err(|error| self.lost(error))?;
         let mut header = [0; 5];
-        recv.read_exact(&mut header).await.map_err(self.lost())?;
+        recv.read_exact(&mut header).await.map_err(|error| self.lost(error))?;
         let [status, length @ ..] = header;
         match Status::from_byte(status) {
             Some(Status::Ok) => {}
@@ -176,7 +172,7 @@ impl Session {
             Ok(body) => Ok(body),
             Err(error) => {
                 judge(self, &error);
-                Err(FabricError::Lost(error.to_string()))
+                Err(self.lost(error))
             }
         }
     }
@@ -185,14 +181,14 @@ impl Session {
     pub(crate) async fn notify(&self, service: Service, priority: Priority, body: &[u8]) -> Result<(), FabricError> {
         let length = length_of(body)?;
         let _used = self.in_use.clone();
-        let mut send = self.conn.open_uni().await.map_err(|closed| FabricError::Lost(closed.to_string()))?;
+        let mut send = self.conn.open_uni().await.map_err(|closed| self.lost(closed))?;
         send.set_priority(priority);
         let mut message = Vec::with_capacity(6 + body.len());
         message.extend_from_slice(&service.0.to_le_bytes());
         message.extend_from_slice(&length.to_le_bytes());
         message.extend_from_slice(body);
-        send.write_all(&message).await.map_err(self.lost())?;
-        send.shutdown().await.map_err(self.lost())
+        send.write_all(&message).await.map_err(|error| self.lost(error))?;
+        send.shutdown().await.map_err(|error| self.lost(error))
     }
 
     /// Opens a byte stream to a service of the other side.
@@ -205,7 +201,7 @@ impl Session {
         let used = self.in_use.clone();
         let (send, mut recv) = self.open(StreamKind::Stream, service, priority, header).await?;
         let mut status = [0];
-        recv.read_exact(&mut status).await.map_err(self.lost())?;
+        recv.read_exact(&mut status).await.map_err(|error| self.lost(error))?;
         match Status::from_byte(status[0]) {
             Some(Status::Ok) => Ok(channel((send, recv), used)),
             Some(Status::NoSuchService) => Err(FabricError::NoSuchService),
@@ -221,12 +217,12 @@ impl Session {
         body: &[u8],
     ) -> Result<BiStream, FabricError> {
         let length = length_of(body)?;
-        let (mut send, recv) = self.conn.open_bi().await.map_err(|closed| FabricError::Lost(closed.to_string()))?;
+        let (mut send, recv) = self.conn.open_bi().await.map_err(|closed| self.lost(closed))?;
         send.set_priority(priority);
         let mut message = Vec::with_capacity(7 + body.len());
         message.extend_from_slice(&stream_header(kind, service, length));
         message.extend_from_slice(body);
-        send.write_all(&message).await.map_err(self.lost())?;
+        send.write_all(&message).await.map_err(|error| self.lost(error))?;
         Ok((send, recv))
     }
 }
