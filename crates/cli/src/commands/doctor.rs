@@ -32,11 +32,16 @@ struct Report {
 }
 
 pub(crate) async fn run(args: DoctorArgs, context: &mut Context) -> Result<Exit, Failure> {
-    let selection = context.selection.clone();
+    let found = context.selection.find().await;
+    let mut selection = context.selection.clone();
+    if let (None, Ok(client)) = (&selection.state, &found) {
+        // The folder that matters is that of the device that runs.
+        selection.state = client.device().await.ok().map(|device| device.state_dir.into());
+    }
     let mut machine = tokio::task::spawn_blocking(move || local::checks(&selection))
         .await
         .map_err(|error| Failure::new("the checks of this machine broke off").why(error))?;
-    let device = match context.selection.find().await {
+    let device = match found {
         Ok(client) => match client.doctor().await {
             Ok(checks) => Some(checks),
             Err(error) => {
