@@ -204,6 +204,48 @@ async fn requests_notices_and_streams() {
     assert!(matches!(gone, Err(FabricError::NotConnected(_))), "{gone:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_forgotten_device_still_says_is_not_heard() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let net = SimNet::new(1);
+    let mut devices = SimDevice::group_of(&net, 2, Role::Member);
+    start_all(&mut devices).await;
+    all_see_each_other(&devices, S(3)).await;
+    let mut served = devices[1].fabric().serve(Service::TEST);
+    tokio::spawn(async move {
+        while let Some(incoming) = served.recv().await {
+            match incoming {
+                Incoming::Stream { mut channel, .. } => {
+                    tokio::spawn(async move { while channel.send.write_all(&[1; 1000]).await.is_ok() {} });
+                }
+                Incoming::Request { body, reply, .. } => {
+                    tokio::spawn(async move {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                        reply.send(body);
+                    });
+                }
+                Incoming::Notice { .. } => {}
+            }
+        }
+    });
+    let (fabric, to) = (devices[0].fabric().clone(), devices[1].id);
+    let mut channel = fabric.open_stream(to, Service::TEST, Priority::Bulk, Bytes::new()).await.unwrap();
+    let mut some = [0; 5000];
+    channel.recv.read_exact(&mut some).await.unwrap();
+    let asking = {
+        let fabric = fabric.clone();
+        let body = Bytes::from_static(b"late");
+        tokio::spawn(async move { fabric.request(to, Service::TEST, Priority::Interactive, body, S(1)).await })
+    };
+    tokio::time::sleep(Duration::from_millis(15)).await;
+    fabric.forget(to).await.unwrap();
+    let more = channel.recv.read(&mut some).await;
+    assert_eq!(more.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
+    let more = channel.send.write(&some).await;
+    assert_eq!(more.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
+    assert_eq!(asking.await.unwrap(), Err(FabricError::NotAMember));
+}
+
 /// Random partitions, crashes, restarts and changes of the group; then everything heals, and all members must see
 /// the same group and each other.
 #[tokio::test(start_paused = true)]

@@ -59,7 +59,7 @@ pub(crate) struct Session {
     pub(crate) since: BootTime,
     incarnation: u64,
     last_heard: AtomicU64,
-    revoked: AtomicBool,
+    revoked: Arc<AtomicBool>,
     in_use: Use,
     /// Why this side closed it.
     closed_for: OnceLock<String>,
@@ -76,7 +76,7 @@ impl Session {
         self.last_heard.store(now.as_nanos(), Ordering::Relaxed);
     }
 
-    /// Stops serving the other side at once: it is no longer a member.
+    /// Stops serving and hearing the other side at once: it is no longer a member.
     pub(crate) fn revoke(&self) {
         self.revoked.store(true, Ordering::Release);
         self.stop_serving();
@@ -144,7 +144,7 @@ pub(crate) async fn start(core: Arc<Core>, conn: Arc<dyn Connection>) {
         since: now,
         incarnation: established.incarnation,
         last_heard: AtomicU64::new(now.as_nanos()),
-        revoked: AtomicBool::new(false),
+        revoked: Arc::default(),
         in_use: Use::default(),
         closed_for: OnceLock::new(),
         serving: std::sync::Mutex::default(),

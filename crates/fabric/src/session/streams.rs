@@ -3,7 +3,10 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -114,7 +117,7 @@ async fn serve_bi(core: Arc<Core>, session: Arc<Session>, stream: BiStream, budg
     match kind {
         StreamKind::Stream => {
             if timeout(timing::MESSAGE, send.write_all(&[Status::Ok as u8])).await.is_ok() {
-                let channel = channel((send, recv), used);
+                let channel = session.channel((send, recv), used);
                 let _ = timeout(timing::MESSAGE, queue.send(Incoming::Stream { from, header: body, channel })).await;
             }
         }
@@ -169,6 +172,8 @@ impl Session {
             Some(Status::NoAnswer) | None => return Err(FabricError::NoAnswer),
         }
         match frame::read_body(recv.as_mut(), u32::from_le_bytes(length), MAX_MESSAGE).await {
+            // What it says that was removed meanwhile counts for nothing.
+            Ok(_) if self.is_revoked() => Err(FabricError::NotAMember),
             Ok(body) => Ok(body),
             Err(error) => {
                 judge(self, &error);
@@ -203,9 +208,17 @@ impl Session {
         let mut status = [0];
         recv.read_exact(&mut status).await.map_err(|error| self.lost(error))?;
         match Status::from_byte(status[0]) {
-            Some(Status::Ok) => Ok(channel((send, recv), used)),
+            Some(Status::Ok) => Ok(self.channel((send, recv), used)),
             Some(Status::NoSuchService) => Err(FabricError::NoSuchService),
             Some(Status::NoAnswer) | None => Err(FabricError::NoAnswer),
+        }
+    }
+
+    fn channel(&self, (send, recv): BiStream, used: Use) -> Channel {
+        let revoked = || self.revoked.clone();
+        Channel {
+            send: Box::new(Half { stream: send, revoked: revoked(), _used: used.clone() }),
+            recv: Box::new(Half { stream: recv, revoked: revoked(), _used: used }),
         }
     }
 
@@ -236,16 +249,27 @@ fn length_of(body: &[u8]) -> Result<u32, FabricError> {
     u32::try_from(body.len()).map_err(|_| too_large)
 }
 
-/// Half of a byte stream: as long as it is there, its session is in use.
-struct Half<S>(S, #[expect(dead_code, reason = "held, not read")] Use);
+/// Half of a byte stream. As long as it is there, its session is in use; once the other side is no longer a member,
+/// nothing more comes or goes.
+struct Half<S> {
+    stream: S,
+    revoked: Arc<AtomicBool>,
+    _used: Use,
+}
 
-fn channel((send, recv): BiStream, used: Use) -> Channel {
-    Channel { send: Box::new(Half(send, used.clone())), recv: Box::new(Half(recv, used)) }
+impl<S: Unpin> Half<S> {
+    fn open(&mut self) -> io::Result<Pin<&mut S>> {
+        if self.revoked.load(Ordering::Acquire) {
+            let gone = FabricError::NotAMember.to_string();
+            return Err(io::Error::new(io::ErrorKind::ConnectionReset, gone));
+        }
+        Ok(Pin::new(&mut self.stream))
+    }
 }
 
 impl AsyncRead for Half<Box<dyn RecvStream>> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        self.open()?.poll_read(cx, buf)
     }
 }
 
@@ -253,24 +277,24 @@ impl RecvStream for Half<Box<dyn RecvStream>> {}
 
 impl AsyncWrite for Half<Box<dyn SendStream>> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        self.open()?.poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        self.open()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        self.open()?.poll_shutdown(cx)
     }
 }
 
 impl SendStream for Half<Box<dyn SendStream>> {
     fn set_priority(&mut self, priority: Priority) {
-        self.0.set_priority(priority);
+        self.stream.set_priority(priority);
     }
 
     fn reset(&mut self) {
-        self.0.reset();
+        self.stream.reset();
     }
 }
