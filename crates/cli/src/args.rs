@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use tutti_control::Selection;
 
 use crate::commands::{
-    api, completions, demo, devices, doctor, down, forget, lease, leave, man, nearby, offer, pair, read, recovery,
+    api, completions, demo, devices, doctor, down, dt, forget, lease, leave, man, nearby, offer, pair, read, recovery,
     rename, resources, role, screen, set, show, status, store, up, watch,
 };
 
@@ -102,6 +102,8 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArgs),
     /// Runs three devices on this machine and shows what they do together
     Demo(demo::DemoArgs),
+    /// Checks a System Device Tree and splits it into what each core gets
+    Dt(dt::DtArgs),
     /// Prints the description of the control API (OpenAPI)
     Api(api::ApiArgs),
     /// Prints what completes these commands in a shell

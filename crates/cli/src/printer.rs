@@ -208,6 +208,21 @@ impl Printer {
         written(writeln!(self.out, "{text}"))
     }
 
+    /// Text in lines, indented by tabs. What is no terminal gets them as they are.
+    pub(crate) fn source(&mut self, text: &str) -> Result<(), Failure> {
+        if !self.terminal {
+            return written(self.out.write_all(text.as_bytes()));
+        }
+        text.lines().try_for_each(|line| self.line(line.replace('\t', "    ")))
+    }
+
+    /// Says something about the result in text whose colours are its own; nothing if there is nothing to say.
+    pub(crate) fn note_picture(&mut self, text: &str) {
+        if !text.is_empty() {
+            let _ = writeln!(self.err, "{text}");
+        }
+    }
+
     /// Replaces the last line, on a terminal; elsewhere nothing.
     pub(crate) fn progress(&mut self, line: impl Into<Line>) -> Result<(), Failure> {
         if !self.terminal {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::source::{Position, Sources, Span};
 
@@ -17,7 +17,7 @@ pub enum Severity {
 }
 
 /// Which fault: stable words for scripts and for `--allow`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the names are the documentation; each message says more")]
 pub enum Code {
@@ -71,6 +71,15 @@ impl Code {
             Ok(serde_json::Value::String(word)) => word,
             _ => format!("{self:?}").to_lowercase(),
         }
+    }
+}
+
+impl std::str::FromStr for Code {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        serde_json::from_value(word.into())
+            .map_err(|_| format!("there is no fault '{word}'; each finding begins with its word"))
     }
 }
 
@@ -143,12 +152,40 @@ impl Diag {
         self
     }
 
+    /// The same, safe to show.
+    fn harmless(&self) -> Self {
+        let mut shown = self.clone();
+        let texts = shown.places.iter_mut().flat_map(|p| [&mut p.path, &mut p.note]).chain(&mut shown.help);
+        texts.chain([&mut shown.message]).for_each(|text| *text = harmless(text));
+        shown
+    }
+
     /// Says what to do next.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
+}
+
+/// The text with question marks for control characters and those that change the direction of writing; as long in
+/// bytes as before, so that places stay where they are.
+fn harmless(text: &str) -> String {
+    let harmful = |c: char| match c {
+        '\t' | '\n' => false,
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        c => c.is_control(),
+    };
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            // Some editors end lines with it.
+            '\r' => out.push(' '),
+            c if harmful(c) => out.extend(std::iter::repeat_n('?', c.len_utf8())),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 /// The faults of one reading or check.
@@ -170,7 +207,8 @@ impl Diags {
         self.list.iter().any(|d| d.severity == Severity::Error)
     }
 
-    /// The text for people: each message with its source lines. `colour` adds terminal colours.
+    /// The text for people: each message with its source lines. `colour` adds terminal colours. Control characters in
+    /// what others wrote come out as question marks: none of them can drive the terminal.
     #[must_use]
     pub fn render(&self, sources: &Sources, colour: bool) -> String {
         let mut out = String::new();
@@ -181,10 +219,10 @@ impl Diags {
             .filter_map(|p| p.span.and_then(|s| sources.locate(s)))
             .map(|(f, ..)| f)
             .collect();
-        let files = used.into_iter().filter_map(|id| sources.file(id)).map(|f| (f.name.clone(), f.text.clone()));
+        let files = used.into_iter().filter_map(|id| sources.file(id)).map(|f| (f.name.clone(), harmless(&f.text)));
         let mut cache = ariadne::sources(files);
         for diag in &self.list {
-            render_one(&mut out, diag, sources, colour, &mut cache);
+            render_one(&mut out, &diag.harmless(), sources, colour, &mut cache);
         }
         out
     }
@@ -272,7 +310,7 @@ fn render_one(out: &mut String, diag: &Diag, sources: &Sources, colour: bool, ca
             let at = sources.position_in(*f, r.start).map_or_else(String::new, |p| p.to_string());
             let excerpt: String =
                 text_of(*f).get(r.start..).unwrap_or("").chars().take(40).take_while(|c| *c != '\n').collect();
-            let _ = writeln!(out, "  at {at}: '{excerpt}' {}", place.note);
+            let _ = writeln!(out, "  at {at}: '{}' {}", harmless(&excerpt), place.note);
         }
         if let Some(help) = &diag.help {
             let _ = writeln!(out, "  help: {help}");

@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod devices;
 pub(crate) mod doctor;
 pub(crate) mod down;
+pub(crate) mod dt;
 pub(crate) mod forget;
 pub(crate) mod lease;
 pub(crate) mod leave;
@@ -57,6 +58,7 @@ pub(crate) async fn run(command: Command, context: &mut Context) -> Result<Exit,
         Command::Watch(args) => watch::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Demo(args) => demo::run(args, context).await,
+        Command::Dt(args) => dt::run(args, context),
         Command::Api(args) => api::run(args, context),
         Command::Completions(args) => completions::run(args, context),
         Command::Man(args) => man::run(args, context),

@@ -31,7 +31,7 @@ async fn completions_and_the_description_need_no_device() {
     let host = Host::empty();
     for shell in ["bash", "zsh", "fish"] {
         let shown = host.tutti(&format!("completions {shell}")).await;
-        assert!(shown.contains("recovery") && shown.ends_with("[exit 0]"));
+        assert!(shown.contains("recovery") && shown.contains("split") && shown.ends_with("[exit 0]"));
     }
     let shown = host.tutti("api").await;
     let document: serde_json::Value = serde_json::from_str(shown.trim_end_matches("[exit 0]")).unwrap();
@@ -46,4 +46,6 @@ async fn manual_pages_are_written() {
     assert!(shown.ends_with("[exit 0]"), "{shown}");
     let page = std::fs::read_to_string(folder.path().join("man1/tutti-pair.1")).unwrap();
     assert!(page.contains("ticket"));
+    let page = std::fs::read_to_string(folder.path().join("man1/tutti-dt-split.1")).unwrap();
+    assert!(page.contains("resource_table.bin"));
 }

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use crate::cells::{self, Region};
+use crate::command::RelationRow;
 use crate::system::System;
 
 /// A box of the drawing.
@@ -60,11 +61,18 @@ fn blocks(system: &System<'_>) -> Vec<Block> {
             if list.iter().any(|b| b.column == i + 1 && b.region == region) {
                 continue;
             }
-            let users = system.domains.iter().filter(|d| d.carveouts().any(|c| c == node)).count();
-            list.push(Block { column: i + 1, region, label: tree.name_of(node), carveout: true, shared: users > 1 });
+            list.push(Block { column: i + 1, region, label: tree.name_of(node), carveout: true, shared: false });
         }
     }
     list.retain(|b| b.region.size > 0);
+    // What one names as a carveout the other may have as its memory.
+    let held: Vec<(usize, Region)> = list.iter().map(|b| (b.column, b.region)).filter(|(c, _)| *c > 0).collect();
+    for block in list.iter_mut().filter(|b| b.column > 0) {
+        let other = |(column, region): &(usize, Region)| {
+            *region == block.region && *column != block.column && !system.related(column - 1, block.column - 1)
+        };
+        block.shared |= held.iter().any(other);
+    }
     list
 }
 
@@ -123,14 +131,7 @@ pub fn markdown_map(system: &System<'_>) -> String {
             .iter()
             .filter_map(|c| Some(format!("{} {:#x}", tree.name_of(system.clusters.get(c.cluster)?.node), c.mask)))
             .collect();
-        let channels: Vec<String> = domain
-            .relations
-            .iter()
-            .map(|r| {
-                format!("{:?} {} {}", r.kind, if r.host { "to" } else { "from" }, system.domains[r.peer].name)
-                    .to_lowercase()
-            })
-            .collect();
+        let channels: Vec<String> = domain.relations.iter().map(|r| RelationRow::new(system, r).to_string()).collect();
         let _ = writeln!(out, "| {} | {} | {} |", domain.name, cpus.join(", "), channels.join(", "));
     }
     out

@@ -58,6 +58,20 @@ pub enum OsType {
     Other,
 }
 
+impl OsType {
+    /// The word for it, as the specification writes it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Baremetal => "baremetal",
+            Self::Linux => "linux",
+            Self::FreeRtos => "freertos",
+            Self::Zephyr => "zephyr",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// Use of a cluster's CPUs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CpuUse {
@@ -98,6 +112,18 @@ pub enum RelationKind {
     Rpmsg,
     /// `libmetal,ipc-v1`: shared memory and an interrupt.
     Libmetal,
+}
+
+impl RelationKind {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Remoteproc => "remoteproc",
+            Self::Rpmsg => "rpmsg",
+            Self::Libmetal => "libmetal",
+        }
+    }
 }
 
 /// An agreement with another domain.

@@ -384,6 +384,7 @@ impl Reader<'_> {
 
     fn access(&mut self, id: NodeId, span: Span, value: &Yaml) {
         let mut entries: Vec<(String, Span, u32)> = Vec::new();
+        let flagged = value.list().iter().any(|v| v.get("flags").is_some());
         for entry in value.list() {
             let flags = entry.get("flags").map_or(0, |f| self.flags(f));
             match entry.get("dev") {
@@ -405,9 +406,11 @@ impl Reader<'_> {
             }
             seen.push(name.clone());
             parts.push(Part::Name(name, at));
-            parts.push(Part::Cell(flags));
+            parts.extend(flagged.then_some(Part::Cell(flags)));
         }
-        self.tree.set_cells(id, "#access-flags-cells", &[1]);
+        if flagged {
+            self.tree.set_cells(id, "#access-flags-cells", &[1]);
+        }
         self.pending.push(Pending { node: id, property: "access".to_owned(), span, parts });
     }
 

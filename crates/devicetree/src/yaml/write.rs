@@ -92,15 +92,18 @@ fn node_lines(system: &System<'_>, id: NodeId) -> Vec<String> {
                 }
                 "memory" | "sram" => {
                     lines.push(format!("{name}:"));
-                    for grant in domain.grants.iter().filter(|g| g.sram == (name == "sram")) {
-                        lines.push(format!("  - {{ {}{} }}", pair(grant.region), flags(grant.flags)));
+                    let grants: Vec<_> = domain.grants.iter().filter(|g| g.sram == (name == "sram")).collect();
+                    let flags = flags(tree, id, name, &mut grants.iter().map(|g| g.flags));
+                    for (grant, flags) in grants.iter().zip(flags) {
+                        lines.push(format!("  - {{ {}{flags} }}", pair(grant.region)));
                     }
                     continue;
                 }
                 "access" => {
                     lines.push("access:".to_owned());
-                    for access in &domain.access {
-                        lines.push(format!("  - {{ dev: {}{} }}", name_of(access.device), flags(access.flags)));
+                    let flags = flags(tree, id, name, &mut domain.access.iter().map(|a| a.flags));
+                    for (access, flags) in domain.access.iter().zip(flags) {
+                        lines.push(format!("  - {{ dev: {}{flags} }}", name_of(access.device)));
                     }
                     continue;
                 }
@@ -121,7 +124,21 @@ fn pair(region: Region) -> String {
     format!("start: {:#x}, size: {:#x}", region.start, region.size)
 }
 
-fn flags(flags: Flags) -> String {
+/// The flags of a property's entries. Where none has any but there are cells for them, the first entry says so: it is
+/// not the same as having none, for which the domain's implicit defaults hold.
+fn flags(tree: &Tree, id: NodeId, property: &str, all: &mut dyn Iterator<Item = Flags>) -> Vec<String> {
+    let mut texts: Vec<String> = all.map(flag_words).collect();
+    let cells = tree.node(id).cell(&format!("#{property}-flags-cells")).unwrap_or(0);
+    if cells > 0
+        && texts.iter().all(String::is_empty)
+        && let Some(first) = texts.first_mut()
+    {
+        *first = ", flags: 0".to_owned();
+    }
+    texts
+}
+
+fn flag_words(flags: Flags) -> String {
     if flags.0 == 0 {
         return String::new();
     }
