@@ -26,6 +26,10 @@ pub(crate) enum Need {
     Clippy,
     /// Rust for 64-bit Arm: of rustup or of Debian.
     Arm64Compiler,
+    /// Debian's packages as files.
+    Apt,
+    /// Python that makes virtual environments.
+    PythonVenv,
 }
 
 impl fmt::Display for Need {
@@ -37,6 +41,8 @@ impl fmt::Display for Need {
             Self::Rustfmt => f.write_str("rustfmt"),
             Self::Clippy => f.write_str("clippy"),
             Self::Arm64Compiler => write!(f, "Rust for {}", arm64::TARGET),
+            Self::Apt => f.write_str("Debian's apt"),
+            Self::PythonVenv => f.write_str("Python with venv"),
         }
     }
 }
@@ -50,6 +56,9 @@ impl Need {
             Self::Rustfmt => Program::new("rustfmt").args(["--version"]).output().is_ok(),
             Self::Clippy => clippy_driver().is_ok(),
             Self::Arm64Compiler => arm64::has_compiler(),
+            Self::Apt => has_program("apt-get") && has_program("dpkg-deb"),
+            // Debian's Python has the module without what it installs.
+            Self::PythonVenv => Program::new("python3").args(["-c", "import venv, ensurepip"]).output().is_ok(),
         }
     }
 
@@ -64,6 +73,8 @@ impl Need {
             Self::Arm64Compiler => {
                 format!("rustup target add {}, or apt-get install {}", arm64::TARGET, arm64::DEBIAN)
             }
+            Self::Apt => "run this on Debian, whose kernel packages are compared with".into(),
+            Self::PythonVenv => "apt-get install python3-venv".into(),
         }
     }
 
@@ -72,6 +83,7 @@ impl Need {
         match self {
             Self::Program { package, .. } => Some(package),
             Self::Arm64Compiler => Some(arm64::DEBIAN),
+            Self::PythonVenv => Some("python3-venv"),
             _ => None,
         }
     }

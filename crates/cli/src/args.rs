@@ -103,6 +103,9 @@ pub(crate) enum Command {
     /// Runs three devices on this machine and shows what they do together
     Demo(demo::DemoArgs),
     /// Checks a System Device Tree and splits it into what each core gets
+    ///
+    /// Reads source (.dts, with the C preprocessor's directives), blobs (.dtb) and YAML. Where several files may be named,
+    /// the first is the tree and the others, YAML or overlays, are laid over it. Needs no running device.
     Dt(dt::DtArgs),
     /// Prints the description of the control API (OpenAPI)
     Api(api::ApiArgs),

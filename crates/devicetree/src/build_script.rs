@@ -9,8 +9,16 @@
 //! }
 //! ```
 //!
-//! Then `include!(concat!(env!("OUT_DIR"), "/domain.rs"));`, and the linker finds `memory.x`. A tree with faults
-//! builds no firmware.
+//! Then, in the firmware, and the linker finds `memory.x`:
+//!
+//! ```ignore
+//! #[allow(dead_code)]
+//! mod domain {
+//!     include!(concat!(env!("OUT_DIR"), "/domain.rs"));
+//! }
+//! ```
+//!
+//! A tree with faults builds no firmware. `tests/generated.rs` builds one with cargo.
 
 use std::path::Path;
 

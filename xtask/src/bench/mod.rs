@@ -16,7 +16,12 @@
 mod goals;
 mod rows;
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -30,6 +35,7 @@ use crate::{
     process::{Progress, root, target_dir},
     row,
     table::columns,
+    test::devicetree,
 };
 
 const USAGE: &str = "\
@@ -129,6 +135,14 @@ fn read_goals(path: &Path) -> Result<Goals, String> {
     Goals::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
+/// Gets what a group is measured beside, if that is no package of Cargo's: the settings that tell it where.
+fn prepare(group: &str) -> Result<Vec<(&'static str, PathBuf)>, String> {
+    match group {
+        "dt" => devicetree::peers(),
+        _ => Ok(Vec::new()),
+    }
+}
+
 /// Runs one benchmark; what it printed on failure is shown whole.
 fn measure(target: &Target) -> Result<Vec<Row>, String> {
     let folder = target_dir().join("xtask");
@@ -137,8 +151,10 @@ fn measure(target: &Target) -> Result<Vec<Row>, String> {
     let (log, out) = (path("log"), path("jsonl"));
     let _ = fs::remove_file(&log);
     let stdout = fs::File::create(&out).map_err(|error| format!("{}: {error}", out.display()))?;
-    let mut progress = Progress::new(&target.name);
     let program = cargo(["bench", "-p", &target.package, "--bench", &target.name]);
+    let settings = prepare(group_of(&target.name))?;
+    let program = settings.iter().fold(program, |program, (name, value)| program.env(name, value));
+    let mut progress = Progress::new(&target.name);
     let result = program.run(&log, Some(stdout), LIMIT, &mut progress).map_err(|error| error.to_string());
     progress.clear();
     let printed = fs::read_to_string(&out).unwrap_or_default();

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::arm64;
+use super::{arm64, devicetree};
 use crate::{
     cargo::{Target, cargo, clippy_driver, has_program, targets},
     deny,
@@ -127,6 +127,18 @@ pub(crate) const LAYERS: &[Layer] = &[
         limit: minutes(20),
         steps: |_| Ok(vec![of_fuzz(cargo(["test"]))]),
         check: some_tests,
+    },
+    Layer {
+        name: "devicetree",
+        about: "device trees against dtc, lopper, dtschema and compilers, on Debian's and the kernel's and random ones",
+        default: true,
+        needs: devicetree::NEEDS,
+        limit: minutes(30),
+        steps: devicetree::steps,
+        check: |output| {
+            let (tests, compared) = (some_tests(output)?, devicetree::compared(output)?);
+            Ok(format!("{tests}: {compared}"))
+        },
     },
     Layer {
         name: "demo",

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: runs the layers, one after the other, and says how each of them went.
 
 pub(crate) mod arm64;
+pub(crate) mod devicetree;
 pub(crate) mod layers;
 mod report;
 

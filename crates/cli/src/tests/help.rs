@@ -47,5 +47,5 @@ async fn manual_pages_are_written() {
     let page = std::fs::read_to_string(folder.path().join("man1/tutti-pair.1")).unwrap();
     assert!(page.contains("ticket"));
     let page = std::fs::read_to_string(folder.path().join("man1/tutti-dt-split.1")).unwrap();
-    assert!(page.contains("resource_table.bin"));
+    assert!(page.contains("NAME.overlay for Zephyr"));
 }

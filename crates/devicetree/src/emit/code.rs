@@ -16,7 +16,8 @@ fn banner(layout: &Layout, comment: &str, end: &str) -> String {
 #[must_use]
 pub fn rust_constants(layout: &Layout) -> String {
     let mut out = banner(layout, "//", "");
-    out.push_str("#![allow(dead_code)]\n\n");
+    // An inner attribute would bar the file from `include!`.
+    out.push_str("// For a module of its own: #[allow(dead_code)] mod domain { include!(…); }\n\n");
     let _ = writeln!(out, "/// The domain's name.\npub const DOMAIN: &str = {:?};", layout.domain);
     if let Some(id) = layout.id {
         let _ = writeln!(out, "/// The domain's id.\npub const DOMAIN_ID: u32 = {id};");

@@ -3,7 +3,8 @@
 //! - The relation names a `remoteproc` node that the chip's description already has (STM32MP1's `st,stm32mp1-m4`):
 //!   it gets `memory-region`, `mboxes`, `mbox-names` and `status = "okay"`.
 //! - A Cortex-R5 on a Xilinx chip: a subsystem node by Linux' binding `xlnx,zynqmp-r5fss.yaml`, as chapter 5 of the
-//!   System Device Tree specification shows it.
+//!   System Device Tree specification shows it. Its driver claims the core's memories for itself, so their own nodes,
+//!   which the driver of `mmio-sram` would claim before it, are left out.
 //! - Anything else: a node of our own, `tutti,remoteproc`, with the same properties.
 //!
 //! `memory-region` is in Linux' order: firmware, buffers, vring 0, vring 1.
@@ -106,12 +107,11 @@ fn xilinx(system: &System<'_>, relation: &Relation, out: &mut Pruned) -> Option<
     };
     let tree = &mut out.tree;
     let root = tree.root();
-    let (a, s) = cells::child_cells(tree, root);
+    let (a, _) = cells::child_cells(tree, root);
     let node = tree.ensure_child(root, &format!("remoteproc@{base:x}"));
     tree.set_texts(node, "compatible", &[kind.0]);
     tree.set_cells(node, "#address-cells", &[2]);
     tree.set_cells(node, "#size-cells", &[2]);
-    let _ = s;
     let mut ranges = Vec::new();
     let mut reg = Vec::new();
     for (_, global, local) in &tcms {
@@ -133,6 +133,9 @@ fn xilinx(system: &System<'_>, relation: &Relation, out: &mut Pruned) -> Option<
     tree.set_cells(core, "reg", &reg);
     let names: Vec<&str> = ["atcm0", "btcm0", "atcm1", "btcm1"].into_iter().take(tcms.len()).collect();
     tree.set_texts(core, "reg-names", &names);
+    for (memory, ..) in &tcms {
+        tree.remove(*memory);
+    }
     let domains: Vec<(NodeId, Vec<u32>)> = tcms
         .iter()
         .filter_map(|(n, ..)| {

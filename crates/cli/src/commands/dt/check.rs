@@ -11,7 +11,7 @@ use crate::{
     printer::{Line, Tone},
 };
 
-/// Finds faults, each with the places that collide; exit code 1 if there are errors
+/// Finds faults, each with the places that collide
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
     #[command(flatten)]

@@ -12,9 +12,7 @@ use crate::{
     printer::{Line, Tone},
 };
 
-/// Shows what two trees say differently; exit code 0 if nothing, 1 if something, 2 if one cannot be read
-///
-/// Order, comments and the numbers of phandles make no difference.
+/// Shows what two trees say differently
 #[derive(Debug, Args)]
 pub(super) struct DiffArgs {
     /// The one tree

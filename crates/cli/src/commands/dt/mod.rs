@@ -18,9 +18,6 @@ use crate::{
 };
 
 /// Checks a System Device Tree and splits it into what each core gets
-///
-/// Reads source (.dts, with the C preprocessor's directives), blobs (.dtb) and YAML. Where several files may be named,
-/// the first is the tree and the others, YAML or overlays, are laid over it.
 #[derive(Debug, Args)]
 pub(crate) struct DtArgs {
     #[command(subcommand)]
@@ -29,15 +26,24 @@ pub(crate) struct DtArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Finds faults, each with the places that collide; exit code 1 if there are errors
+    /// Finds faults, each with the places that collide
+    ///
+    /// Exit code 0 if there are no errors, 1 if there are.
     Check(check::CheckArgs),
     /// Lists the execution domains
     Domains(domains::DomainsArgs),
-    /// Writes everything that one domain gets: device tree, code, linker regions, resource table
+    /// Writes all that one domain gets: device tree, code, linker regions, resource table
+    ///
+    /// The files are named after the domain: NAME.dts and NAME.dtb for all; NAME.rs, NAME-memory.x and
+    /// NAME-platform_info.h for what is not Linux; NAME.overlay for Zephyr; NAME-resource_table.bin for a remote that
+    /// another domain starts.
     Split(split::SplitArgs),
     /// Writes the tree in another format
     Convert(convert::ConvertArgs),
-    /// Shows what two trees say differently; exit code 0 if nothing, 1 if something, 2 if one cannot be read
+    /// Shows what two trees say differently
+    ///
+    /// Order, comments and the numbers of phandles make no difference. Exit code 0 if there is none, 1 if there is one, 2
+    /// if a tree cannot be read.
     Diff(diff::DiffArgs),
     /// Draws who has which memory
     Map(map::MapArgs),

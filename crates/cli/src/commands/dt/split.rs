@@ -13,10 +13,7 @@ use crate::{
     printer::{Line, Tone},
 };
 
-/// Writes everything that one domain gets: device tree, code, linker regions, resource table
-///
-/// The files are named after the domain: NAME.dts and NAME.dtb for all; NAME.rs, NAME-memory.x and NAME-platform_info.h
-/// for what is not Linux; NAME.overlay for Zephyr; NAME-resource_table.bin for a remote that another domain starts.
+/// Writes all that one domain gets: device tree, code, linker regions, resource table
 #[derive(Debug, Args)]
 pub(super) struct SplitArgs {
     #[command(flatten)]
