@@ -20,7 +20,7 @@ pub mod mutate;
 mod rng;
 mod targets;
 
-use targets::{control, fabric, group, kernel, message, model, pairing, screen, ticket};
+use targets::{control, devicetree, fabric, group, kernel, message, model, pairing, screen, ticket};
 
 /// One parser.
 #[derive(Clone, Copy)]
@@ -67,6 +67,11 @@ pub const TARGETS: &[Target] = &[
     Target { name: "control_events", run: control::event_stream, seeds: control::event_stream_seeds },
     Target { name: "control_json", run: control::json, seeds: control::json_seeds },
     Target { name: "control_words", run: control::words, seeds: control::words_seeds },
+    Target { name: "dt_source", run: devicetree::source, seeds: devicetree::source_seeds },
+    Target { name: "dt_blob", run: devicetree::blob, seeds: devicetree::blob_seeds },
+    Target { name: "dt_overlay", run: devicetree::overlay, seeds: devicetree::overlay_seeds },
+    Target { name: "dt_yaml", run: devicetree::yaml, seeds: devicetree::yaml_seeds },
+    Target { name: "dt_resource_table", run: devicetree::resource_table, seeds: devicetree::resource_table_seeds },
 ];
 
 /// The target of this name, for the fuzzers, which know that it exists.

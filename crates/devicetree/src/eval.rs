@@ -1,165 +1,94 @@
-//! Arithmetic in cell lists: `<(1 + 2)>`.
+//! Arithmetic in cell lists: `<(1 + 2)>`. 64 bits without a sign, as `dtc` does it.
 
+use crate::expression::{Expression, Wrong};
 use crate::source::Span;
 use crate::syntax::{Kind, SyntaxTree, char_value, number};
 
-/// Evaluates `(…)` and plain numbers: 64 bits, unsigned, as `dtc` does.
+/// Evaluates `(…)` and plain numbers.
 pub(crate) struct Eval<'a> {
     text: &'a str,
     syntax: &'a SyntaxTree,
     tokens: &'a [usize],
     /// How many tokens were used.
     pub(crate) at: usize,
-    depth: usize,
+    room: usize,
 }
 
 pub(crate) type Evaluated = Result<u64, (Span, String)>;
 
 impl<'a> Eval<'a> {
-    pub(crate) fn new(text: &'a str, syntax: &'a SyntaxTree, tokens: &'a [usize], depth: usize) -> Self {
-        Self { text, syntax, tokens, at: 0, depth }
+    pub(crate) fn new(text: &'a str, syntax: &'a SyntaxTree, tokens: &'a [usize], room: usize) -> Self {
+        Self { text, syntax, tokens, at: 0, room }
     }
 
-    fn peek(&self) -> (Kind, &'a str, Span) {
-        match self.tokens.get(self.at).or(self.tokens.last()) {
-            None => (Kind::End, "", Span::default()),
-            Some(token) => {
-                let range = self.syntax.range(*token);
-                let span = Span::new(range.start, range.end);
-                if self.at >= self.tokens.len() {
-                    return (Kind::End, "", span);
-                }
-                let kind = self.syntax.tokens.get(*token).map_or(Kind::End, |t| t.kind);
-                (kind, self.text.get(range).unwrap_or(""), span)
-            }
+    /// A token; behind the last one, where that is.
+    fn look(&self, at: usize) -> (Kind, &'a str, Span) {
+        let Some(token) = self.tokens.get(at).or(self.tokens.last()) else { return (Kind::End, "", Span::default()) };
+        let range = self.syntax.range(*token);
+        let span = Span::new(range.start, range.end);
+        if at >= self.tokens.len() {
+            return (Kind::End, "", span);
         }
+        let kind = self.syntax.tokens.get(*token).map_or(Kind::End, |t| t.kind);
+        (kind, self.text.get(range).unwrap_or(""), span)
+    }
+}
+
+impl Expression for Eval<'_> {
+    type Fault = (Span, String);
+    const SIGNED: bool = false;
+    const PREFIXES: &'static [&'static str] = &["-", "~", "!"];
+
+    fn token(&self) -> &str {
+        self.look(self.at).1
     }
 
-    fn eat(&mut self, text: &str) -> bool {
-        let hit = self.peek().1 == text;
-        self.at += usize::from(hit);
-        hit
+    fn position(&mut self) -> &mut usize {
+        &mut self.at
     }
 
-    pub(crate) fn primary(&mut self) -> Evaluated {
-        let (kind, text, span) = self.peek();
+    fn room(&mut self) -> &mut usize {
+        &mut self.room
+    }
+
+    fn value(&mut self) -> Evaluated {
+        let (kind, text, span) = self.look(self.at);
+        let fault = |what: String| Err((span, what));
         match kind {
             Kind::Number => {
                 self.at += 1;
-                number(text).ok_or_else(|| (span, format!("'{text}' is not a number that fits in 64 bits")))
+                number(text).map_or_else(|| fault(format!("'{text}' is not a number that fits in 64 bits")), Ok)
             }
             Kind::Char => {
                 self.at += 1;
-                char_value(text).map(u64::from).ok_or_else(|| (span, format!("{text} is not one character")))
+                char_value(text).map_or_else(|| fault(format!("{text} is not one character")), |c| Ok(u64::from(c)))
             }
             Kind::Punct(b'(') => {
                 self.at += 1;
-                self.depth =
-                    self.depth.checked_sub(1).ok_or_else(|| (span, "parentheses nest too deeply".to_owned()))?;
-                let value = self.ternary()?;
-                self.depth += 1;
+                let value = self.expression()?;
                 if self.eat(")") {
                     return Ok(value);
                 }
-                let (kind, text, span) = self.peek();
-                Err((
-                    span,
-                    if kind == Kind::End {
-                        "expected ')'".to_owned()
-                    } else {
-                        format!("expected an operator or ')', found '{text}'")
-                    },
-                ))
+                let (kind, text, span) = self.look(self.at);
+                let what = match kind {
+                    Kind::End => "expected ')'".to_owned(),
+                    _ => format!("expected an operator or ')', found '{text}'"),
+                };
+                Err((span, what))
             }
-            Kind::Name => Err((span, format!("'{text}' is not a number, and no macro of that name is defined"))),
-            Kind::Ref => Err((span, "a reference cannot be calculated with".to_owned())),
-            Kind::End => Err((span, "a value is missing".to_owned())),
-            _ => Err((span, format!("expected a value, found '{text}'"))),
+            Kind::Name => fault(format!("'{text}' is not a number, and no macro of that name is defined")),
+            Kind::Ref => fault("a reference cannot be calculated with".to_owned()),
+            Kind::End => fault("a value is missing".to_owned()),
+            _ => fault(format!("expected a value, found '{text}'")),
         }
     }
 
-    fn ternary(&mut self) -> Evaluated {
-        let condition = self.binary(1)?;
-        if self.eat("?") {
-            let yes = self.nested()?;
-            if !self.eat(":") {
-                return Err((self.peek().2, "expected ':' of '? :'".to_owned()));
-            }
-            let no = self.nested()?;
-            return Ok(if condition != 0 { yes } else { no });
-        }
-        Ok(condition)
-    }
-
-    fn nested(&mut self) -> Evaluated {
-        let span = self.peek().2;
-        self.depth = self.depth.checked_sub(1).ok_or_else(|| (span, "the expression nests too deeply".to_owned()))?;
-        let value = self.ternary()?;
-        self.depth += 1;
-        Ok(value)
-    }
-
-    fn binary(&mut self, floor: u8) -> Evaluated {
-        let mut left = self.unary()?;
-        loop {
-            let (_, operator, span) = self.peek();
-            let own = match operator {
-                "||" => 1,
-                "&&" => 2,
-                "|" => 3,
-                "^" => 4,
-                "&" => 5,
-                "==" | "!=" => 6,
-                "<" | ">" | "<=" | ">=" => 7,
-                "<<" | ">>" => 8,
-                "+" | "-" => 9,
-                "*" | "/" | "%" => 10,
-                _ => return Ok(left),
-            };
-            if own < floor {
-                return Ok(left);
-            }
-            self.at += 1;
-            let right = self.binary(own + 1)?;
-            let shift = u32::try_from(right).unwrap_or(64);
-            left = match operator {
-                "||" => u64::from(left != 0 || right != 0),
-                "&&" => u64::from(left != 0 && right != 0),
-                "|" => left | right,
-                "^" => left ^ right,
-                "&" => left & right,
-                "==" => u64::from(left == right),
-                "!=" => u64::from(left != right),
-                "<" => u64::from(left < right),
-                ">" => u64::from(left > right),
-                "<=" => u64::from(left <= right),
-                ">=" => u64::from(left >= right),
-                "<<" => left.checked_shl(shift).unwrap_or(0),
-                ">>" => left.checked_shr(shift).unwrap_or(0),
-                "+" => left.wrapping_add(right),
-                "-" => left.wrapping_sub(right),
-                "*" => left.wrapping_mul(right),
-                "/" => left.checked_div(right).ok_or((span, "division by zero".to_owned()))?,
-                _ => left.checked_rem(right).ok_or((span, "division by zero".to_owned()))?,
-            };
-        }
-    }
-
-    fn unary(&mut self) -> Evaluated {
-        let from = self.at;
-        while matches!(self.peek().1, "-" | "~" | "!") {
-            self.at += 1;
-        }
-        let operators = self.at - from;
-        let mut value = self.primary()?;
-        for i in (from..from + operators).rev() {
-            let range = self.tokens.get(i).map_or(0..0, |t| self.syntax.range(*t));
-            value = match self.text.get(range) {
-                Some("-") => value.wrapping_neg(),
-                Some("~") => !value,
-                _ => u64::from(value == 0),
-            };
-        }
-        Ok(value)
+    fn fault(&self, position: usize, wrong: Wrong) -> Self::Fault {
+        let what = match wrong {
+            Wrong::TooDeep => "the expression nests too deeply",
+            Wrong::NoColon => "expected ':' of '? :'",
+            Wrong::Division => "division by zero",
+        };
+        (self.look(position).2, what.to_owned())
     }
 }

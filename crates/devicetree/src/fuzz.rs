@@ -1,6 +1,5 @@
-//! One function for each kind of foreign bytes: for fuzz targets, and for the replay of the seed corpus by
-//! `cargo test`. Each reads the bytes, and what was read must survive being written and read again. They panic on
-//! a broken promise only.
+//! One function for each kind of foreign bytes: for the fuzz targets in `fuzz/`, and for property tests. Each reads the
+//! bytes, and what was read must survive being written and read again. They panic on a broken promise only.
 
 use crate::diag::Diags;
 use crate::load::{Reading, load};

@@ -16,7 +16,7 @@
 //! # Hostile input
 //! Trees come from vendors, blobs from boot loaders, overlays from anywhere. [`Limits`] bounds length, nesting,
 //! nodes, macro work and messages; each reader's documentation names its attacks. No reader panics or recurses
-//! without a bound; [`fuzz`] has one function for each kind of input, which `cargo test` replays over `corpus/`.
+//! without a bound; [`fuzz`] has one function for each kind of input, which `fuzz/` feeds; `tests/bounds.rs` measures.
 //!
 //! # What is not there
 //! lopper's conditional YAML keys (`compatible!linux`) and its vendor assists beyond remoteproc nodes; `interrupt-map`
@@ -32,6 +32,7 @@ pub mod diff;
 pub mod dtb;
 pub mod emit;
 mod eval;
+mod expression;
 pub mod fuzz;
 pub mod load;
 mod lower;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::diag::{Code, Diag, Diags};
 use crate::eval::Eval;
+use crate::expression::Expression as _;
 use crate::source::{Files, Limits, Sources, Span};
 use crate::syntax::{Construct, Kind, SyntaxTree, char_value, number, unescape};
 use crate::tree::{Mark, MarkKind, NodeId, Property, Reference, Tree, Value};
@@ -107,7 +108,7 @@ impl<'a> Lower<'a> {
     fn reservation(&mut self, item: usize) {
         let tokens: Vec<usize> = self.syntax.solid(item).filter(|t| self.kind(*t) != Kind::Label).skip(1).collect();
         let mut eval = Eval::new(self.text, self.syntax, &tokens, self.limits.depth);
-        match (eval.primary(), eval.primary()) {
+        match (eval.value(), eval.value()) {
             (Ok(at), Ok(len)) => self.tree.reservations.push((at, len)),
             (Err((span, message)), _) | (_, Err((span, message))) => self.error(Code::Number, span, message),
         }
@@ -399,7 +400,7 @@ impl<'a> Lower<'a> {
                 }
                 Kind::Punct(b'(') => {
                     let mut eval = Eval::new(self.text, self.syntax, &tokens[at..], self.limits.depth);
-                    let result = eval.primary();
+                    let result = eval.value();
                     let used = eval.at.max(1);
                     let end = tokens.get(at + used - 1).copied().unwrap_or(token);
                     let span = self.token_span(token).to(self.token_span(end));
@@ -473,7 +474,7 @@ impl<'a> Lower<'a> {
         let mut at = 0;
         while rest.get(at).is_some_and(|t| self.kind(*t) == Kind::Punct(b',')) {
             let mut eval = Eval::new(self.text, self.syntax, &rest[at + 1..], self.limits.depth);
-            match eval.primary() {
+            match eval.value() {
                 Ok(n) => numbers.push(n),
                 Err((span, message)) => return self.error(Code::Number, span, message),
             }

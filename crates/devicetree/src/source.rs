@@ -215,7 +215,7 @@ impl Sources {
         self.segments.get(next.checked_sub(1)?).copied()
     }
 
-    /// The file range that a span came from, and whether a macro call stands between the two.
+    /// The file range that a span came from, in whole characters, and whether a macro call stands between the two.
     #[must_use]
     pub fn locate(&self, span: Span) -> Option<(FileId, std::ops::Range<usize>, bool)> {
         let (start, origin) = self.origin(span.start)?;
@@ -229,9 +229,9 @@ impl Sources {
             Some((_, Origin::Replaces { file: f, end, .. })) if f == file => end as usize,
             _ => from + 1,
         };
-        let len = self.file(file)?.text.len();
-        let from = from.min(len);
-        Some((file, from..to.clamp(from, len), expanded))
+        let text = &self.file(file)?.text;
+        let from = text.floor_char_boundary(from);
+        Some((file, from..text.ceil_char_boundary(to.max(from)), expanded))
     }
 
     /// Where a span starts, in the user's words.

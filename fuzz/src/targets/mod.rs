@@ -1,6 +1,7 @@
 //! The targets, one file for each room or door.
 
 pub(crate) mod control;
+pub(crate) mod devicetree;
 pub(crate) mod fabric;
 pub(crate) mod group;
 pub(crate) mod kernel;

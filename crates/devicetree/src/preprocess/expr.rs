@@ -1,133 +1,61 @@
-//! `#if` expressions: C's integer arithmetic in 64 bits.
+//! `#if` expressions: C's integer arithmetic in 64 bits with a sign.
 
 use super::{Token, is_name};
+use crate::expression::{Expression, Wrong};
+use crate::syntax::{char_value, number};
 
-struct Cursor<'a> {
+struct Condition<'a> {
     tokens: &'a [Token],
     at: usize,
-    depth: usize,
+    room: usize,
 }
 
 /// The value of an expression whose macros are already expanded.
-pub(super) fn evaluate(tokens: &[Token], depth: usize) -> Result<i64, String> {
-    let mut cursor = Cursor { tokens, at: 0, depth };
-    let value = cursor.ternary()?;
-    match cursor.peek() {
-        "" => Ok(value),
+pub(super) fn evaluate(tokens: &[Token], room: usize) -> Result<i64, String> {
+    let mut condition = Condition { tokens, at: 0, room };
+    let value = condition.expression()?;
+    match condition.token() {
+        "" => Ok(value as i64),
         other => Err(format!("'{other}' was not expected")),
     }
 }
 
-fn level(operator: &str) -> Option<u8> {
-    Some(match operator {
-        "||" => 1,
-        "&&" => 2,
-        "|" => 3,
-        "^" => 4,
-        "&" => 5,
-        "==" | "!=" => 6,
-        "<" | ">" | "<=" | ">=" => 7,
-        "<<" | ">>" => 8,
-        "+" | "-" => 9,
-        "*" | "/" | "%" => 10,
-        _ => return None,
-    })
-}
+impl Expression for Condition<'_> {
+    type Fault = String;
+    const SIGNED: bool = true;
+    const PREFIXES: &'static [&'static str] = &["-", "~", "!", "+"];
 
-impl<'a> Cursor<'a> {
-    fn peek(&self) -> &'a str {
+    fn token(&self) -> &str {
         self.tokens.get(self.at).map_or("", |t| &*t.text)
     }
 
-    fn eat(&mut self, text: &str) -> bool {
-        let hit = self.peek() == text && !text.is_empty();
-        self.at += usize::from(hit);
-        hit
+    fn position(&mut self) -> &mut usize {
+        &mut self.at
     }
 
-    fn ternary(&mut self) -> Result<i64, String> {
-        self.depth = self.depth.checked_sub(1).ok_or("it nests too deeply")?;
-        let condition = self.binary(1)?;
-        let value = if self.eat("?") {
-            let yes = self.ternary()?;
-            if !self.eat(":") {
-                return Err("':' is missing after '?'".to_owned());
-            }
-            let no = self.ternary()?;
-            if condition != 0 { yes } else { no }
-        } else {
-            condition
-        };
-        self.depth += 1;
-        Ok(value)
+    fn room(&mut self) -> &mut usize {
+        &mut self.room
     }
 
-    fn binary(&mut self, floor: u8) -> Result<i64, String> {
-        let mut left = self.unary()?;
-        while let Some(own) = level(self.peek()).filter(|l| *l >= floor) {
-            let operator = self.peek();
-            self.at += 1;
-            let right = self.binary(own + 1)?;
-            left = match operator {
-                "||" => i64::from(left != 0 || right != 0),
-                "&&" => i64::from(left != 0 && right != 0),
-                "|" => left | right,
-                "^" => left ^ right,
-                "&" => left & right,
-                "==" => i64::from(left == right),
-                "!=" => i64::from(left != right),
-                "<" => i64::from(left < right),
-                ">" => i64::from(left > right),
-                "<=" => i64::from(left <= right),
-                ">=" => i64::from(left >= right),
-                "<<" => left.checked_shl(right as u32).unwrap_or(0),
-                ">>" => left.checked_shr(right as u32).unwrap_or(0),
-                "+" => left.wrapping_add(right),
-                "-" => left.wrapping_sub(right),
-                "*" => left.wrapping_mul(right),
-                // `0 && 1/0` is fine in C; so a division by zero that nothing depends on gives zero.
-                "/" if right != 0 => left.wrapping_div(right),
-                "%" if right != 0 => left.wrapping_rem(right),
-                _ => return Err("division by zero".to_owned()),
-            };
-        }
-        Ok(left)
-    }
-
-    fn unary(&mut self) -> Result<i64, String> {
-        let mut operators = Vec::new();
-        while matches!(self.peek(), "!" | "-" | "~" | "+") {
-            operators.push(self.peek());
-            self.at += 1;
-        }
-        let mut value = self.primary()?;
-        for operator in operators.iter().rev() {
-            value = match *operator {
-                "!" => i64::from(value == 0),
-                "-" => value.wrapping_neg(),
-                "~" => !value,
-                _ => value,
-            };
-        }
-        Ok(value)
-    }
-
-    fn primary(&mut self) -> Result<i64, String> {
+    fn value(&mut self) -> Result<u64, String> {
         if self.eat("(") {
-            let value = self.ternary()?;
-            if !self.eat(")") {
-                return Err("')' is missing".to_owned());
-            }
-            return Ok(value);
+            let value = self.expression()?;
+            return if self.eat(")") { Ok(value) } else { Err("')' is missing".to_owned()) };
         }
         let Some(token) = self.tokens.get(self.at) else { return Err("a value is missing".to_owned()) };
         self.at += 1;
         if is_name(token.kind) {
             return Ok(0);
         }
-        if let Some(value) = crate::syntax::char_value(&token.text) {
-            return Ok(i64::from(value));
+        let value = char_value(&token.text).map(u64::from).or_else(|| number(&token.text));
+        value.ok_or_else(|| format!("'{}' is not a number", token.text))
+    }
+
+    fn fault(&self, _: usize, wrong: Wrong) -> String {
+        match wrong {
+            Wrong::TooDeep => "it nests too deeply".to_owned(),
+            Wrong::NoColon => "':' is missing after '?'".to_owned(),
+            Wrong::Division => "division by zero".to_owned(),
         }
-        crate::syntax::number(&token.text).map(|n| n as i64).ok_or_else(|| format!("'{}' is not a number", token.text))
     }
 }
