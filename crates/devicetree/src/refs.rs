@@ -143,7 +143,19 @@ pub fn uses(
     id: NodeId,
     property: &Property,
 ) -> Option<(Vec<Use>, Option<UseFault>)> {
-    let Some(args) = args_of(tree, id, &property.name) else { return marked(tree, phandles, property) };
+    uses_beyond(tree, tree, phandles, id, property)
+}
+
+/// The same for a node of a tree that was made of another one: what it refers to is looked up in that one, where it is
+/// still whole. The node itself may be new.
+pub(crate) fn uses_beyond(
+    own: &Tree,
+    tree: &Tree,
+    phandles: &HashMap<u32, NodeId>,
+    id: NodeId,
+    property: &Property,
+) -> Option<(Vec<Use>, Option<UseFault>)> {
+    let Some(args) = args_of(own, id, &property.name) else { return marked(tree, phandles, property) };
     let Some(cells) = property.value.as_cells() else { return Some((Vec::new(), Some(UseFault::Odd))) };
     let mut list = Vec::new();
     let mut at = 0;

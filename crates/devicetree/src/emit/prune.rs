@@ -380,7 +380,7 @@ fn dangling(system: &System<'_>, out: &mut Pruned) {
         let listing = matches!(path.as_str(), "/aliases" | "/chosen" | "/__symbols__");
         let mut drop: Vec<(String, String)> = Vec::new();
         for property in out.tree.node(id).properties() {
-            if let Some((uses, _)) = refs::uses(system.tree, &system.phandles, id, property)
+            if let Some((uses, _)) = refs::uses_beyond(&out.tree, system.tree, &system.phandles, id, property)
                 && let Some(target) = uses.iter().find(|u| gone(&out.tree, u.phandle)).and_then(|u| u.target)
             {
                 drop.push((property.name.clone(), system.tree.name_of(target)));
@@ -410,7 +410,7 @@ fn dangling(system: &System<'_>, out: &mut Pruned) {
         for (name, target) in drop {
             if target.is_empty() {
                 // Only renamed: the new path.
-                let old = system.tree.node(id).text(&name).unwrap_or("").to_owned();
+                let old = out.tree.node(id).text(&name).unwrap_or("").to_owned();
                 if let Some(node) = system.tree.find_exact(&old) {
                     let new = out.tree.path(node);
                     out.tree.set_texts(id, &name, &[&new]);

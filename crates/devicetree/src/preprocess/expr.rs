@@ -1,6 +1,6 @@
 //! `#if` expressions: C's integer arithmetic in 64 bits with a sign.
 
-use super::{Token, is_name};
+use super::tokens::{Token, TokenKind};
 use crate::expression::{Expression, Wrong};
 use crate::syntax::{char_value, number};
 
@@ -44,7 +44,7 @@ impl Expression for Condition<'_> {
         }
         let Some(token) = self.tokens.get(self.at) else { return Err("a value is missing".to_owned()) };
         self.at += 1;
-        if is_name(token.kind) {
+        if token.kind == TokenKind::Name {
             return Ok(0);
         }
         let value = char_value(&token.text).map(u64::from).or_else(|| number(&token.text));

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::macros;
+use super::tokens;
 
 const DIRECTIVES: [&str; 14] = [
     "include", "define", "undef", "if", "ifdef", "ifndef", "elif", "else", "endif", "error", "warning", "line",
@@ -14,7 +14,7 @@ pub(super) fn directive(text: &str, at: usize) -> Option<(&str, usize)> {
     let rest = &text[at + 1..];
     let skipped = rest.len() - rest.trim_start_matches([' ', '\t']).len();
     let start = at + 1 + skipped;
-    let len = macros::word_len(&text.as_bytes()[start..]);
+    let len = tokens::word_len(&text.as_bytes()[start..]);
     let word = &text[start..start + len];
     if len == 0 {
         // `# 1 "file"`, and the null directive.

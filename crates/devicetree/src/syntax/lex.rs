@@ -100,7 +100,7 @@ pub(super) fn token(bytes: &[u8], at: usize, mode: Mode) -> (Kind, usize) {
     let second = bytes.get(at + 1).copied().unwrap_or(0);
     match first {
         b'"' => {
-            let end = crate::preprocess::string_end(bytes, at);
+            let end = crate::preprocess::lines::string_end(bytes, at);
             let closed = end > at + 1 && bytes.get(end - 1) == Some(&b'"');
             return if closed { (Kind::Text, end) } else { (Kind::Bad, run(bytes, at, |b| b != b'\n')) };
         }
