@@ -11,7 +11,7 @@ use tutti_metal::{Doorbell, OutOfBounds, Sleep, Wake};
 use crate::SharedMemory;
 use crate::mapping::SharedWord;
 
-fn timespec(duration: Duration) -> Timespec {
+pub(crate) fn timespec(duration: Duration) -> Timespec {
     let tv_sec = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     Timespec { tv_sec, tv_nsec: i64::from(duration.subsec_nanos()) }
 }

@@ -7,17 +7,19 @@
 //! * [`SharedMemory`]: a `memfd` that cannot shrink, inherited by a child or passed over a Unix socket
 //!   ([`socket`]). What a peer passes is checked for that seal, since a file that shrinks under a mapping ends
 //!   its readers with a signal.
+//! * [`vhost`]: the device's side of vhost-user, for a driver in a virtual machine or in user-mode Linux.
 //! * [`EventBell`]: a pair of `eventfd`s, for those who wait in `epoll` (tokio's `AsyncFd`).
 //! * [`FutexBell`]: a word in the shared memory; the fastest to wake a thread.
 //! * [`mod@bench`]: round trips and rates beside what the machine can do at best, in one run.
 //!
-//! All `unsafe` of this crate is in `mapping`.
+//! This crate is the hardware back end of Linux, and so one of those that may use `unsafe`; all of it is in `mapping`.
 #![deny(unsafe_code)]
 
 mod bell;
 pub mod bench;
 mod mapping;
 pub mod socket;
+pub mod vhost;
 
 pub use bell::{EventBell, FutexBell, FutexSleeper};
 pub use mapping::{Mapping, MappingError, SharedMemory};

@@ -1,6 +1,8 @@
 //! Shared memory in a file descriptor.
 #![allow(unsafe_code, reason = "the one module of this crate that maps memory")]
 
+mod guest;
+
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -9,6 +11,8 @@ use std::sync::atomic::AtomicU32;
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 use tutti_metal::{Backed, DeviceAddr, Memory, OutOfBounds, Region};
+
+pub use guest::{GuestMemory, GuestMemoryError, Unsealed};
 
 /// Shared memory of this machine: a [`Memory`] that is unmapped with its last handle.
 pub type SharedMemory = Backed<Mapping>;

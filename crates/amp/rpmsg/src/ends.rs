@@ -337,6 +337,12 @@ pub struct RemoteOut<M, S: Storage> {
     spare: Spare<S::Ring<Buffer>>,
 }
 
+impl<M: Memory, S: Storage> RemoteOut<M, S> {
+    pub(crate) fn device(&mut self) -> &mut Device<M, S::Ring<DeviceSlot>> {
+        &mut self.device
+    }
+}
+
 impl<M: Memory, S: Storage> Outgoing for RemoteOut<M, S> {
     #[inline]
     fn take(&mut self) -> Result<Option<Buffer>, Corrupt> {
@@ -388,6 +394,12 @@ impl<M: Memory, S: Storage> Outgoing for RemoteOut<M, S> {
 pub struct RemoteIn<M, S: Storage> {
     device: Device<M, S::Ring<DeviceSlot>>,
     entries: u16,
+}
+
+impl<M: Memory, S: Storage> RemoteIn<M, S> {
+    pub(crate) fn device(&mut self) -> &mut Device<M, S::Ring<DeviceSlot>> {
+        &mut self.device
+    }
 }
 
 impl<M: Memory, S: Storage> Incoming for RemoteIn<M, S> {

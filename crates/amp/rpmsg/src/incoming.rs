@@ -228,6 +228,10 @@ where
         }
     }
 
+    pub(crate) fn end(&mut self) -> &mut I {
+        &mut self.end
+    }
+
     pub(crate) fn reset(&mut self, features: Features, names: bool) {
         self.end.reset(features);
         self.names = names;

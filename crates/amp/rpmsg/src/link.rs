@@ -374,6 +374,28 @@ impl<P: Platform, R: Role> Link<P, R> {
     }
 }
 
+impl<P: Platform> Link<P, crate::Remote> {
+    /// Goes on where another link over the same queues stopped, while the driver has not reset them: to be called before
+    /// anything else, with what [`positions`](Self::positions) said there, for the queue to the host and the other.
+    pub fn resume(&self, positions: [u16; 2]) {
+        self.sending.with(|sending| sending.end.device().resume(positions[0]));
+        self.receiving.with(|receiving| receiving.end().device().resume(positions[1]));
+    }
+
+    /// Where another link could [go on](Self::resume), for the queue to the host and the other: it receives again what has
+    /// not been given back yet. `None` for a queue whose buffers went back in another order than they came; it can
+    /// only be used by this link, or after a reset.
+    #[must_use]
+    pub fn positions(&self) -> [Option<u16>; 2] {
+        let out = self.sending.with(|sending| sending.end.device().position());
+        let incoming = self.receiving.with(|receiving| {
+            receiving.settle(&self.bell, self.notify[1]);
+            receiving.end().device().position()
+        });
+        [out, incoming]
+    }
+}
+
 fn wake_all(wakers: &mut [Option<Waker>]) {
     for waker in wakers.iter_mut().filter_map(Option::take) {
         waker.wake();

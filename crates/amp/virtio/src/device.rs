@@ -87,6 +87,25 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         self.corrupt = None;
     }
 
+    /// Goes on where another device stopped, with a queue that the driver has not reset. To be called before anything else.
+    pub fn resume(&mut self, index: u16) {
+        (self.taken, self.seen, self.completed, self.published) = (index, index, index, index);
+    }
+
+    /// The index at which another device could [go on](Self::resume): it takes again what is here. `None` if it would
+    /// also take what has been given back already, since buffers went back in another order than they came.
+    ///
+    /// Call it when this device is about to be left, after the last [`publish`](Self::publish).
+    #[must_use]
+    pub fn position(&self) -> Option<u16> {
+        let out = self.taken.wrapping_sub(self.completed);
+        let is_here = |step| {
+            let head = self.ring.peer_avail_entry(self.completed.wrapping_add(step));
+            self.slots.slots().get(usize::from(head)).is_some_and(|slot| slot.held)
+        };
+        (out == self.held && (0..out).all(is_here)).then_some(self.completed)
+    }
+
     /// Takes the next buffer, and writes its pieces into `pieces`, the readable ones first.
     ///
     /// # Errors
