@@ -338,8 +338,13 @@ pub struct RemoteOut<M, S: Storage> {
 }
 
 impl<M: Memory, S: Storage> RemoteOut<M, S> {
-    pub(crate) fn device(&mut self) -> &mut Device<M, S::Ring<DeviceSlot>> {
-        &mut self.device
+    pub(crate) fn resume(&mut self, index: u16) {
+        self.device.resume(index);
+    }
+
+    pub(crate) fn halt(&mut self) -> Option<u16> {
+        self.spare.count = 0;
+        self.device.halt()
     }
 }
 
@@ -397,8 +402,12 @@ pub struct RemoteIn<M, S: Storage> {
 }
 
 impl<M: Memory, S: Storage> RemoteIn<M, S> {
-    pub(crate) fn device(&mut self) -> &mut Device<M, S::Ring<DeviceSlot>> {
-        &mut self.device
+    pub(crate) fn resume(&mut self, index: u16) {
+        self.device.resume(index);
+    }
+
+    pub(crate) fn halt(&mut self) -> Option<u16> {
+        self.device.halt()
     }
 }
 
@@ -462,8 +471,9 @@ fn take<M: Memory, T: Table<DeviceSlot>>(device: &mut Device<M, T>, writable: bo
     Ok(Some(Buffer { token: chain.head, at, len }))
 }
 
-/// A buffer that is here goes back once, with no more than it holds: the link sees to that.
+/// A buffer that is here goes back once, with no more than it holds: the link sees to that. Once the queue was halted, it
+/// holds none.
 #[inline(always)]
 fn completed(result: Result<(), tutti_virtio::CompleteError>) {
-    debug_assert!(result.is_ok(), "{result:?}");
+    debug_assert!(matches!(result, Ok(()) | Err(tutti_virtio::CompleteError::NotHeld)), "{result:?}");
 }

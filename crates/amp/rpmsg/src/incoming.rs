@@ -232,6 +232,12 @@ where
         &mut self.end
     }
 
+    /// Makes what was received void.
+    pub(crate) fn forget(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+        self.returned = 0;
+    }
+
     pub(crate) fn reset(&mut self, features: Features, names: bool) {
         self.end.reset(features);
         self.names = names;

@@ -375,24 +375,30 @@ impl<P: Platform, R: Role> Link<P, R> {
 }
 
 impl<P: Platform> Link<P, crate::Remote> {
-    /// Goes on where another link over the same queues stopped, while the driver has not reset them: to be called before
-    /// anything else, with what [`positions`](Self::positions) said there, for the queue to the host and the other.
-    pub fn resume(&self, positions: [u16; 2]) {
-        self.sending.with(|sending| sending.end.device().resume(positions[0]));
-        self.receiving.with(|receiving| receiving.end().device().resume(positions[1]));
-    }
-
-    /// Where another link could [go on](Self::resume), for the queue to the host and the other: it receives again what has
-    /// not been given back yet. `None` for a queue whose buffers went back in another order than they came; it can
-    /// only be used by this link, or after a reset.
-    #[must_use]
-    pub fn positions(&self) -> [Option<u16>; 2] {
-        let out = self.sending.with(|sending| sending.end.device().position());
+    /// Leaves the queues alone from now on, until a [`reset`](Self::reset): the driver is about to take their memory away.
+    /// Endpoints can still be closed, without the other side hearing of it. Loans are void, and are not to be
+    /// filled any more.
+    ///
+    /// Says where another link could [go on](Self::resume), for the queue to the host and the other; it receives again
+    /// what was not given back before. `None` for a queue whose buffers went back in another order than they came:
+    /// it is of no use before the driver resets it.
+    pub fn halt(&self) -> [Option<u16>; 2] {
+        let out = self.sending.with(|sending| {
+            sending.generation = sending.generation.wrapping_add(1);
+            sending.end.halt()
+        });
         let incoming = self.receiving.with(|receiving| {
-            receiving.settle(&self.bell, self.notify[1]);
-            receiving.end().device().position()
+            receiving.forget();
+            receiving.end().halt()
         });
         [out, incoming]
+    }
+
+    /// Goes on where another link over the same queues was [halted](Self::halt), if the driver has not reset them: to be
+    /// called before anything else.
+    pub fn resume(&self, positions: [u16; 2]) {
+        self.sending.with(|sending| sending.end.resume(positions[0]));
+        self.receiving.with(|receiving| receiving.end().resume(positions[1]));
     }
 }
 

@@ -47,6 +47,7 @@ pub struct Device<M, T> {
     /// How many chains are here, completed but unpublished ones not counted.
     held: u16,
     corrupt: Option<Corrupt>,
+    halted: bool,
 }
 
 impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
@@ -71,6 +72,7 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
             published: 0,
             held: 0,
             corrupt: None,
+            halted: false,
         };
         device.reset(features);
         Ok(device)
@@ -85,6 +87,7 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         }
         (self.taken, self.seen, self.completed, self.published, self.held) = (0, 0, 0, 0, 0);
         self.corrupt = None;
+        self.halted = false;
     }
 
     /// Goes on where another device stopped, with a queue that the driver has not reset. To be called before anything else.
@@ -92,18 +95,24 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         (self.taken, self.seen, self.completed, self.published) = (index, index, index, index);
     }
 
-    /// The index at which another device could [go on](Self::resume): it takes again what is here. `None` if it would
-    /// also take what has been given back already, since buffers went back in another order than they came.
+    /// Leaves the queue alone from now on, until a [`reset`](Self::reset): nothing is taken, given back or written any
+    /// more, so that the driver may use its memory for something else.
     ///
-    /// Call it when this device is about to be left, after the last [`publish`](Self::publish).
-    #[must_use]
-    pub fn position(&self) -> Option<u16> {
+    /// Says at which index another device could [go on](Self::resume), which takes again what is here now. `None` if it
+    /// would also take what has been given back already, since buffers went back in another order than they came.
+    pub fn halt(&mut self) -> Option<u16> {
+        self.hand_over();
         let out = self.taken.wrapping_sub(self.completed);
         let is_here = |step| {
             let head = self.ring.peer_avail_entry(self.completed.wrapping_add(step));
             self.slots.slots().get(usize::from(head)).is_some_and(|slot| slot.held)
         };
-        (out == self.held && (0..out).all(is_here)).then_some(self.completed)
+        let position = (out == self.held && (0..out).all(is_here)).then_some(self.completed);
+        for slot in self.slots.slots_mut() {
+            *slot = DeviceSlot::default();
+        }
+        (self.seen, self.held, self.halted) = (self.taken, 0, true);
+        position
     }
 
     /// Takes the next buffer, and writes its pieces into `pieces`, the readable ones first.
@@ -204,6 +213,9 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
     /// # Errors
     /// As for [`pop`](Self::pop).
     pub fn listen(&mut self) -> Result<bool, Corrupt> {
+        if self.halted {
+            return Ok(false);
+        }
         if self.event_idx {
             self.ring.put_avail_event(self.taken);
         } else {
@@ -215,7 +227,8 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
 
     /// Asks not to be woken, for one who polls or is busy taking buffers. The driver may ring nevertheless.
     pub fn ignore(&mut self) {
-        if self.event_idx {
+        if self.halted {
+        } else if self.event_idx {
             // The index just passed comes again after 65,535 more.
             self.ring.put_avail_event(self.taken.wrapping_sub(1));
         } else {
@@ -270,6 +283,9 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
     fn look(&mut self) -> Result<bool, Corrupt> {
         if let Some(corrupt) = self.corrupt {
             return Err(corrupt);
+        }
+        if self.halted {
+            return Ok(false);
         }
         let index = self.ring.peer_avail_index();
         let fresh = index.wrapping_sub(self.taken);

@@ -104,7 +104,7 @@ impl Drop for Reserved {
 
 /// What keeps a front end's memory in place, and knows where its regions are.
 #[derive(Debug)]
-pub struct Guest {
+pub(super) struct Guest {
     table: Table,
     _reserved: Reserved,
 }

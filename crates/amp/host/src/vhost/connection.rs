@@ -30,10 +30,11 @@ pub enum Event {
     Kicked,
     /// The front end said something that changes nothing for the link.
     Said,
-    /// The driver is there. Whatever link there was is void.
+    /// The driver is there: a link can be made.
     Started(Rings),
-    /// The driver is gone: the link is to be dropped before the next step.
-    Stopped,
+    /// The driver wants its memory back: [halt](tutti_rpmsg::Link::halt) the link, and hand what that says to
+    /// [`Connection::halted`]. The front end is answered by the next step, and waits until then.
+    Stopping,
 }
 
 /// What a link over a front end's memory is made from.
@@ -90,11 +91,24 @@ pub struct Connection {
     session: Session<OwnedFd>,
     unsealed: Unsealed,
     memory: Option<GuestMemory>,
+    /// What replaces it, once the link has been halted.
+    remapped: Option<GuestMemory>,
     calls: CallBell,
     /// The front end takes its device away when this is closed.
     kept: Option<OwnedFd>,
     running: bool,
     positions: [u16; QUEUES],
+    /// What is to be answered once the link has been halted.
+    owed: Option<Owed>,
+}
+
+/// An answer that waits.
+#[derive(Debug)]
+enum Owed {
+    /// This.
+    Bytes(Vec<u8>),
+    /// Where this queue would go on.
+    Position(usize),
 }
 
 impl Connection {
@@ -109,17 +123,18 @@ impl Connection {
             session: Session::new(offer),
             unsealed,
             memory: None,
+            remapped: None,
             calls: CallBell::default(),
             kept: None,
             running: false,
             positions: [0; QUEUES],
+            owed: None,
         })
     }
 
-    /// Tells at which index each queue would go on ([`Link::positions`](tutti_rpmsg::Link::positions)): to be told whenever a
-    /// link is about to be left, so that a front end that stops the queues can hand them on.
-    pub fn set_positions(&mut self, positions: [u16; QUEUES]) {
-        self.positions = positions;
+    /// The link has been halted; it said where its queues would go on. Those that cannot go on start from the beginning.
+    pub fn halted(&mut self, positions: [Option<u16>; QUEUES]) {
+        self.positions = positions.map(Option::unwrap_or_default);
     }
 
     /// Whether both queues run.
@@ -133,8 +148,12 @@ impl Connection {
     /// # Errors
     /// When the connection is over, whatever the reason. The link is to be dropped then, too.
     pub fn step(&mut self, within: Duration) -> Result<Event, VhostError> {
+        self.pay()?;
+        if !self.running && self.session.runs() {
+            return self.start();
+        }
         let (said, kicked) = self.wait(within)?;
-        // The socket first: what it says may be that the queues have stopped.
+        // The socket first: what it says may be that the queues are to stop.
         if said {
             return self.hear();
         }
@@ -142,14 +161,30 @@ impl Connection {
         for queue in (0..QUEUES).filter(|&queue| kicked[queue]) {
             any |= self.drain(queue);
         }
-        match (any, self.running, self.session.runs()) {
-            (_, true, false) => {
-                self.running = false;
-                Ok(Event::Stopped)
-            }
-            (true, true, true) => Ok(Event::Kicked),
-            _ => Ok(Event::Nothing),
+        if self.running && !self.session.runs() {
+            self.running = false;
+            return Ok(Event::Stopping);
         }
+        Ok(if any && self.running { Event::Kicked } else { Event::Nothing })
+    }
+
+    /// Gives the answer that waited for the link.
+    fn pay(&mut self) -> Result<(), VhostError> {
+        let answer = match self.owed.take() {
+            None => return Ok(()),
+            Some(Owed::Bytes(answer)) => answer,
+            Some(Owed::Position(queue)) => {
+                self.session.position(queue, self.positions.get(queue).copied().unwrap_or_default())
+            }
+        };
+        self.send(&answer, Instant::now() + PATIENCE)
+    }
+
+    /// Both queues run now.
+    fn start(&mut self) -> Result<Event, VhostError> {
+        let rings = self.rings()?;
+        self.running = true;
+        Ok(Event::Started(rings))
     }
 
     /// Whether the socket has something, and which queues were kicked.
@@ -187,23 +222,40 @@ impl Connection {
         }
     }
 
-    /// Takes one message in, does what it asks, and answers.
+    /// Takes one message in, does what it asks, and answers; but if the link is to stop, only after that.
     fn hear(&mut self) -> Result<Event, VhostError> {
         let deadline = Instant::now() + PATIENCE;
         let (header, payload, files) = self.receive(deadline)?;
-        let result = self.obey(header, &payload, files);
-        let answer = match &result {
-            Ok((_, Some(answer))) => Some(answer.clone()),
-            other => self.session.acknowledgement(header, other.is_ok()),
-        };
-        if let Some(answer) = answer {
-            let sent = self.send(&answer, deadline);
-            // The reason why it was refused says more than that it did not stay for the answer.
-            if result.is_ok() {
-                sent?;
+        let answer = match self.obey(header, &payload, files) {
+            Ok(answer) => answer.or_else(|| self.session.acknowledgement(header, true).map(Owed::Bytes)),
+            Err(error) => {
+                if let Some(answer) = self.session.acknowledgement(header, false) {
+                    // Why it was refused says more than that it did not stay for the answer.
+                    let _ = self.send(&answer, deadline);
+                }
+                return Err(error);
             }
+        };
+        self.owed = answer;
+        if self.running && !self.session.runs() {
+            self.running = false;
+            return Ok(Event::Stopping);
         }
-        result.map(|(event, _)| event)
+        if !self.running {
+            self.pay()?;
+            if self.session.runs() {
+                return self.start();
+            }
+            return Ok(Event::Said);
+        }
+        if let Some(remapped) = self.remapped.take() {
+            // The rings that run lie in the new memory from now on: the link is made anew.
+            self.memory = Some(remapped);
+            self.running = false;
+            return Ok(Event::Stopping);
+        }
+        self.pay()?;
+        Ok(Event::Said)
     }
 
     fn obey(
@@ -211,37 +263,28 @@ impl Connection {
         header: MessageHeader,
         payload: &[u8],
         files: Vec<OwnedFd>,
-    ) -> Result<(Event, Option<Vec<u8>>), VhostError> {
+    ) -> Result<Option<Owed>, VhostError> {
         for file in &files {
             never_block(file)?;
         }
-        let (effect, mut answer) = self.session.handle(header, payload, files)?;
-        let mut remade = false;
+        let (effect, answer) = self.session.handle(header, payload, files)?;
         match effect {
             Effect::None => {}
             Effect::Memory(regions, files) => {
                 let table = Table::new(regions).map_err(super::GuestMemoryError::Table)?;
-                self.memory = Some(GuestMemory::map(table, &files, self.unsealed)?);
-                // Rings that run on are looked for in the new memory.
-                remade = self.running;
+                let memory = GuestMemory::map(table, &files, self.unsealed)?;
+                *if self.running { &mut self.remapped } else { &mut self.memory } = Some(memory);
             }
             Effect::Call(queue, file) => self.calls.set(queue, file),
-            Effect::Position(queue) => {
-                answer = Some(self.session.position(queue, self.positions.get(queue).copied().unwrap_or(0)));
+            Effect::Position(queue) => return Ok(Some(Owed::Position(queue))),
+            Effect::Base(queue, base) => {
+                if let Some(position) = self.positions.get_mut(queue) {
+                    *position = base;
+                }
             }
             Effect::Keep(file) => self.kept = Some(file),
         }
-        let event = match (self.running, self.session.runs()) {
-            (false, true) => {
-                self.positions = self.session.queues().each_ref().map(|queue| queue.base);
-                Event::Started(self.rings()?)
-            }
-            (true, true) if remade => Event::Started(self.rings()?),
-            (true, false) => Event::Stopped,
-            _ => Event::Said,
-        };
-        self.running = self.session.runs();
-        Ok((event, answer))
+        Ok(answer.map(Owed::Bytes))
     }
 
     /// The queues where the front end says that they are.

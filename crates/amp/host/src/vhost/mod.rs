@@ -11,8 +11,8 @@
 //! ```
 //!
 //! [`Connection::step`] waits, for a bounded time, and says what happened. When it says [`Event::Started`], a link is made
-//! from the [`Rings`]; when it says [`Event::Stopped`], that link is to be dropped, since the driver may reuse its
-//! memory. So a driver that is unbound and bound again, or a machine that is reset, only makes a new link. An
+//! from the [`Rings`]; when it says [`Event::Stopping`], that link is to be [halted](tutti_rpmsg::Link::halt), since the driver
+//! may reuse its memory as soon as it is answered, which is what the next step does. So a driver that is unbound and bound again, or a machine that is reset, only makes a new link. An
 //! [offer](Offer) says what drivers may take.
 //!
 //! # The front end is hostile

@@ -41,8 +41,6 @@ pub struct Queue<F> {
     pub size: Option<QueueSize>,
     /// Where its tables are.
     pub at: Option<RingAddress>,
-    /// At which index it goes on.
-    pub base: u16,
     /// What wakes us.
     pub kick: Option<F>,
     enabled: bool,
@@ -50,7 +48,7 @@ pub struct Queue<F> {
 
 impl<F> Default for Queue<F> {
     fn default() -> Self {
-        Self { size: None, at: None, base: 0, kick: None, enabled: false }
+        Self { size: None, at: None, kick: None, enabled: false }
     }
 }
 
@@ -65,6 +63,8 @@ pub enum Effect<F> {
     Call(usize, Option<F>),
     /// A queue has stopped; the answer is the index at which it would go on.
     Position(usize),
+    /// A queue goes on at this index.
+    Base(usize, u16),
     /// A socket to the front end is to be kept: it takes the device away when that is closed.
     Keep(F),
 }
@@ -130,7 +130,8 @@ impl<F> Session<F> {
             Request::SetVringAddr { queue, at } => self.stopped(queue)?.at = Some(at),
             Request::SetVringBase { queue, base } => {
                 let base = u16::try_from(base).map_err(|_| Refused::Base(base))?;
-                self.stopped(queue)?.base = base;
+                self.stopped(queue)?;
+                effect = Effect::Base(self.queue(queue)?, base);
             }
             Request::GetVringBase { queue } => {
                 let queue = self.queue(queue)?;

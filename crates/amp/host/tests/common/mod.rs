@@ -7,7 +7,7 @@ use tutti_metal::Mutexed;
 use tutti_rpmsg::{Address, Endpoint, Heap, Link, Name, Platform, Received, Remote, SendError};
 use tutti_virtio::Corrupt;
 
-pub enum Vhost {}
+pub(crate) enum Vhost {}
 
 impl Platform for Vhost {
     type Memory = GuestMemory;
@@ -17,14 +17,14 @@ impl Platform for Vhost {
 }
 
 /// The services that are announced; each echoes.
-pub const ANNOUNCED: [&str; 2] = ["rpmsg-raw", "rpmsg-tty"];
+pub(crate) const ANNOUNCED: [&str; 2] = ["rpmsg-raw", "rpmsg-tty"];
 /// Echoes too, unannounced.
-pub const ECHO: Address = Address(100);
+pub(crate) const ECHO: Address = Address(100);
 /// Does what it is told: `services`, `open NAME`, `close`, `stats`.
-pub const CONTROL: Address = Address(200);
+pub(crate) const CONTROL: Address = Address(200);
 
 /// Serves one front end until it goes, or `over` says so.
-pub fn serve(connection: &mut Connection, over: &dyn Fn() -> bool) -> Result<(), VhostError> {
+pub(crate) fn serve(connection: &mut Connection, over: &dyn Fn() -> bool) -> Result<(), VhostError> {
     let mut rings = None;
     while !over() {
         rings = match rings {
@@ -38,7 +38,7 @@ pub fn serve(connection: &mut Connection, over: &dyn Fn() -> bool) -> Result<(),
     Ok(())
 }
 
-/// Serves a driver until it stops; what it starts again with if that is known already.
+/// Serves a driver until it stops; what it starts again with if there was no serving this one.
 fn run(connection: &mut Connection, rings: &Rings, over: &dyn Fn() -> bool) -> Result<Option<Rings>, VhostError> {
     let link = Link::<Vhost, Remote>::new(rings.setup(), rings.bell.clone(), Heap { endpoints: 64 });
     let link = match link {
@@ -52,25 +52,29 @@ fn run(connection: &mut Connection, rings: &Rings, over: &dyn Fn() -> bool) -> R
         link.resume(rings.base);
     }
     let mut service = Service::new(&link);
-    loop {
-        let done = service.work();
-        if let Err(corrupt) = done {
-            eprintln!("the driver broke the rings: {corrupt}");
-            drop(service);
-            return idle(connection, over);
+    while !over() {
+        let mut patience = Duration::from_millis(50);
+        match service.work().and_then(|()| link.listen()) {
+            Ok(true) => patience = Duration::ZERO,
+            // With an answer that waits for a buffer, the next look is soon.
+            Ok(false) if service.pending.is_some() => patience = Duration::from_millis(1),
+            Ok(false) => {}
+            Err(corrupt) => {
+                eprintln!("the driver broke the rings: {corrupt}");
+                connection.halted(link.halt());
+                return idle(connection, over);
+            }
         }
-        connection.set_positions(link.positions().map(Option::unwrap_or_default));
-        // With an answer that waits for a buffer, the next look is soon.
-        let patience = Duration::from_millis(if service.pending.is_some() { 1 } else { 50 });
-        if over() {
-            return Ok(None);
-        }
-        match connection.step(if matches!(link.listen(), Ok(true)) { Duration::ZERO } else { patience })? {
-            Event::Started(rings) => return Ok(Some(rings)),
-            Event::Stopped => return Ok(None),
+        match connection.step(patience)? {
+            Event::Stopping => {
+                connection.halted(link.halt());
+                return Ok(None);
+            }
+            Event::Started(_) => unreachable!("it had not stopped"),
             _ => {}
         }
     }
+    Ok(None)
 }
 
 /// Waits for a driver to start anew.
