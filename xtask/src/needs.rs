@@ -8,7 +8,7 @@ use std::{fmt, fs, path::Path, time::Duration};
 use crate::{
     cargo::{clippy_driver, has_program},
     process::{Program, Progress, target_dir},
-    test::arm64,
+    test::{arm64, linux_peer},
 };
 
 /// Something that a layer cannot do without.
@@ -30,6 +30,8 @@ pub(crate) enum Need {
     Apt,
     /// Python that makes virtual environments.
     PythonVenv,
+    /// A Linux kernel that was built before, or its source and what builds it.
+    LinuxSource,
 }
 
 impl fmt::Display for Need {
@@ -43,6 +45,7 @@ impl fmt::Display for Need {
             Self::Arm64Compiler => write!(f, "Rust for {}", arm64::TARGET),
             Self::Apt => f.write_str("Debian's apt"),
             Self::PythonVenv => f.write_str("Python with venv"),
+            Self::LinuxSource => f.write_str("the source of Linux (on x86-64)"),
         }
     }
 }
@@ -59,6 +62,7 @@ impl Need {
             Self::Apt => has_program("apt-get") && has_program("dpkg-deb"),
             // Debian's Python has the module without what it installs.
             Self::PythonVenv => Program::new("python3").args(["-c", "import venv, ensurepip"]).output().is_ok(),
+            Self::LinuxSource => linux_peer::can_build(),
         }
     }
 
@@ -75,6 +79,7 @@ impl Need {
             }
             Self::Apt => "run this on Debian, whose kernel packages are compared with".into(),
             Self::PythonVenv => "apt-get install python3-venv".into(),
+            Self::LinuxSource => format!("apt-get install {}", linux_peer::DEBIAN),
         }
     }
 
@@ -84,6 +89,7 @@ impl Need {
             Self::Program { package, .. } => Some(package),
             Self::Arm64Compiler => Some(arm64::DEBIAN),
             Self::PythonVenv => Some("python3-venv"),
+            Self::LinuxSource => Some(linux_peer::DEBIAN),
             _ => None,
         }
     }

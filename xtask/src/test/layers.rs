@@ -1,13 +1,13 @@
 //! The layers: what each needs, what it runs, what its output must show.
 //!
 //! Conventions: an integration test whose name starts with `sim` is a seeded simulation and belongs to the layer
-//! `sim` (it reads how many seeds to run from `TUTTI_SIM_SEEDS`); one named `netns` belongs to the layer `netns`, those
+//! `sim` (it reads how many seeds to run from `TUTTI_SIM_SEEDS`); `netns` and `linux_peer` belong to layers of their own, those
 //! in [`FAULTS`] to `faults`; all others are `unit`. Every cargo command names the whole workspace, so that features and
 //! hence artefacts are the same for all of them.
 
 use std::time::Duration;
 
-use super::{arm64, devicetree};
+use super::{arm64, devicetree, linux_peer};
 use crate::{
     cargo::{Target, cargo, clippy_driver, has_program, targets},
     deny,
@@ -184,6 +184,15 @@ pub(crate) const LAYERS: &[Layer] = &[
         check: some_tests,
     },
     Layer {
+        name: "linux-peer",
+        about: "the Linux kernel's own RPMsg drivers (user-mode Linux, built once) against our vhost-user device",
+        default: true,
+        needs: &[Need::LinuxSource],
+        limit: minutes(30),
+        steps: |_| linux_peer::steps(),
+        check: linux_peer::check,
+    },
+    Layer {
         name: "arm64",
         about: "builds for 64-bit Arm; the unit tests and the demo run under qemu",
         default: false,
@@ -267,7 +276,7 @@ pub(crate) enum Kind {
 /// What an integration test of this name is; `None` if it has a layer of its own.
 fn kind_of(test: &str) -> Option<Kind> {
     match test {
-        "netns" => None,
+        "netns" | "linux_peer" => None,
         test if FAULTS.contains(&test) => None,
         test if test.starts_with("sim") => Some(Kind::Sim),
         _ => Some(Kind::Unit),
@@ -380,7 +389,7 @@ mod tests {
     fn integration_tests_have_their_layers() {
         assert!(kind_of("sim_partitions") == Some(Kind::Sim));
         assert!(kind_of("routes") == Some(Kind::Unit));
-        assert!(kind_of("netns").is_none() && kind_of("hostile").is_none());
+        assert!(kind_of("netns").is_none() && kind_of("linux_peer").is_none() && kind_of("hostile").is_none());
     }
 
     #[test]

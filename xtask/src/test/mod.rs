@@ -3,6 +3,7 @@
 pub(crate) mod arm64;
 pub(crate) mod devicetree;
 pub(crate) mod layers;
+pub(crate) mod linux_peer;
 mod report;
 
 use std::{fs, path::Path};

@@ -7,6 +7,7 @@
 //! * [`SharedMemory`]: a `memfd` that cannot shrink, inherited by a child or passed over a Unix socket
 //!   ([`socket`]). What a peer passes is checked for that seal, since a file that shrinks under a mapping ends
 //!   its readers with a signal.
+//! * [`uio`]: regions and interrupts that the kernel hands to user space, on a real chip.
 //! * [`vhost`]: the device's side of vhost-user, for a driver in a virtual machine or in user-mode Linux.
 //! * [`EventBell`]: a pair of `eventfd`s, for those who wait in `epoll` (tokio's `AsyncFd`).
 //! * [`FutexBell`]: a word in the shared memory; the fastest to wake a thread.
@@ -19,6 +20,7 @@ mod bell;
 pub mod bench;
 mod mapping;
 pub mod socket;
+pub mod uio;
 pub mod vhost;
 
 pub use bell::{EventBell, FutexBell, FutexSleeper};

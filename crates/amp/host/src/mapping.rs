@@ -84,17 +84,7 @@ impl Mapping {
         let bytes = u64::try_from(rustix::fs::fstat(&file)?.st_size).unwrap_or(0);
         let len = usize::try_from(bytes).ok().filter(|&len| len > 0 && isize::try_from(len).is_ok());
         let len = len.ok_or(MappingError::Length(bytes))?;
-        // SAFETY: a fresh mapping at an address of the kernel's choice overlaps nothing.
-        let base = unsafe {
-            rustix::mm::mmap(
-                core::ptr::null_mut(),
-                len,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::SHARED | MapFlags::POPULATE,
-                &file,
-                0,
-            )
-        }?;
+        let base = map(&file, 0, len, MapFlags::POPULATE)?;
         let keep = Arc::new(Self { file, base, len });
         // SAFETY: `len` bytes are mapped until `keep` is dropped, cannot be truncated, and nothing refers to them.
         let region = unsafe { Region::from_raw(base.cast(), len, device) };
@@ -102,6 +92,42 @@ impl Mapping {
         // SAFETY: as above.
         Ok(unsafe { Backed::new(keep, region) })
     }
+
+    /// Maps what a device's file has from the page at `offset` on: `bytes` bytes, from `skip` on in that page.
+    ///
+    /// # Errors
+    /// If the kernel refuses, or what stands in for the device is a plain file that is too short.
+    pub(crate) fn open_device(
+        file: OwnedFd,
+        offset: usize,
+        skip: usize,
+        bytes: usize,
+        device: DeviceAddr,
+    ) -> Result<SharedMemory, MappingError> {
+        let len = skip + bytes;
+        let found = rustix::fs::fstat(&file)?;
+        let plain = rustix::fs::FileType::from_raw_mode(found.st_mode).is_file();
+        if plain && u64::try_from(found.st_size).unwrap_or(0) < (offset + len) as u64 {
+            return Err(MappingError::Length(len as u64));
+        }
+        let base = map(&file, offset, len, MapFlags::empty())?;
+        let keep = Arc::new(Self { file, base, len });
+        // SAFETY: `skip` lies inside of what was mapped.
+        let start = unsafe { base.byte_add(skip) };
+        // SAFETY: `bytes` bytes are mapped until `keep` is dropped, a device's do not go away, and nothing refers to them.
+        let region = unsafe { Region::from_raw(start.cast(), bytes, device) };
+        let region = region.map_err(|_| MappingError::Length(bytes as u64))?;
+        // SAFETY: as above.
+        Ok(unsafe { Backed::new(keep, region) })
+    }
+}
+
+/// A new mapping of a file, to read and write.
+fn map(file: &OwnedFd, offset: usize, len: usize, flags: MapFlags) -> Result<*mut core::ffi::c_void, MappingError> {
+    let rights = ProtFlags::READ | ProtFlags::WRITE;
+    let flags = MapFlags::SHARED | flags;
+    // SAFETY: a fresh mapping at an address of the kernel's choice overlaps nothing.
+    Ok(unsafe { rustix::mm::mmap(core::ptr::null_mut(), len, rights, flags, file, offset as u64) }?)
 }
 
 impl AsFd for Mapping {

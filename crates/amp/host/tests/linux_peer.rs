@@ -77,7 +77,8 @@ fn initramfs(init: &[u8]) -> Vec<u8> {
     let mut archive = Vec::new();
     let mut entry = |name: &str, mode: u32, device: [u32; 2], data: &[u8]| {
         let number = archive.len() as u32;
-        let fields = [number, mode, 0, 0, 1, 0, data.len() as u32, 0, 0, device[0], device[1], name.len() as u32 + 1, 0];
+        let fields =
+            [number, mode, 0, 0, 1, 0, data.len() as u32, 0, 0, device[0], device[1], name.len() as u32 + 1, 0];
         archive.extend(b"070701");
         fields.iter().for_each(|field| archive.extend(format!("{field:08x}").bytes()));
         archive.extend(name.bytes().chain([0]));

@@ -62,7 +62,9 @@ impl fmt::Display for GuestMemoryError {
                 "the file of memory region {region} can still shrink; let the front end seal it (QEMU: \
                  memory-backend-memfd), or accept unsealed memory from a front end that is trusted"
             ),
-            Self::Short { region, file } => write!(f, "the file of memory region {region} ends at {file:#x}, too early"),
+            Self::Short { region, file } => {
+                write!(f, "the file of memory region {region} ends at {file:#x}, too early")
+            }
             Self::Os(error) => write!(f, "the front end's memory could not be mapped: {error}"),
         }
     }

@@ -258,12 +258,7 @@ impl Connection {
         Ok(Event::Said)
     }
 
-    fn obey(
-        &mut self,
-        header: MessageHeader,
-        payload: &[u8],
-        files: Vec<OwnedFd>,
-    ) -> Result<Option<Owed>, VhostError> {
+    fn obey(&mut self, header: MessageHeader, payload: &[u8], files: Vec<OwnedFd>) -> Result<Option<Owed>, VhostError> {
         for file in &files {
             never_block(file)?;
         }

@@ -59,7 +59,9 @@ impl fmt::Display for Refused {
             Self::Queue(queue) => write!(f, "there is no queue {queue}; RPMsg has 0 and 1"),
             Self::RingSize(size) => write!(f, "a queue cannot have {size} entries"),
             Self::Base(base) => write!(f, "a queue cannot go on at index {base}"),
-            Self::Running(queue) => write!(f, "queue {queue} was described anew while it runs; it is to be stopped first"),
+            Self::Running(queue) => {
+                write!(f, "queue {queue} was described anew while it runs; it is to be stopped first")
+            }
             Self::NoKick => f.write_str("a queue came without a file to kick it by"),
             Self::ConfigIsFixed => f.write_str("the config space of this device cannot be written"),
         }

@@ -26,10 +26,8 @@ pub struct Offer {
 impl Default for Offer {
     /// The name service, both ways of suppressing wake-ups, indirect descriptors, the modern layout; no config space.
     fn default() -> Self {
-        let features = tutti_rpmsg::F_NS
-            .with(Features::VERSION_1)
-            .with(Features::EVENT_IDX)
-            .with(Features::INDIRECT_DESC);
+        let features =
+            tutti_rpmsg::F_NS.with(Features::VERSION_1).with(Features::EVENT_IDX).with(Features::INDIRECT_DESC);
         Self { features, config: Vec::new() }
     }
 }
@@ -299,7 +297,8 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_by_what_is_wrong() {
         let mut session = Session::new(Offer::default());
-        let mut refused = |request, payload: &[u8], files: &[u8]| ask(&mut session, request, payload, files).unwrap_err();
+        let mut refused =
+            |request, payload: &[u8], files: &[u8]| ask(&mut session, request, payload, files).unwrap_err();
         assert_eq!(refused(request::SET_FEATURES, &(1u64 << 50).to_ne_bytes(), &[]), Refused::Features(1 << 50));
         assert_eq!(refused(request::SET_PROTOCOL_FEATURES, &2u64.to_ne_bytes(), &[]), Refused::Features(2));
         assert_eq!(refused(request::SET_VRING_NUM, &words(&[2, 256]), &[]), Refused::Queue(2));

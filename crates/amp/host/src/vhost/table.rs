@@ -91,9 +91,10 @@ impl Table {
             }
             let overlaps = |a: u64, b: u64, len: u64| a < b + len && b < a + one.len;
             let before = regions.iter().take(index);
-            if before.into_iter().any(|other| {
-                overlaps(one.guest, other.guest, other.len) || overlaps(one.user, other.user, other.len)
-            }) {
+            if before
+                .into_iter()
+                .any(|other| overlaps(one.guest, other.guest, other.len) || overlaps(one.user, other.user, other.len))
+            {
                 return Err(TableError::Overlap { region: index });
             }
         }
