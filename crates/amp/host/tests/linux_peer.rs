@@ -106,17 +106,20 @@ fn the_linux_kernel_as_a_peer() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let (socket, initrd) = (folder.path().join("rpmsg"), folder.path().join("initrd"));
+    let initrd = folder.path().join("initrd");
+    let socket = |life: usize| folder.path().join(format!("rpmsg{life}"));
     std::fs::write(&initrd, initramfs(&std::fs::read(init).unwrap())).unwrap();
 
-    let mut device = Some(start_device(&socket));
+    let mut device = Some(start_device(&socket(0)));
     let mut command = Command::new(kernel);
-    let mut plug = setting("virtio_uml.device=", &socket);
-    plug.push(":7");
+    // One for each life of our device: those that nobody serves yet can be bound later.
+    for life in 0..3 {
+        let mut plug = setting("virtio_uml.device=", &socket(life));
+        plug.push(":7");
+        command.arg(plug);
+    }
     command
         .arg(setting("initrd=", &initrd))
-        .arg(plug)
-        .arg(setting("device_socket=", &socket))
         .arg(setting("uml_dir=", folder.path()))
         .args(["mem=64M", "con0=fd:0,fd:1", "con=null", "ssl=null", "panic=-1"])
         .stdin(Stdio::piped())
@@ -129,6 +132,7 @@ fn the_linux_kernel_as_a_peer() {
     let end = Instant::now() + LIMIT;
     let mut log = VecDeque::new();
     let mut left: VecDeque<_> = PARTS.into();
+    let mut life = 0;
     let passed = loop {
         let Ok(line) = lines.recv_timeout(end.saturating_duration_since(Instant::now())) else { break false };
         log.push_back(line.clone());
@@ -142,7 +146,8 @@ fn the_linux_kernel_as_a_peer() {
             // In the middle of its echoes.
             std::thread::sleep(Duration::from_millis(150));
             drop(device.take());
-            device = Some(start_device(&socket));
+            life += 1;
+            device = Some(start_device(&socket(life)));
             writeln!(typed, "go").unwrap();
         }
         if line.starts_with("ALL PASSED") {

@@ -1,0 +1,2 @@
+/* Nothing of this environment's own. */
+#include "rpmsg_config.h"
