@@ -455,13 +455,14 @@ impl<M: Memory, S: Storage> Incoming for RemoteIn<M, S> {
     }
 }
 
-/// Takes a buffer in one piece, at least as long as a header, to be written or to be read.
+/// Takes a buffer in one piece, at least as long as a header, to be written or to be read. What may be written may be read
+/// too: rpmsg-lite's host offers all its buffers for writing.
 #[inline(always)]
 fn take<M: Memory, T: Table<DeviceSlot>>(device: &mut Device<M, T>, writable: bool) -> Result<Option<Buffer>, Corrupt> {
     let mut piece = [Piece::default(); 1];
     let Some(chain) = device.pop(&mut piece)? else { return Ok(None) };
     let [Piece { at, len, writable: found }] = piece;
-    if found != writable || (len as usize) < HEADER || !at.is_multiple_of(8) {
+    if (writable && !found) || (len as usize) < HEADER || !at.is_multiple_of(8) {
         return Err(device.refuse(Corrupt {
             field: Field::MessageBuffer,
             value: u64::from(len),

@@ -79,20 +79,25 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
     }
 
     /// Forgets everything. To be called whenever the driver has reset the queue, and after it has zeroed it.
+    ///
+    /// Buffers are given back from the index on that stands in the used ring, which is 0 but with rpmsg-lite's host: that
+    /// starts with all its buffers given back. The index only says where in the ring this side writes.
     pub fn reset(&mut self, features: Features) {
         self.event_idx = features.has(Features::EVENT_IDX);
         self.indirect = features.has(Features::INDIRECT_DESC);
         for slot in self.slots.slots_mut() {
             *slot = DeviceSlot::default();
         }
-        (self.taken, self.seen, self.completed, self.published, self.held) = (0, 0, 0, 0, 0);
+        self.held = 0;
+        self.resume(0);
         self.corrupt = None;
         self.halted = false;
     }
 
     /// Goes on where another device stopped, with a queue that the driver has not reset. To be called before anything else.
     pub fn resume(&mut self, index: u16) {
-        (self.taken, self.seen, self.completed, self.published) = (index, index, index, index);
+        let given_back = self.ring.peer_used_index();
+        (self.taken, self.seen, self.completed, self.published) = (index, index, given_back, given_back);
     }
 
     /// Leaves the queue alone from now on, until a [`reset`](Self::reset): nothing is taken, given back or written any
@@ -102,12 +107,13 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
     /// would also take what has been given back already, since buffers went back in another order than they came.
     pub fn halt(&mut self) -> Option<u16> {
         self.hand_over();
-        let out = self.taken.wrapping_sub(self.completed);
+        // What is here ought to be what came last.
+        let position = self.taken.wrapping_sub(self.held);
         let is_here = |step| {
-            let head = self.ring.peer_avail_entry(self.completed.wrapping_add(step));
+            let head = self.ring.peer_avail_entry(position.wrapping_add(step));
             self.slots.slots().get(usize::from(head)).is_some_and(|slot| slot.held)
         };
-        let position = (out == self.held && (0..out).all(is_here)).then_some(self.completed);
+        let position = (0..self.held).all(is_here).then_some(position);
         for slot in self.slots.slots_mut() {
             *slot = DeviceSlot::default();
         }
