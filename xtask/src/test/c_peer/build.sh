@@ -29,7 +29,8 @@ if [ -d "$dir/open-amp/lib" ] && [ -d "$dir/libmetal/lib" ]; then
     for header in "$lib"/include/openamp/*.h; do
         sed -e 's/@PROJECT_VERSION[A-Z_]*@/1/g' "$header" > "$out/include/openamp/$(basename "$header")"
     done
-    gcc -O1 -w -D_GNU_SOURCE -DVQ_RX_EMPTY_NOTIFY=0 -DMETAL_INTERNAL -I"$here" -I"$out/include" -I"$lib/include" -o "$out/open-amp" \
+    gcc -O1 -w -D_GNU_SOURCE -DVQ_RX_EMPTY_NOTIFY=0 -DVIRTIO_DRIVER_SUPPORT=1 \
+        -DVIRTIO_DEVICE_SUPPORT=1 -DRPMSG_BUFFER_SIZE=512 -DMETAL_INTERNAL -I"$here" -I"$out/include" -I"$lib/include" -o "$out/open-amp" \
         "$here/open_amp.c" "$lib/rpmsg/rpmsg.c" "$lib/rpmsg/rpmsg_virtio.c" "$lib/virtio/virtqueue.c" \
         "$lib/virtio/virtio.c" "$lib/utils/utilities.c" "$metal/io.c" "$metal/log.c" -pthread
     echo "compiled against $lib and $metal"
