@@ -20,6 +20,8 @@ pub(crate) enum Need {
     Root,
     /// A program, and the Debian packages that it takes.
     Program { name: &'static str, package: &'static str },
+    /// A file, and the Debian package that it comes with.
+    File { path: &'static str, package: &'static str },
     /// `cargo fmt`.
     Rustfmt,
     /// The linting compiler.
@@ -40,6 +42,7 @@ impl fmt::Display for Need {
             Self::Build => f.write_str("the build"),
             Self::Root => f.write_str("root"),
             Self::Program { name, .. } => f.write_str(name),
+            Self::File { path, .. } => f.write_str(path),
             Self::Rustfmt => f.write_str("rustfmt"),
             Self::Clippy => f.write_str("clippy"),
             Self::Arm64Compiler => write!(f, "Rust for {}", arm64::TARGET),
@@ -56,6 +59,7 @@ impl Need {
             Self::Build => true,
             Self::Root => is_root(),
             Self::Program { name, .. } => has_program(name),
+            Self::File { path, .. } => Path::new(path).exists(),
             Self::Rustfmt => Program::new("rustfmt").args(["--version"]).output().is_ok(),
             Self::Clippy => clippy_driver().is_ok(),
             Self::Arm64Compiler => arm64::has_compiler(),
@@ -71,7 +75,7 @@ impl Need {
         match self {
             Self::Build => String::new(),
             Self::Root => "run this as root".into(),
-            Self::Program { package, .. } => format!("apt-get install {package}"),
+            Self::Program { package, .. } | Self::File { package, .. } => format!("apt-get install {package}"),
             Self::Rustfmt => "rustup component add rustfmt".into(),
             Self::Clippy => "rustup component add clippy".into(),
             Self::Arm64Compiler => {
@@ -86,7 +90,7 @@ impl Need {
     /// The Debian packages that meet it.
     fn package(self) -> Option<&'static str> {
         match self {
-            Self::Program { package, .. } => Some(package),
+            Self::Program { package, .. } | Self::File { package, .. } => Some(package),
             Self::Arm64Compiler => Some(arm64::DEBIAN),
             Self::PythonVenv => Some("python3-venv"),
             Self::LinuxSource => Some(linux_peer::DEBIAN),

@@ -5,9 +5,9 @@
 //! in [`FAULTS`] to `faults`; all others are `unit`. Every cargo command names the whole workspace, so that features and
 //! hence artefacts are the same for all of them.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use super::{arm64, devicetree, linux_peer};
+use super::{arm64, c_peer, devicetree, linux_peer};
 use crate::{
     cargo::{Target, cargo, clippy_driver, has_program, targets},
     deny,
@@ -20,6 +20,8 @@ use crate::{
 pub(crate) struct Context {
     pub(crate) seeds: Option<u32>,
     pub(crate) full: bool,
+    /// Where the source trees are that the user names.
+    pub(crate) path: Option<PathBuf>,
 }
 
 pub(crate) struct Layer {
@@ -193,6 +195,15 @@ pub(crate) const LAYERS: &[Layer] = &[
         check: linux_peer::check,
     },
     Layer {
+        name: C_PEER,
+        about: "open-amp and rpmsg-lite in both roles, from source trees that --path names; never without it",
+        default: false,
+        needs: c_peer::NEEDS,
+        limit: minutes(10),
+        steps: |context| c_peer::steps(context.path.as_deref()),
+        check: c_peer::check,
+    },
+    Layer {
         name: "arm64",
         about: "builds for 64-bit Arm; the unit tests and the demo run under qemu",
         default: false,
@@ -206,6 +217,9 @@ pub(crate) const LAYERS: &[Layer] = &[
         check: |output| some_steps(output).and_then(|_| some_tests(output)),
     },
 ];
+
+/// The layer that takes source trees of others.
+pub(crate) const C_PEER: &str = "c-peer";
 
 /// How many kills there are unless all is asked for.
 const KILLS: &str = "20";

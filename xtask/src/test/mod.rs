@@ -1,15 +1,19 @@
 //! `cargo xtask test`: runs the layers, one after the other, and says how each of them went.
 
 pub(crate) mod arm64;
+pub(crate) mod c_peer;
 pub(crate) mod devicetree;
 pub(crate) mod layers;
 pub(crate) mod linux_peer;
 mod report;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use self::{
-    layers::{Context, LAYERS, Layer},
+    layers::{C_PEER, Context, LAYERS, Layer},
     report::{Outcome, Report},
 };
 use crate::{
@@ -21,12 +25,13 @@ use crate::{
 };
 
 const USAGE: &str = "\
-Usage: cargo xtask test [NAME…] [--list] [--seeds N] [--full] [--json FILE]
+Usage: cargo xtask test [NAME…] [--list] [--seeds N] [--full] [--path DIR] [--json FILE]
 
   NAME…        only these layers; without a name, all of the default run
   --list       show the layers and what they need
   --seeds N    how many seeds each simulation runs (default: each test's own small number)
   --full       also the layers outside the default run, and long runs: 200 seeds unless --seeds says otherwise
+  --path DIR   where the source trees of c-peer are: rpmsg-lite, or open-amp and libmetal, or all three
   --json FILE  also write the results as JSON
 
 Exit code 0 if all layers passed, 1 if one failed (with CI=true also if one was skipped), 2 for wrong use.
@@ -41,6 +46,7 @@ struct Options {
     full: bool,
     seeds: Option<u32>,
     json: Option<String>,
+    path: Option<PathBuf>,
 }
 
 fn parse(args: &[String]) -> Result<Options, String> {
@@ -53,6 +59,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
             "--full" => options.full = true,
             "--help" | "-h" => options.help = true,
             "--json" => options.json = Some(value()?.clone()),
+            "--path" => options.path = Some(PathBuf::from(value()?)),
             "--seeds" => {
                 let number = value()?;
                 let seeds = number.parse().ok().filter(|seeds| *seeds > 0);
@@ -76,9 +83,13 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         print!("{}", list());
         return Ok(());
     }
-    let chosen = layers::choose(&options.names, options.full).map_err(usage)?;
+    let mut chosen = layers::choose(&options.names, options.full).map_err(usage)?;
+    if options.path.is_none() && options.names.is_empty() && chosen.iter().any(|layer| layer.name == C_PEER) {
+        println!("{C_PEER}: not run: it takes source trees that --path DIR names");
+        chosen.retain(|layer| layer.name != C_PEER);
+    }
     let seeds = options.seeds.or(options.full.then_some(200));
-    let report = run_layers(&chosen, &Context { seeds, full: options.full })?;
+    let report = run_layers(&chosen, &Context { seeds, full: options.full, path: options.path.clone() })?;
     if let Some(path) = &options.json {
         let text = format!("{:#}\n", report.json());
         fs::write(path, text).map_err(|error| format!("the results could not be written to {path}: {error}"))?;

@@ -3,6 +3,7 @@
 //! `TUTTI_LINUX` is a user-mode Linux kernel with `virtio_uml` and RPMsg, `TUTTI_LINUX_INIT` the static program that it
 //! runs (`xtask/src/test/linux_peer/init.c`). Our device is this program started once more; it is killed twice while
 //! the kernel runs.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the layer reads how each part went")]
 
 mod common;
 

@@ -81,15 +81,14 @@ fn sealed() -> OwnedFd {
 
 #[test]
 fn memory_that_cannot_be_trusted_is_refused() {
-    let cases: [(OwnedFd, [u64; 4], fn(&GuestMemoryError) -> bool); 4] = [
+    type Case = (OwnedFd, [u64; 4], fn(&GuestMemoryError) -> bool);
+    let cases: [Case; 4] = [
         (memory(0x2000, SealFlags::empty()), [0, 0x2000, 0, 0], |e| {
             matches!(e, GuestMemoryError::NotSealed { region: 0 })
         }),
         (sealed(), [0, 0x3000, 0, 0], |e| matches!(e, GuestMemoryError::Short { region: 0, file: 0x2000 })),
         (sealed(), [0, 0x2000, 0, 0x1000], |e| matches!(e, GuestMemoryError::Short { region: 0, .. })),
-        (sealed(), [8, 0x1000, 0, 0], |e| {
-            matches!(e, GuestMemoryError::Table(TableError::Unaligned { region: 0 }))
-        }),
+        (sealed(), [8, 0x1000, 0, 0], |e| matches!(e, GuestMemoryError::Table(TableError::Unaligned { region: 0 }))),
     ];
     for (file, region, expected) in cases {
         let (mut liar, over) = Liar::new();

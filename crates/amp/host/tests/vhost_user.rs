@@ -92,7 +92,6 @@ impl Machine {
             userspace_addr: self.memory.pointer(0).unwrap() as u64,
             mmap_offset: 0,
             mmap_handle: self.memory.keeper().as_fd().as_raw_fd(),
-            ..VhostUserMemoryRegionInfo::default()
         };
         self.front.set_mem_table(&[region]).unwrap();
     }
@@ -106,7 +105,7 @@ impl Machine {
 
     fn start(&mut self, base: [u16; 2]) {
         let user = self.memory.pointer(0).unwrap() as u64;
-        for queue in 0..2 {
+        for (queue, base) in base.into_iter().enumerate() {
             let layout = Self::layout(queue);
             self.front.set_vring_num(queue, ENTRIES).unwrap();
             let at = VringConfigData {
@@ -119,7 +118,7 @@ impl Machine {
                 log_addr: None,
             };
             self.front.set_vring_addr(queue, &at).unwrap();
-            self.front.set_vring_base(queue, base[queue]).unwrap();
+            self.front.set_vring_base(queue, base).unwrap();
             self.front.set_vring_call(queue, &self.calls[queue]).unwrap();
             self.front.set_vring_kick(queue, &self.kicks.0[queue]).unwrap();
             self.front.set_vring_enable(queue, true).unwrap();

@@ -98,6 +98,8 @@ pub struct Connection {
     kept: Option<OwnedFd>,
     running: bool,
     positions: [u16; QUEUES],
+    /// Whether the queues start anew next time, wherever they stopped.
+    was_reset: bool,
     /// What is to be answered once the link has been halted.
     owed: Option<Owed>,
 }
@@ -128,12 +130,16 @@ impl Connection {
             kept: None,
             running: false,
             positions: [0; QUEUES],
+            was_reset: false,
             owed: None,
         })
     }
 
     /// The link has been halted; it said where its queues would go on. Those that cannot go on start from the beginning.
     pub fn halted(&mut self, positions: [Option<u16>; QUEUES]) {
+        if self.was_reset {
+            return;
+        }
         self.positions = positions.map(Option::unwrap_or_default);
     }
 
@@ -183,7 +189,7 @@ impl Connection {
     /// Both queues run now.
     fn start(&mut self) -> Result<Event, VhostError> {
         let rings = self.rings()?;
-        self.running = true;
+        (self.running, self.was_reset) = (true, false);
         Ok(Event::Started(rings))
     }
 
@@ -277,6 +283,7 @@ impl Connection {
                     *position = base;
                 }
             }
+            Effect::Reset => (self.positions, self.was_reset) = ([0; QUEUES], true),
             Effect::Keep(file) => self.kept = Some(file),
         }
         Ok(answer.map(Owed::Bytes))

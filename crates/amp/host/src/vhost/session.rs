@@ -63,6 +63,8 @@ pub enum Effect<F> {
     Position(usize),
     /// A queue goes on at this index.
     Base(usize, u16),
+    /// Everything starts anew, the queues at index 0.
+    Reset,
     /// A socket to the front end is to be kept: it takes the device away when that is closed.
     Keep(F),
 }
@@ -116,7 +118,10 @@ impl<F> Session<F> {
                 self.features = Features(features);
             }
             Request::SetOwner => {}
-            Request::Reset => self.reset(),
+            Request::Reset | Request::SetStatus(0) => {
+                self.reset();
+                effect = Effect::Reset;
+            }
             Request::SetMemTable(regions) => {
                 self.has_memory = true;
                 effect = Effect::Memory(regions, files.collect());
@@ -168,7 +173,6 @@ impl<F> Session<F> {
                 answer = Some(reply(header.request, &whole));
             }
             Request::SetConfig => return Err(Refused::ConfigIsFixed),
-            Request::SetStatus(0) => self.reset(),
             Request::SetStatus(status) => self.status = status & 0xff,
             Request::GetStatus => answer = long(self.status),
         }

@@ -1,4 +1,5 @@
 //! A remote with echo services over vhost-user, which several tests have as their device.
+#![allow(clippy::print_stderr, reason = "what a device has to say, a test shows when it fails")]
 
 use std::time::Duration;
 
