@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn only_the_number_of_random_trees_depends_on_the_command() {
         let shown = |full| -> Vec<String> {
-            let steps = steps(&Context { seeds: None, full }).unwrap();
+            let steps = steps(&Context { seeds: None, full, path: None }).unwrap();
             steps.iter().map(|step| step.shown().to_owned()).collect()
         };
         assert_eq!(shown(false), shown(true));
