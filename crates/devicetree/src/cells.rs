@@ -66,8 +66,7 @@ impl fmt::Display for CellFault {
 #[must_use]
 pub fn child_cells(tree: &Tree, bus: NodeId) -> (usize, usize) {
     let node = tree.node(bus);
-    let cell = |name, default| node.cell(name).map_or(default, |n| n as usize);
-    (cell("#address-cells", 2), cell("#size-cells", 1))
+    (node.cell_count("#address-cells", 2), node.cell_count("#size-cells", 1))
 }
 
 /// A number out of cells, big end first; cells above 64 bits must be address-space bits and are left out.

@@ -103,6 +103,19 @@ fn memory_that_runs_past_the_last_address() {
     }
 }
 
+/// Counts of cells by which buffers would be made.
+#[test]
+fn addresses_of_four_gibicells() {
+    let source = "/dts-v1/;\n/ { #address-cells = <0xffffffff>; #size-cells = <0xffffffff>; cpus { }; memory { device_type = \
+        \"memory\"; reg = <1>; }; bus { ranges; #interrupt-cells = <0xffffffff>; d: d { reg = <1 2>; interrupts = <1>; }; }; domains \
+        { e { compatible = \"openamp,domain-v1\"; memory = <1>; access = <&d>; #access-flags-cells = <0xffffffff>; }; }; };\n";
+    tutti_devicetree::fuzz::source(source.as_bytes());
+    let yaml = "\"#address-cells\": [0xfffffff0]\n\"#size-cells\": [0xfffffff0]\nm@0: { start: 1, size: 2 }\ndomains:\n  \
+        d: { compatible: \"openamp,domain-v1\", memory: [{ start: 1, size: 2 }] }\n";
+    tutti_devicetree::fuzz::yaml(yaml.as_bytes());
+    assert!(peak() < MOST, "{} MiB", peak());
+}
+
 #[test]
 fn bombs() {
     let mut bomb = String::from("/dts-v1/;\n#define A0 1\n");

@@ -11,7 +11,7 @@ use tutti_devicetree::{Diags, Disk, Limits, Reading, Tree, dtb, emit, load, syst
 
 /// Differences that are meant, by what the difference's text begins with after its sign, and the sentence that
 /// decides each (of the System Device Tree specification where it has one).
-const DECIDED: [(&str, &str); 21] = [
+const DECIDED: [(&str, &str); 23] = [
     ("/domains", "the domain's tree is an ordinary device tree: what only System Device Trees have is left out (ours)"),
     (
         "/cpus-r5@0",
@@ -20,9 +20,11 @@ const DECIDED: [(&str, &str); 21] = [
     ("/cpus:compatible", "cpus,cluster is a System Device Tree binding (chapter 2)"),
     ("/cpus", "as above"),
     (
-        "/tcm@",
-        "\"If a hardware resource … is not explicitly mapped …, it should be treated as if it is not addressable\", and it stands at the cluster's address (chapter 2)",
+        "/sram@ffe",
+        "\"If a hardware resource … is not explicitly mapped …, it should be treated as if it is not addressable\", and it stands at the cluster's address (chapter 2); Linux' remoteproc driver has the memories of its core itself",
     ),
+    ("/sram@0", "as above: the R5 sees its own memory there"),
+    ("/sram@20000", "as above"),
     ("/sram@fffc0000", "a bare-metal domain has the on-chip memory that its sram names (chapter 3), not all"),
     ("/reserved-memory/", "reserved-memory of a domain holds what that domain names (chapter 7)"),
     ("/apu-bus", "a device's interrupt controller is kept; lopper's tree refers to one that it dropped"),

@@ -132,7 +132,7 @@ fn references(system: &System<'_>, id: NodeId, diags: &mut Diags) {
     if let (Some(p), Some(parent)) =
         (node.property("interrupts"), crate::system::interrupt_parent(tree, &system.phandles, id))
     {
-        let width = tree.node(parent).cell("#interrupt-cells").unwrap_or(1).max(1) as usize;
+        let width = tree.node(parent).cell_count("#interrupt-cells", 1).max(1);
         let cells = p.value.as_cells().map_or(1, |c| c.len());
         if p.value.as_cells().is_none() || !cells.is_multiple_of(width) {
             diags.push(

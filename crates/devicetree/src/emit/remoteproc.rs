@@ -54,7 +54,7 @@ fn fill(
         out.tree.set(node, Property::new("memory-region", value));
     }
     if let Some(rpmsg) = rpmsg.filter(|r| !r.mbox.is_empty()) {
-        let cells = |n: NodeId| tree.node(n).cell("#mbox-cells").unwrap_or(0) as usize;
+        let cells = |n: NodeId| tree.node(n).cell_count("#mbox-cells", 0);
         let mut list = rpmsg.mbox.clone();
         // A mailbox named alone stands for its two channels.
         if let [(only, args)] = &list[..]

@@ -305,15 +305,15 @@ fn read_cpus(system: &System<'_>, node: NodeId, diags: &mut Diags) -> Vec<CpuUse
 }
 
 /// The nearest node from `node` upwards that has a property of one cell.
-fn inherited(tree: &Tree, node: NodeId, name: &str, default: u32) -> usize {
+fn inherited(tree: &Tree, node: NodeId, name: &str, default: usize) -> usize {
     let mut at = Some(node);
     while let Some(id) = at {
-        if let Some(n) = tree.node(id).cell(name) {
-            return n as usize;
+        if tree.node(id).cell(name).is_some() {
+            return tree.node(id).cell_count(name, 0);
         }
         at = tree.parent(id);
     }
-    default as usize
+    default
 }
 
 fn flags_of(tree: &Tree, node: NodeId, kind: &str, cells: &[u32]) -> Flags {
@@ -329,7 +329,7 @@ fn read_grants(system: &System<'_>, node: NodeId, kind: &'static str, diags: &mu
     let Some(property) = tree.node(node).property(kind) else { return Vec::new() };
     let a = inherited(tree, node, "#address-cells", 2);
     let s = inherited(tree, node, "#size-cells", 1);
-    let f = tree.node(node).cell(&format!("#{kind}-flags-cells")).unwrap_or(0) as usize;
+    let f = tree.node(node).cell_count(&format!("#{kind}-flags-cells"), 0);
     let cells = property.value.as_cells().unwrap_or_default();
     let size = a.saturating_add(s).saturating_add(f);
     if cells.is_empty() || size == 0 || size > 16 || !cells.len().is_multiple_of(size) {
@@ -361,7 +361,7 @@ fn read_grants(system: &System<'_>, node: NodeId, kind: &'static str, diags: &mu
 fn read_access(system: &System<'_>, node: NodeId, diags: &mut Diags) -> Vec<Access> {
     let tree = system.tree;
     let Some(property) = tree.node(node).property("access") else { return Vec::new() };
-    let count = tree.node(node).cell("#access-flags-cells").unwrap_or(0) as usize;
+    let count = tree.node(node).cell_count("#access-flags-cells", 0);
     let mut list = Vec::new();
     for used in refs::list(tree, &system.phandles, property, |_| count) {
         let Some(device) = used.target else {
@@ -468,7 +468,7 @@ fn read_relation(system: &System<'_>, node: NodeId, kind: RelationKind, diags: &
         return None;
     };
     let mbox = n.property("mbox").map_or_else(Vec::new, |p| {
-        refs::list(tree, &system.phandles, p, |t| tree.node(t).cell("#mbox-cells").unwrap_or(0) as usize)
+        refs::list(tree, &system.phandles, p, |t| tree.node(t).cell_count("#mbox-cells", 0))
             .into_iter()
             .filter_map(|u| Some((u.target?, u.args)))
             .collect()

@@ -37,7 +37,7 @@ pub fn parent(tree: &Tree, phandles: &HashMap<u32, NodeId>, device: NodeId) -> O
 pub fn routes(tree: &Tree, phandles: &HashMap<u32, NodeId>, device: NodeId) -> Vec<Route> {
     let node = tree.node(device);
     if let Some(property) = node.property("interrupts-extended") {
-        let width = |id: NodeId| tree.node(id).cell("#interrupt-cells").unwrap_or(1) as usize;
+        let width = |id: NodeId| tree.node(id).cell_count("#interrupt-cells", 1);
         return crate::refs::list(tree, phandles, property, width)
             .into_iter()
             .filter_map(|u| Some(Route { controller: u.target?, cells: u.args }))
@@ -46,7 +46,7 @@ pub fn routes(tree: &Tree, phandles: &HashMap<u32, NodeId>, device: NodeId) -> V
     let (Some(property), Some(parent)) = (node.property("interrupts"), parent(tree, phandles, device)) else {
         return Vec::new();
     };
-    let width = tree.node(parent).cell("#interrupt-cells").unwrap_or(1).max(1) as usize;
+    let width = tree.node(parent).cell_count("#interrupt-cells", 1).max(1);
     let cells = property.value.as_cells().unwrap_or_default();
     let mut list = Vec::new();
     for specifier in cells.chunks_exact(width) {
@@ -62,7 +62,7 @@ fn mapped(tree: &Tree, phandles: &HashMap<u32, NodeId>, nexus: NodeId, specifier
     let Some(map) = node.property("interrupt-map").and_then(|p| p.value.as_cells()) else {
         return vec![Route { controller: nexus, cells: specifier.to_vec() }];
     };
-    let address = node.cell("#address-cells").unwrap_or(0) as usize;
+    let address = node.cell_count("#address-cells", 0);
     let width = specifier.len();
     // The specification's example gives the interrupt cells alone, without child address cells.
     let mask = node.property("interrupt-map-mask").and_then(|p| p.value.as_cells()).unwrap_or_default();
@@ -72,9 +72,9 @@ fn mapped(tree: &Tree, phandles: &HashMap<u32, NodeId>, nexus: NodeId, specifier
     while let Some(phandle) = map.get(at + child) {
         let Some(controller) = phandles.get(phandle).copied() else { break };
         let parent = tree.node(controller);
-        let cells = parent.cell("#interrupt-cells").unwrap_or(1) as usize;
+        let cells = parent.cell_count("#interrupt-cells", 1);
         let start = at + child + 1;
-        let with_address = parent.cell("#address-cells").unwrap_or(0) as usize;
+        let with_address = parent.cell_count("#address-cells", 0);
         // Which of the two forms is the entry? The one whose next phandle is one.
         let plain = start + cells;
         let full = start + with_address + cells;

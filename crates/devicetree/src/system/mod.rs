@@ -168,8 +168,8 @@ impl<'t> System<'t> {
     fn address_map(&self, cluster: NodeId, diags: &mut Diags) -> Vec<Mapping> {
         let node = self.tree.node(cluster);
         let Some(property) = node.property("address-map") else { return Vec::new() };
-        let a = node.cell("#ranges-address-cells").unwrap_or(1) as usize;
-        let s = node.cell("#ranges-size-cells").unwrap_or(1) as usize;
+        let a = node.cell_count("#ranges-address-cells", 1);
+        let s = node.cell_count("#ranges-size-cells", 1);
         let r = cells::child_cells(self.tree, self.tree.root()).0;
         let all = property.value.as_cells().unwrap_or_default();
         let size = a.saturating_add(1).saturating_add(r).saturating_add(s);

@@ -73,6 +73,13 @@ impl Node {
         self.property(name)?.value.as_cell()
     }
 
+    /// How many cells something takes, by a property like `#address-cells`. What says more than 16, a blob's noise or an
+    /// attack, counts as 16: nobody has such addresses, and nothing is made that large.
+    #[must_use]
+    pub fn cell_count(&self, name: &str, default: usize) -> usize {
+        self.cell(name).map_or(default, |count| count as usize).min(MOST_CELLS)
+    }
+
     /// A property's first text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
@@ -118,6 +125,9 @@ impl Default for Tree {
         Self::new()
     }
 }
+
+/// The most cells that an address, a size or a specifier is taken to have.
+const MOST_CELLS: usize = 16;
 
 /// Nodes with more children than this get an index.
 const CROWD: usize = 32;

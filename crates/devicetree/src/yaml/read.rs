@@ -344,7 +344,7 @@ impl Reader<'_> {
         let mut cells_of = |name| loop {
             match at {
                 Some(n) if self.tree.node(n).property(name).is_some() => {
-                    break self.tree.node(n).cell(name).unwrap_or(2) as usize;
+                    break self.tree.node(n).cell_count(name, 2);
                 }
                 Some(n) => at = self.tree.parent(n),
                 None => break 2,
