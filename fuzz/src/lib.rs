@@ -20,7 +20,7 @@ pub mod mutate;
 mod rng;
 mod targets;
 
-use targets::{control, devicetree, fabric, group, kernel, message, model, pairing, screen, ticket};
+use targets::{control, devicetree, fabric, group, kernel, message, model, pairing, screen, ticket, vhost};
 
 /// One parser.
 #[derive(Clone, Copy)]
@@ -72,6 +72,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "dt_overlay", run: devicetree::overlay, seeds: devicetree::overlay_seeds },
     Target { name: "dt_yaml", run: devicetree::yaml, seeds: devicetree::yaml_seeds },
     Target { name: "dt_resource_table", run: devicetree::resource_table, seeds: devicetree::resource_table_seeds },
+    Target { name: "vhost_front_end", run: vhost::front_end, seeds: vhost::seeds },
 ];
 
 /// The target of this name, for the fuzzers, which know that it exists.

@@ -10,3 +10,4 @@ pub(crate) mod model;
 pub(crate) mod pairing;
 pub(crate) mod screen;
 pub(crate) mod ticket;
+pub(crate) mod vhost;
