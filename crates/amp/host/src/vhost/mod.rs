@@ -26,6 +26,51 @@
 //!   that is refused, unless one says that this front end is trusted ([`Unsealed`]).
 //! * It can pass more files than fit: they are closed, and the message refused.
 //! * It can kick without end: that costs processor time, which [`Connection::step`] leaves to its caller to bound.
+//!
+//! # A remote that echoes
+//!
+//! ```no_run
+//! use std::os::unix::net::UnixListener;
+//! use std::time::Duration;
+//!
+//! use tutti_amp_host::vhost::{CallBell, Connection, Event, GuestMemory, Offer, Unsealed};
+//! use tutti_metal::Local;
+//! use tutti_rpmsg::{Address, Heap, Link, Name, Platform, Remote};
+//!
+//! enum Guest {}
+//! impl Platform for Guest {
+//!     type Memory = GuestMemory;
+//!     type Doorbell = CallBell;
+//!     type Locks = Local;
+//!     type Storage = Heap;
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // User-mode Linux connects to it when it is told virtio_uml.device=/run/rpmsg:7 (and needs Unsealed::Accept).
+//! let (socket, _) = UnixListener::bind("/run/rpmsg")?.accept()?;
+//! let mut front_end = Connection::new(socket, Offer::default(), Unsealed::Refuse)?;
+//! let second = Duration::from_secs(1);
+//! loop {
+//!     let Event::Started(rings) = front_end.step(second)? else { continue };
+//!     let link = Link::<Guest, Remote>::new(rings.setup(), rings.bell.clone(), Heap { endpoints: 16 })?;
+//!     link.resume(rings.base);
+//!     let echo = link.endpoint(Some(Name::new("rpmsg-raw")?), Address::ANY)?;
+//!     loop {
+//!         while let Some(asked) = echo.try_receive()? {
+//!             let mut bytes = vec![0; asked.len()];
+//!             asked.read(0, &mut bytes)?;
+//!             echo.try_send(asked.source(), &bytes)?;
+//!         }
+//!         // Asks to be kicked for the next message, and looks once more: it may have come meanwhile.
+//!         let patience = if link.listen()? { Duration::ZERO } else { second };
+//!         if let Event::Stopping = front_end.step(patience)? {
+//!             front_end.halted(link.halt());
+//!             break;
+//!         }
+//!     }
+//! }
+//! # }
+//! ```
 
 mod connection;
 mod error;
