@@ -1,13 +1,24 @@
 //! Mutual exclusion, chosen by the port: none on a single thread, interrupts off on a microcontroller, a mutex on Linux.
 
-use core::cell::RefCell;
+use core::cell::{RefCell, RefMut};
+use core::ops::DerefMut;
 
 /// Something that lets one caller at a time at a value.
 pub trait Lock<T> {
+    /// Lets go when it is dropped.
+    type Guard<'a>: DerefMut<Target = T>
+    where
+        Self: 'a;
+
     /// Guards `value`.
     fn new(value: T) -> Self;
-    /// Runs `work` on it. Calls do not nest: `work` must not reach the same lock.
-    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R;
+    /// Waits for its turn. Guards do not nest: who holds one must not lock again.
+    fn lock(&self) -> Self::Guard<'_>;
+    /// Runs `work` on it; `work` must not reach the same lock.
+    #[inline(always)]
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        work(&mut self.lock())
+    }
 }
 
 /// A kind of lock.
@@ -29,12 +40,17 @@ impl LockFamily for Local {
 pub struct Unshared<T>(RefCell<T>);
 
 impl<T> Lock<T> for Unshared<T> {
+    type Guard<'a>
+        = RefMut<'a, T>
+    where
+        T: 'a;
+
     fn new(value: T) -> Self {
         Self(RefCell::new(value))
     }
     #[inline(always)]
-    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
-        work(&mut self.0.borrow_mut())
+    fn lock(&self) -> RefMut<'_, T> {
+        self.0.borrow_mut()
     }
 }
 
@@ -55,11 +71,16 @@ pub struct Shared<T>(std::sync::Mutex<T>);
 
 #[cfg(feature = "std")]
 impl<T> Lock<T> for Shared<T> {
+    type Guard<'a>
+        = std::sync::MutexGuard<'a, T>
+    where
+        T: 'a;
+
     fn new(value: T) -> Self {
         Self(std::sync::Mutex::new(value))
     }
-    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
-        // A panic inside `work` is a bug of ours that has been reported already; the state is checked, not trusted.
-        work(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    fn lock(&self) -> std::sync::MutexGuard<'_, T> {
+        // A panic of one who held it is a bug of ours that has been reported already; the state is checked, not trusted.
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -103,13 +103,13 @@ unsafe impl Memory for Region<'_> {
     unsafe fn read_bytes(&self, at: usize, to: &mut [u8]) {
         // SAFETY: the source is inside, as the caller promises; the target is a slice of the same length, and cannot
         // overlap since no reference to shared memory exists.
-        unsafe { copy(self.at(at).as_ptr(), to.as_mut_ptr(), to.len()) }
+        unsafe { copy::<OUT>(self.at(at).as_ptr(), to.as_mut_ptr(), to.len()) }
     }
 
     #[inline(always)]
     unsafe fn write_bytes(&self, at: usize, from: &[u8]) {
         // SAFETY: as in `read_bytes`, the other way round.
-        unsafe { copy(from.as_ptr(), self.at(at).as_ptr(), from.len()) }
+        unsafe { copy::<IN>(from.as_ptr(), self.at(at).as_ptr(), from.len()) }
     }
 
     fn pointer(&self, at: usize) -> Option<*mut u8> {
@@ -129,7 +129,7 @@ unsafe impl Memory for Region<'_> {
         if at < self.len {
             // SAFETY: a prefetch does not fault, and the address is inside.
             unsafe {
-                core::arch::asm!("prfm pldl1keep, [{}]", in(reg) self.at(at).as_ptr(), options(nostack, preserves_flags, readonly))
+                core::arch::asm!("prfm pldl1keep, [{}]", in(reg) self.at(at).as_ptr().addr(), options(nomem, nostack, preserves_flags))
             }
         }
         let _ = at;
@@ -140,36 +140,59 @@ unsafe impl Memory for Region<'_> {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         if at < self.len {
             // SAFETY: a prefetch does not fault, and is a no-op on processors that do not know it; the address is inside.
+            // It writes nothing, so the compiler may keep in registers what it has there.
             unsafe {
-                core::arch::asm!("prefetchw [{}]", in(reg) self.at(at).as_ptr(), options(nostack, preserves_flags))
+                core::arch::asm!("prefetchw [{}]", in(reg) self.at(at).as_ptr().addr(), options(nomem, nostack, preserves_flags))
             }
         }
         #[cfg(all(target_arch = "aarch64", not(miri)))]
         if at < self.len {
             // SAFETY: a prefetch does not fault, and the address is inside.
             unsafe {
-                core::arch::asm!("prfm pstl1keep, [{}]", in(reg) self.at(at).as_ptr(), options(nostack, preserves_flags))
+                core::arch::asm!("prfm pstl1keep, [{}]", in(reg) self.at(at).as_ptr().addr(), options(nomem, nostack, preserves_flags))
             }
         }
         let _ = at;
     }
 }
 
-/// Copies by volatile access, in words where both sides are aligned alike.
+/// Out of shared memory: each word there is read once, by a volatile access.
+const OUT: bool = true;
+/// Into shared memory: each word there is written once, by a volatile access.
+const IN: bool = false;
+
+/// Moves a word between shared memory and private memory. Only the shared side is volatile, so that the compiler may keep
+/// the private one in registers.
 ///
 /// # Safety
-/// `len` bytes are readable at `from` and writable at `to`, and they do not overlap; one of them may be shared memory.
+/// As for plain reads and writes; alignment included.
 #[inline(always)]
-unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
+unsafe fn step<const WAY: bool, T: Copy>(from: *const u8, to: *mut u8) {
+    // SAFETY: the caller's promise, handed on.
+    unsafe {
+        if WAY == OUT {
+            to.cast::<T>().write(from.cast::<T>().read_volatile());
+        } else {
+            to.cast::<T>().write_volatile(from.cast::<T>().read());
+        }
+    }
+}
+
+/// Copies between shared and private memory, in words where both sides are aligned alike.
+///
+/// # Safety
+/// `len` bytes are readable at `from` and writable at `to`, and they do not overlap; the one that `WAY` says is shared memory.
+#[inline(always)]
+unsafe fn copy<const WAY: bool>(from: *const u8, to: *mut u8, len: usize) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: the caller's promise, handed on.
     unsafe {
-        if len >= LONG { copy_long(from, to, len) } else { copy_short(from, to, len) }
+        if len >= LONG { copy_long(from, to, len) } else { copy_short::<WAY>(from, to, len) }
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     // SAFETY: the caller's promise, handed on.
     unsafe {
-        copy_aligned(from, to, len);
+        copy_aligned::<WAY>(from, to, len);
     }
 }
 
@@ -192,54 +215,55 @@ unsafe fn copy_long(from: *const u8, to: *mut u8, len: usize) {
 /// As for [`copy`].
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 #[inline(always)]
-unsafe fn copy_short(from: *const u8, to: *mut u8, len: usize) {
+unsafe fn copy_short<const WAY: bool>(from: *const u8, to: *mut u8, len: usize) {
     #[repr(C, packed)]
     #[derive(Clone, Copy)]
     struct Loose<T>(T);
-    macro_rules! step {
-        ($at:ident, $t:ty) => {
-            // SAFETY: the callers of this step have seen that so many bytes are left; `Loose` has alignment 1.
-            unsafe {
-                to.add($at).cast::<Loose<$t>>().write_volatile(from.add($at).cast::<Loose<$t>>().read_volatile());
-            }
-            $at += size_of::<$t>();
-        };
-    }
     use core::arch::x86_64::__m128i;
     let mut at = 0;
-    while len - at >= 16 {
-        step!(at, __m128i);
-    }
-    if len - at >= 8 {
-        step!(at, u64);
-    }
-    if len - at >= 4 {
-        step!(at, u32);
-    }
-    while len > at {
-        step!(at, u8);
+    // SAFETY: each step is taken only if so many bytes are left; `Loose` has alignment 1.
+    unsafe {
+        while len - at >= 16 {
+            step::<WAY, Loose<__m128i>>(from.add(at), to.add(at));
+            at += 16;
+        }
+        if at == len {
+            return;
+        }
+        if len - at >= 8 {
+            step::<WAY, Loose<u64>>(from.add(at), to.add(at));
+            at += 8;
+        }
+        if len - at >= 4 {
+            step::<WAY, Loose<u32>>(from.add(at), to.add(at));
+            at += 4;
+        }
+        while len > at {
+            step::<WAY, u8>(from.add(at), to.add(at));
+            at += 1;
+        }
     }
 }
 
 /// # Safety
 /// As for [`copy`].
 #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-unsafe fn copy_aligned(from: *const u8, to: *mut u8, len: usize) {
+unsafe fn copy_aligned<const WAY: bool>(from: *const u8, to: *mut u8, len: usize) {
     const WORD: usize = size_of::<usize>();
     let mut at = 0;
     let alike = (from as usize) % WORD == (to as usize) % WORD;
     // SAFETY: `at` stays below `len`; word accesses happen only where both addresses are aligned.
     unsafe {
         while at < len && !(alike && (from as usize + at).is_multiple_of(WORD)) {
-            to.add(at).write_volatile(from.add(at).read_volatile());
+            step::<WAY, u8>(from.add(at), to.add(at));
             at += 1;
         }
         while len - at >= WORD {
-            to.add(at).cast::<usize>().write_volatile(from.add(at).cast::<usize>().read_volatile());
+            step::<WAY, usize>(from.add(at), to.add(at));
             at += WORD;
         }
         while at < len {
-            to.add(at).write_volatile(from.add(at).read_volatile());
+            step::<WAY, u8>(from.add(at), to.add(at));
             at += 1;
         }
     }
@@ -256,7 +280,7 @@ mod tests {
             for shift in 0..9 {
                 let mut out = vec![0xeeu8; 1200];
                 // SAFETY: both buffers hold 1,200 bytes and shift + len is at most 1,109 of them.
-                unsafe { copy(source.as_ptr().add(shift), out.as_mut_ptr().add(3), len) };
+                unsafe { copy::<OUT>(source.as_ptr().add(shift), out.as_mut_ptr().add(3), len) };
                 assert_eq!(out[3..3 + len], source[shift..shift + len], "{len} bytes, shifted by {shift}");
                 assert!(out[..3].iter().chain(&out[3 + len..]).all(|&b| b == 0xee));
             }

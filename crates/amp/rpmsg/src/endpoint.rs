@@ -2,9 +2,10 @@
 
 use core::time::Duration;
 
-use tutti_metal::{Clock, Sleep};
+use tutti_metal::{Clock, Deadline, Sleep};
 use tutti_virtio::Corrupt;
 
+use crate::future::CreditFuture;
 use crate::link::{Link, Platform};
 use crate::{Address, Loan, ReceiveFuture, Received, Role, SendError};
 
@@ -20,6 +21,13 @@ impl<'a, P: Platform, R: Role> Endpoint<'a, P, R> {
     /// Gives it a peer, or none: then whoever writes first becomes it.
     pub fn set_peer(&mut self, peer: Option<Address>) {
         self.link.set_peer(self.at, peer);
+    }
+
+    /// Lets its peer have only `window` messages under way, so that one endpoint that is not read does not take the
+    /// buffers of all; 0 for as many as there are buffers. Takes effect between sides that both have
+    /// [`F_CREDITS`](crate::F_CREDITS), else none.
+    pub fn set_window(&mut self, window: u16) {
+        self.link.set_window(self.at, window);
     }
 
     /// Its address.
@@ -46,7 +54,7 @@ impl<'a, P: Platform, R: Role> Endpoint<'a, P, R> {
     ///
     /// # Errors
     /// If the other side wrote something that cannot be.
-    #[inline]
+    #[inline(always)]
     pub fn try_receive(&self) -> Result<Option<Received<'a, P, R>>, Corrupt> {
         self.link.receive(self.at)
     }
@@ -66,7 +74,7 @@ impl<'a, P: Platform, R: Role> Endpoint<'a, P, R> {
         clock: &impl Clock,
         sleep: &impl Sleep,
     ) -> Result<Option<Received<'a, P, R>>, Corrupt> {
-        let deadline = tutti_metal::Deadline::new(clock, within);
+        let deadline = Deadline::new(clock, within);
         loop {
             if let Some(received) = self.try_receive()? {
                 return Ok(Some(received));
@@ -82,7 +90,7 @@ impl<'a, P: Platform, R: Role> Endpoint<'a, P, R> {
     ///
     /// # Errors
     /// See [`SendError`]; nothing was sent then.
-    #[inline]
+    #[inline(always)]
     pub fn try_send(&self, to: Address, bytes: &[u8]) -> Result<(), SendError> {
         self.fill(self.link.try_loan()?, to, bytes)
     }
@@ -99,7 +107,30 @@ impl<'a, P: Platform, R: Role> Endpoint<'a, P, R> {
         clock: &impl Clock,
         sleep: &impl Sleep,
     ) -> Result<(), SendError> {
-        self.fill(self.link.loan_within(within, clock, sleep)?, to, bytes)
+        let deadline = Deadline::new(clock, within);
+        loop {
+            let left = deadline.left(clock).ok_or(SendError::TimedOut)?;
+            match self.fill(self.link.loan_within(left, clock, sleep)?, to, bytes) {
+                Err(SendError::NoCredit) => self.await_credit(&deadline, clock, sleep)?,
+                other => return other,
+            }
+        }
+    }
+
+    /// Sleeps until something has arrived, which may be a grant.
+    pub(crate) fn await_credit(
+        &self,
+        deadline: &Deadline,
+        clock: &impl Clock,
+        sleep: &impl Sleep,
+    ) -> Result<(), SendError> {
+        let left = deadline.left(clock).ok_or(SendError::TimedOut)?;
+        self.link.poll()?;
+        if !self.link.listen()? {
+            sleep.sleep(left);
+        }
+        self.link.poll()?;
+        Ok(())
     }
 
     /// As [`try_send`](Self::try_send), but waits for a buffer, in any executor.
@@ -107,7 +138,12 @@ impl<'a, P: Platform, R: Role> Endpoint<'a, P, R> {
     /// # Errors
     /// See [`SendError`]; nothing was sent then.
     pub async fn send(&self, to: Address, bytes: &[u8]) -> Result<(), SendError> {
-        self.fill(self.link.loan().await?, to, bytes)
+        loop {
+            match self.fill(self.link.loan().await?, to, bytes) {
+                Err(SendError::NoCredit) => CreditFuture { link: self.link, polled: false }.await?,
+                other => return other,
+            }
+        }
     }
 
     #[inline(always)]

@@ -1,10 +1,10 @@
 //! The two ends of the two queues: what the host and the remote do differently, and nothing else.
 
 use tutti_metal::Memory;
-use tutti_virtio::{Corrupt, Device, DeviceSlot, Driver, DriverSlot, Features, Field, Part, Piece, Table, Vring};
+use tutti_virtio::{Corrupt, Device, DeviceSlot, Driver, DriverSlot, Features, Field, Part, Table, Vring, Whole};
 
 use crate::storage::Storage;
-use crate::{HEADER, HostSetup, RemoteSetup, SetupError};
+use crate::{HEADER, HostSetup, LARGEST_BUFFER, RemoteSetup, SetupError};
 
 /// A buffer that is here: to be filled, or to be read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,9 +19,14 @@ pub struct Buffer {
 
 /// The sending end of a queue.
 pub trait Outgoing {
-    fn take(&mut self) -> Result<Option<Buffer>, Corrupt>;
+    /// The next free buffer; none if there is none, or if the queue is corrupt.
+    fn take(&mut self) -> Option<Buffer>;
     fn put_back(&mut self, buffer: Buffer);
-    fn submit(&mut self, buffer: Buffer, len: u32) -> Result<(), Corrupt>;
+    /// A corrupt queue takes it in vain.
+    fn submit(&mut self, buffer: Buffer, len: u32);
+    fn corrupt(&self) -> Option<Corrupt>;
+    /// Nothing else is to be done: take the next buffer now, so that it need not be taken when a message is to be sent.
+    fn reclaim(&mut self);
     /// A buffer was lent: it will be filled and submitted.
     fn prepare(&self);
     /// It will be published at once.
@@ -35,8 +40,11 @@ pub trait Outgoing {
 
 /// The receiving end of a queue.
 pub trait Incoming {
-    fn take(&mut self) -> Result<Option<Buffer>, Corrupt>;
-    fn give_back(&mut self, buffer: Buffer) -> Result<(), Corrupt>;
+    /// The next buffer that arrived; none if there is none, or if the queue is corrupt.
+    fn take(&mut self) -> Option<Buffer>;
+    /// A corrupt queue takes it in vain.
+    fn give_back(&mut self, buffer: Buffer);
+    fn corrupt(&self) -> Option<Corrupt>;
     fn publish(&mut self) -> bool;
     fn publish_quietly(&mut self);
     fn listen(&mut self) -> Result<bool, Corrupt>;
@@ -44,7 +52,7 @@ pub trait Incoming {
     fn reset(&mut self, features: Features);
     fn size(&self) -> u16;
     fn has_more(&self) -> bool;
-    fn refuse(&mut self, corrupt: Corrupt) -> Corrupt;
+    fn refuse(&mut self, corrupt: Corrupt);
     fn warm(&self);
 }
 
@@ -95,7 +103,7 @@ impl sealed::Role for Host {
 
     fn parts<M: Memory, S: Storage>(setup: HostSetup<M>, storage: &S) -> Result<Parts<Self, M, S>, SetupError> {
         let HostSetup { vrings: [from_remote, to_remote], buffers, at, buffer_size, features, notify } = setup;
-        if buffer_size < 24 || buffer_size > HEADER as u32 + u32::from(u16::MAX) + 9 || !buffer_size.is_multiple_of(8) {
+        if !(24..=LARGEST_BUFFER).contains(&buffer_size) || !buffer_size.is_multiple_of(8) {
             return Err(SetupError::BufferSize(buffer_size));
         }
         let size = buffer_size as usize;
@@ -155,14 +163,17 @@ struct Pool<M> {
 }
 
 impl<M: Memory> Pool<M> {
+    #[inline(always)]
     fn at(&self, token: u16) -> usize {
         self.at + self.size as usize * usize::from(token)
     }
 
+    #[inline(always)]
     fn buffer(&self, token: u16) -> Buffer {
         Buffer { token, at: self.at(token), len: self.size }
     }
 
+    #[inline(always)]
     fn part(&self, token: u16, writable: bool) -> Part {
         Part { addr: self.memory.addr_of(self.at(token)), len: self.size, writable }
     }
@@ -180,6 +191,7 @@ impl<T: Table<Buffer>> Spare<T> {
         Self { buffers, count: 0 }
     }
 
+    #[inline(always)]
     fn push(&mut self, buffer: Buffer) {
         // There is a slot for every buffer of the queue, and a buffer is in one place only.
         if let Some(slot) = self.buffers.slots_mut().get_mut(self.count) {
@@ -206,19 +218,32 @@ pub struct HostOut<M, S: Storage> {
 }
 
 impl<M: Memory, S: Storage> Outgoing for HostOut<M, S> {
-    #[inline]
-    fn take(&mut self) -> Result<Option<Buffer>, Corrupt> {
-        if let Some(corrupt) = self.driver.corrupt() {
-            return Err(corrupt);
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn take(&mut self) -> Option<Buffer> {
+        if self.driver.corrupt().is_some() {
+            return None;
         }
         if let Some(buffer) = self.spare.pop() {
-            return Ok(Some(buffer));
+            return Some(buffer);
         }
         if self.fresh < self.entries {
             self.fresh += 1;
-            return Ok(Some(self.pool.buffer(self.fresh - 1)));
+            return Some(self.pool.buffer(self.fresh - 1));
         }
-        Ok(self.driver.pop()?.map(|used| self.pool.buffer(used.token as u16)))
+        self.driver.next_to_write(&self.pool.memory).map(|used| self.pool.buffer(used.token as u16))
+    }
+    #[inline(always)]
+    fn corrupt(&self) -> Option<Corrupt> {
+        self.driver.corrupt()
+    }
+    #[inline(always)]
+    fn reclaim(&mut self) {
+        if self.spare.count == 0
+            && self.fresh == self.entries
+            && let Some(used) = self.driver.next_used()
+        {
+            self.spare.push(self.pool.buffer(used.token as u16));
+        }
     }
     #[inline(always)]
     fn prepare(&self) {
@@ -231,16 +256,16 @@ impl<M: Memory, S: Storage> Outgoing for HostOut<M, S> {
     fn put_back(&mut self, buffer: Buffer) {
         self.spare.push(buffer);
     }
-    #[inline]
-    fn submit(&mut self, buffer: Buffer, _: u32) -> Result<(), Corrupt> {
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn submit(&mut self, buffer: Buffer, _: u32) {
         // The descriptor names the whole buffer, so that it is the same every time round; the header has the length.
-        added(self.driver.add(&[self.pool.part(buffer.token, false)], u32::from(buffer.token)))
+        added(self.driver.add_one(self.pool.part(buffer.token, false), u32::from(buffer.token)));
     }
-    #[inline]
+    #[inline(always)]
     fn publish(&mut self) -> bool {
         self.driver.publish()
     }
-    #[inline]
+    #[inline(always)]
     fn publish_quietly(&mut self) {
         self.driver.publish_quietly();
     }
@@ -267,29 +292,31 @@ impl<M: Memory, S: Storage> HostIn<M, S> {
     fn offer_all(&mut self) {
         for token in 0..self.entries {
             // A fresh queue has room for each of its entries, and the parts are well formed.
-            let _ = self.driver.add(&[self.pool.part(token, true)], u32::from(token));
+            let _ = self.driver.add_one(self.pool.part(token, true), u32::from(token));
         }
         self.driver.publish_quietly();
     }
 }
 
 impl<M: Memory, S: Storage> Incoming for HostIn<M, S> {
-    #[inline]
-    fn take(&mut self) -> Result<Option<Buffer>, Corrupt> {
-        Ok(self
-            .driver
-            .pop_to_read(&self.pool.memory)?
-            .map(|used| Buffer { len: used.written, ..self.pool.buffer(used.token as u16) }))
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn take(&mut self) -> Option<Buffer> {
+        let used = self.driver.next_to_read(&self.pool.memory)?;
+        Some(Buffer { len: used.written, ..self.pool.buffer(used.token as u16) })
     }
-    #[inline]
-    fn give_back(&mut self, buffer: Buffer) -> Result<(), Corrupt> {
-        added(self.driver.add(&[self.pool.part(buffer.token, true)], u32::from(buffer.token)))
+    #[inline(always)]
+    fn corrupt(&self) -> Option<Corrupt> {
+        self.driver.corrupt()
     }
-    #[inline]
+    #[inline(always)]
+    fn give_back(&mut self, buffer: Buffer) {
+        added(self.driver.add_one(self.pool.part(buffer.token, true), u32::from(buffer.token)));
+    }
+    #[inline(always)]
     fn publish(&mut self) -> bool {
         self.driver.publish()
     }
-    #[inline]
+    #[inline(always)]
     fn publish_quietly(&mut self) {
         self.driver.publish_quietly();
     }
@@ -310,8 +337,8 @@ impl<M: Memory, S: Storage> Incoming for HostIn<M, S> {
     fn has_more(&self) -> bool {
         self.driver.has_more()
     }
-    fn refuse(&mut self, corrupt: Corrupt) -> Corrupt {
-        self.driver.refuse(corrupt)
+    fn refuse(&mut self, corrupt: Corrupt) {
+        self.driver.refuse(corrupt);
     }
     #[inline(always)]
     fn warm(&self) {
@@ -321,14 +348,8 @@ impl<M: Memory, S: Storage> Incoming for HostIn<M, S> {
 
 /// Adding one well-formed part for a descriptor that is free can only fail on a corrupt queue.
 #[inline(always)]
-fn added(result: Result<(), tutti_virtio::AddError>) -> Result<(), Corrupt> {
-    match result {
-        Err(tutti_virtio::AddError::Corrupt(corrupt)) => Err(corrupt),
-        _ => {
-            debug_assert!(result.is_ok(), "{result:?}");
-            Ok(())
-        }
-    }
+fn added(result: Result<(), tutti_virtio::AddError>) {
+    debug_assert!(matches!(result, Ok(()) | Err(tutti_virtio::AddError::Corrupt(_))), "{result:?}");
 }
 
 /// The remote's sending end.
@@ -349,15 +370,27 @@ impl<M: Memory, S: Storage> RemoteOut<M, S> {
 }
 
 impl<M: Memory, S: Storage> Outgoing for RemoteOut<M, S> {
-    #[inline]
-    fn take(&mut self) -> Result<Option<Buffer>, Corrupt> {
-        if let Some(corrupt) = self.device.corrupt() {
-            return Err(corrupt);
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn take(&mut self) -> Option<Buffer> {
+        if self.device.corrupt().is_some() {
+            return None;
         }
         if let Some(buffer) = self.spare.pop() {
-            return Ok(Some(buffer));
+            return Some(buffer);
         }
         take(&mut self.device, true)
+    }
+    #[inline(always)]
+    fn corrupt(&self) -> Option<Corrupt> {
+        self.device.corrupt()
+    }
+    #[inline(always)]
+    fn reclaim(&mut self) {
+        if self.spare.count == 0
+            && let Some(buffer) = take(&mut self.device, true)
+        {
+            self.spare.push(buffer);
+        }
     }
     #[inline(always)]
     fn prepare(&self) {
@@ -370,16 +403,15 @@ impl<M: Memory, S: Storage> Outgoing for RemoteOut<M, S> {
     fn put_back(&mut self, buffer: Buffer) {
         self.spare.push(buffer);
     }
-    #[inline]
-    fn submit(&mut self, buffer: Buffer, len: u32) -> Result<(), Corrupt> {
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn submit(&mut self, buffer: Buffer, len: u32) {
         completed(self.device.complete(buffer.token, len));
-        Ok(())
     }
-    #[inline]
+    #[inline(always)]
     fn publish(&mut self) -> bool {
         self.device.publish()
     }
-    #[inline]
+    #[inline(always)]
     fn publish_quietly(&mut self) {
         self.device.publish_quietly();
     }
@@ -412,21 +444,24 @@ impl<M: Memory, S: Storage> RemoteIn<M, S> {
 }
 
 impl<M: Memory, S: Storage> Incoming for RemoteIn<M, S> {
-    #[inline]
-    fn take(&mut self) -> Result<Option<Buffer>, Corrupt> {
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn take(&mut self) -> Option<Buffer> {
         take(&mut self.device, false)
     }
-    #[inline]
-    fn give_back(&mut self, buffer: Buffer) -> Result<(), Corrupt> {
+    #[inline(always)]
+    fn corrupt(&self) -> Option<Corrupt> {
+        self.device.corrupt()
+    }
+    #[inline(always)]
+    fn give_back(&mut self, buffer: Buffer) {
         // The whole length, though nothing was written: C hosts size their next buffer by it.
         completed(self.device.complete(buffer.token, buffer.len));
-        Ok(())
     }
-    #[inline]
+    #[inline(always)]
     fn publish(&mut self) -> bool {
         self.device.publish()
     }
-    #[inline]
+    #[inline(always)]
     fn publish_quietly(&mut self) {
         self.device.publish_quietly();
     }
@@ -446,8 +481,8 @@ impl<M: Memory, S: Storage> Incoming for RemoteIn<M, S> {
     fn has_more(&self) -> bool {
         self.device.has_more()
     }
-    fn refuse(&mut self, corrupt: Corrupt) -> Corrupt {
-        self.device.refuse(corrupt)
+    fn refuse(&mut self, corrupt: Corrupt) {
+        self.device.refuse(corrupt);
     }
     #[inline(always)]
     fn warm(&self) {
@@ -457,19 +492,19 @@ impl<M: Memory, S: Storage> Incoming for RemoteIn<M, S> {
 
 /// Takes a buffer in one piece, at least as long as a header, to be written or to be read. What may be written may be read
 /// too: rpmsg-lite's host offers all its buffers for writing.
-#[inline(always)]
-fn take<M: Memory, T: Table<DeviceSlot>>(device: &mut Device<M, T>, writable: bool) -> Result<Option<Buffer>, Corrupt> {
-    let mut piece = [Piece::default(); 1];
-    let Some(chain) = device.pop(&mut piece)? else { return Ok(None) };
-    let [Piece { at, len, writable: found }] = piece;
+#[cfg_attr(target_pointer_width = "64", inline(always))]
+fn take<M: Memory, T: Table<DeviceSlot>>(device: &mut Device<M, T>, writable: bool) -> Option<Buffer> {
+    let Whole { head, at, len, writable: found } = device.next_whole()?;
     if (writable && !found) || (len as usize) < HEADER || !at.is_multiple_of(8) {
-        return Err(device.refuse(Corrupt {
-            field: Field::MessageBuffer,
-            value: u64::from(len),
-            limit: HEADER as u64,
-        }));
+        odd(device, len);
+        return None;
     }
-    Ok(Some(Buffer { token: chain.head, at, len }))
+    Some(Buffer { token: head, at, len })
+}
+
+#[cold]
+fn odd<M: Memory, T: Table<DeviceSlot>>(device: &mut Device<M, T>, len: u32) {
+    device.refuse(Corrupt { field: Field::MessageBuffer, value: u64::from(len), limit: HEADER as u64 });
 }
 
 /// A buffer that is here goes back once, with no more than it holds: the link sees to that. Once the queue was halted, it

@@ -21,6 +21,8 @@ pub enum SendError {
     },
     /// The endpoint does not know yet to whom: it has neither been told nor heard from anybody.
     NoPeer,
+    /// The receiving endpoint has a window, and it is full; try again when it has read some.
+    NoCredit,
     /// The link was reset since the buffer was lent.
     Stale,
     /// The link is corrupt.
@@ -41,6 +43,7 @@ impl fmt::Display for SendError {
             Self::NoPeer => {
                 f.write_str("nobody is at the other end yet; name a destination, or wait for a first message")
             }
+            Self::NoCredit => f.write_str("the receiver takes no more for now; try again when it has read some"),
             Self::Stale => f.write_str("the link was reset since this buffer was lent; take a new one"),
             Self::Corrupt(corrupt) => corrupt.fmt(f),
         }

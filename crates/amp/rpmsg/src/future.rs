@@ -66,3 +66,26 @@ impl<'a, P: Platform, R: Role> Future for LoanFuture<'a, P, R> {
         Poll::Pending
     }
 }
+
+/// Waits until something has arrived, which may be a grant.
+pub(crate) struct CreditFuture<'a, P: Platform, R: Role> {
+    pub(crate) link: &'a Link<P, R>,
+    pub(crate) polled: bool,
+}
+
+impl<P: Platform, R: Role> Future for CreditFuture<'_, P, R> {
+    type Output = Result<(), SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let found = self.link.poll()? > 0;
+        if core::mem::replace(&mut self.polled, true) {
+            return Poll::Ready(Ok(()));
+        }
+        // Whoever rings wakes those who wait for a buffer, once arrivals have been taken in.
+        let _ = self.link.wait_for_buffer(context.waker())?;
+        if found || self.link.listen()? {
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}

@@ -4,8 +4,9 @@ use tutti_metal::{Doorbell, Memory};
 use tutti_virtio::{Corrupt, Features, Field, Table};
 
 use crate::ends::{Buffer, Incoming};
+use crate::extensions::GRANT;
 use crate::registry::{EndpointSlot, NONE, Registry};
-use crate::{Address, Announcement, HEADER, Header, Service};
+use crate::{Address, Announcement, F_CREDITS, F_NS, HEADER, Header, Service};
 
 /// What was given back unread, since the link was made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -16,6 +17,8 @@ pub struct Stats {
     pub odd_announcement: u32,
     /// Announcements for which the table had no room.
     pub refused_announcement: u32,
+    /// Messages beyond what their sender was granted.
+    pub over_window: u32,
 }
 
 /// A message that waits in its buffer for its endpoint.
@@ -44,6 +47,8 @@ pub(crate) struct In<I, M, W, E, S> {
     /// Buffers that were given back and are not published yet.
     returned: u16,
     names: bool,
+    /// Whether endpoints may have windows.
+    pub(crate) credits: bool,
     stats: Stats,
 }
 
@@ -55,68 +60,107 @@ where
     E: Table<EndpointSlot>,
     S: Table<Option<Service>>,
 {
-    pub(crate) fn new(end: I, memory: M, waiting: W, registry: Registry<E, S>, names: bool) -> Self {
-        Self { end, memory, waiting, registry, generation: 0, returned: 0, names, stats: Stats::default() }
+    pub(crate) fn new(end: I, memory: M, waiting: W, registry: Registry<E, S>, features: Features) -> Self {
+        let (names, credits) = (features.has(F_NS), features.has(F_CREDITS));
+        Self { end, memory, waiting, registry, generation: 0, returned: 0, names, credits, stats: Stats::default() }
     }
 
-    /// The next message for the endpoint in slot `at`; those for others are put aside on the way.
-    #[inline]
-    pub(crate) fn receive(&mut self, at: usize) -> Result<Option<(Buffer, Header)>, Corrupt> {
-        if let Some(found) = self.unqueue(at) {
-            return Ok(Some(found));
+    /// The next message for the endpoint in slot `at`; those for others are put aside on the way. None if there is
+    /// none, or if the queue is corrupt.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(crate) fn receive(&mut self, at: usize) -> Option<(Buffer, Header)> {
+        let slot = self.registry.slot(at)?;
+        if slot.first != NONE {
+            return self.unqueue(at);
         }
+        let address = slot.address;
         // Nothing is published before this ends, so the other side can keep it busy for one queue's length at most.
-        while let Some((buffer, header)) = self.next()? {
-            match self.registry.find(header.destination) {
-                Some(to) if to == at => {
-                    self.learn(to, header.source);
-                    return Ok(Some((buffer, header)));
-                }
-                Some(to) => self.queue(to, buffer, header),
-                None => self.unknown(buffer)?,
+        while let Some((buffer, header)) = self.next() {
+            if header.destination.0 == address && !self.credits {
+                self.learn(at, header.source);
+                return Some((buffer, header));
+            }
+            // The long way, which ends in this endpoint's own list if the message is for it.
+            self.sort(buffer, header);
+            if self.credits
+                && let Some(found) = self.unqueue(at)
+            {
+                return Some(found);
             }
         }
-        Ok(None)
+        None
+    }
+
+    /// What is wrong with the queue, if something is.
+    pub(crate) fn corrupt(&self) -> Option<Corrupt> {
+        self.end.corrupt()
     }
 
     /// Takes in everything that has arrived, and says how many messages were put aside.
     pub(crate) fn take_all(&mut self) -> Result<usize, Corrupt> {
         let mut count = 0;
-        while let Some((buffer, header)) = self.next()? {
-            match self.registry.find(header.destination) {
-                Some(to) => {
-                    self.queue(to, buffer, header);
-                    count += 1;
-                }
-                None => self.unknown(buffer)?,
-            }
+        while let Some((buffer, header)) = self.next() {
+            count += usize::from(self.sort(buffer, header));
         }
-        Ok(count)
+        self.end.corrupt().map_or(Ok(count), Err)
     }
 
-    /// The next message that is not an announcement: its header read once, and held against its buffer.
-    #[inline]
-    fn next(&mut self) -> Result<Option<(Buffer, Header)>, Corrupt> {
-        while let Some(buffer) = self.end.take()? {
-            self.memory.invalidate(buffer.at, buffer.len as usize);
-            let mut bytes = [0; HEADER];
-            let most = (buffer.len as usize).checked_sub(HEADER);
-            let (Some(most), Ok(())) = (most, self.memory.copy_out(buffer.at, &mut bytes)) else {
-                let (value, limit) = (u64::from(buffer.len), HEADER as u64);
-                return Err(self.end.refuse(Corrupt { field: Field::MessageBuffer, value, limit }));
-            };
-            let header = Header::parse(&bytes);
-            if usize::from(header.len) > most {
-                let (value, limit) = (u64::from(header.len), most as u64);
-                return Err(self.end.refuse(Corrupt { field: Field::MessageLength, value, limit }));
-            }
-            if header.destination != Address::NAME_SERVICE || !self.names {
-                return Ok(Some((buffer, header)));
-            }
+    /// A message for somebody: true if it was put aside for an endpoint. No endpoint has the name service's address.
+    #[cold]
+    fn sort(&mut self, buffer: Buffer, header: Header) -> bool {
+        if header.destination == Address::NAME_SERVICE && self.names {
             self.announcement(buffer, header);
-            self.give_back(buffer)?;
+            self.give_back(buffer);
+            return false;
         }
-        Ok(None)
+        let Some(to) = self.registry.find(header.destination) else {
+            self.stats.unknown_destination = self.stats.unknown_destination.saturating_add(1);
+            self.give_back(buffer);
+            return false;
+        };
+        if self.credits && header.flags & GRANT != 0 {
+            self.granted(to, buffer, header);
+            return false;
+        }
+        if self.credits && !self.registry.arrive(to, header.source) {
+            self.stats.over_window = self.stats.over_window.saturating_add(1);
+            self.give_back(buffer);
+            return false;
+        }
+        self.queue(to, buffer, header);
+        true
+    }
+
+    /// A grant for an endpoint; one of another length grants nothing.
+    fn granted(&mut self, to: usize, buffer: Buffer, header: Header) {
+        let mut limit = [0; 4];
+        if usize::from(header.len) == limit.len() && self.memory.copy_out(buffer.at + HEADER, &mut limit).is_ok() {
+            self.registry.granted(to, header.source, u32::from_le_bytes(limit));
+        }
+        self.give_back(buffer);
+    }
+
+    /// The next message: its header read once, and held against its buffer.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn next(&mut self) -> Option<(Buffer, Header)> {
+        let buffer = self.end.take()?;
+        self.memory.invalidate(buffer.at, buffer.len as usize);
+        let mut bytes = [0; HEADER];
+        let most = (buffer.len as usize).wrapping_sub(HEADER);
+        if (buffer.len as usize) < HEADER || self.memory.copy_out(buffer.at, &mut bytes).is_err() {
+            return self.refuse(Field::MessageBuffer, buffer.len as usize, HEADER);
+        }
+        let header = Header::parse(&bytes);
+        if usize::from(header.len) > most {
+            return self.refuse(Field::MessageLength, usize::from(header.len), most);
+        }
+        Some((buffer, header))
+    }
+
+    #[cold]
+    fn refuse(&mut self, field: Field, value: usize, limit: usize) -> Option<(Buffer, Header)> {
+        self.end.refuse(Corrupt { field, value: value as u64, limit: limit as u64 });
+        None
     }
 
     fn announcement(&mut self, buffer: Buffer, header: Header) {
@@ -129,15 +173,10 @@ where
         }
     }
 
-    #[cold]
-    fn unknown(&mut self, buffer: Buffer) -> Result<(), Corrupt> {
-        self.stats.unknown_destination = self.stats.unknown_destination.saturating_add(1);
-        self.give_back(buffer)
-    }
-
-    fn give_back(&mut self, buffer: Buffer) -> Result<(), Corrupt> {
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn give_back(&mut self, buffer: Buffer) {
         self.returned += 1;
-        self.end.give_back(buffer)
+        self.end.give_back(buffer);
     }
 
     /// Who first writes to an endpoint that has no peer is its peer.
@@ -146,7 +185,7 @@ where
         if let Some(slot) = self.registry.slot_mut(at)
             && slot.peer.is_none()
         {
-            slot.peer = Some(source);
+            self.registry.set_peer(at, Some(source));
         }
     }
 
@@ -171,7 +210,7 @@ where
         }
     }
 
-    #[inline(always)]
+    #[cold]
     fn unqueue(&mut self, at: usize) -> Option<(Buffer, Header)> {
         let slot = self.registry.slot_mut(at)?;
         if slot.first == NONE {
@@ -183,13 +222,16 @@ where
         if next == NONE {
             slot.last = NONE;
         }
+        if self.credits {
+            self.registry.took(at, header.source);
+        }
         Some((buffer, header))
     }
 
     /// Closes an endpoint: what waits for it goes back unread.
-    pub(crate) fn close(&mut self, at: usize) -> Result<(), Corrupt> {
+    pub(crate) fn close(&mut self, at: usize) {
         while let Some((buffer, _)) = self.unqueue(at) {
-            self.give_back(buffer)?;
+            self.give_back(buffer);
         }
         let told = self.names
             && self
@@ -197,25 +239,23 @@ where
                 .slot(at)
                 .is_some_and(|slot| slot.name.is_some() && slot.say != crate::registry::Say::Created);
         self.registry.close(at, told);
-        Ok(())
     }
 
     /// A buffer has been read. It is published once a quarter of the queue has been, or when nothing more is known to
     /// wait: until then the other side has others.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn done(&mut self, buffer: Buffer, generation: u32, bell: &impl Doorbell, queue: u32) {
         if generation != self.generation {
             return;
         }
-        // A corrupt queue has said so to whoever receives, and stands still.
-        let _ = self.give_back(buffer);
+        self.give_back(buffer);
         if !self.end.has_more() || self.returned >= self.end.size() / 4 {
             self.settle(bell, queue);
         }
     }
 
     /// Publishes what was given back.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn settle<D: Doorbell>(&mut self, bell: &D, queue: u32) {
         if self.returned == 0 {
             return;
@@ -238,9 +278,10 @@ where
         self.returned = 0;
     }
 
-    pub(crate) fn reset(&mut self, features: Features, names: bool) {
+    pub(crate) fn reset(&mut self, features: Features) {
         self.end.reset(features);
-        self.names = names;
+        let names = features.has(F_NS);
+        (self.names, self.credits) = (names, features.has(F_CREDITS));
         self.generation = self.generation.wrapping_add(1);
         self.returned = 0;
         self.registry.reset(names);

@@ -18,6 +18,37 @@
 //! A [`Loan`] that is dropped unsent goes back to where it came from; a [`Received`] goes back to the other side
 //! when it is dropped. Buffers are the back-pressure: who keeps them all makes the other side wait.
 //!
+//! # Longer messages, and endpoints that are not read
+//!
+//! Both need the other side's consent by a feature bit; without it not a byte differs. Messages longer than a buffer
+//! go in pieces ([`Endpoint::send_large_within`], [`Assembly`]); buffers can be larger than 512 bytes ([`Sizes`]); an
+//! endpoint may bound what its peer has under way ([`Endpoint::set_window`]).
+//!
+//! # How two sides find each other
+//!
+//! Through the vdev of a resource table, with [`Attachment`] on the remote and [`Attaching`] on the host; or at a place that
+//! both know since they were built, with [`StaticVrings`]. `crates/amp/PORTING.md` leads through a port to a chip.
+//!
+//! # The life of a message, and why each ordering is enough
+//!
+//! ```text
+//!      sender                        shared memory                     receiver
+//!  1  loan      take a free buffer (its line is asked for, to be written)
+//!  2  fill      plain writes ─────▶ payload
+//!  3  send      plain writes ─────▶ header, ring entry
+//!               store release ────▶ ring index ──── load acquire ──▶  poll      sees 2 and 3 whole
+//!     (fence, and a look whether to ring, if the receiver sleeps)      header: once, copied, checked
+//!  4                                payload ◀─────── volatile reads    bytes     as often as one likes
+//!  5                                ring entry ◀──── plain write       drop      the buffer goes back
+//!  6  loan      load acquire ◀───── ring index ◀──── store release     settle    many at once: see below
+//!     sees that 4 is over, so it may write into the buffer again
+//! ```
+//!
+//! The one release in 3 orders payload, header and entry before the index; the acquire orders the receiver's reads behind
+//! it; 5 and 6 are the same the other way round, and keep the next filling behind the last reading. Nothing in between
+//! needs an order of its own. Buffers that were read are published a quarter of the queue at a time, or as soon as the
+//! receiver finds nothing more: until then the sender has others.
+//!
 //! # Names
 //!
 //! An endpoint with a name is announced to the other side ([`Link::endpoint`]) and taken back when it is dropped.
@@ -78,11 +109,14 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+mod attach;
 mod endpoint;
 mod ends;
 mod error;
+mod extensions;
 mod future;
 mod incoming;
+mod large;
 mod link;
 mod message;
 mod registry;
@@ -90,17 +124,20 @@ mod setup;
 mod storage;
 mod wire;
 
+pub use attach::{AttachError, Attaching, Attachment, Change};
 pub use endpoint::Endpoint;
 pub use ends::{Host, Remote, Role};
 pub use error::{EndpointError, SendError, SetupError};
+pub use extensions::{F_CREDITS, F_FRAGMENTS, F_SIZES, Sizes};
 pub use future::{LoanFuture, ReceiveFuture};
 pub use incoming::Stats;
+pub use large::{Assembly, LargeError};
 pub use link::{Link, Platform};
 pub use message::{Loan, Received};
 pub use registry::Service;
-pub use setup::{HostSetup, RemoteSetup};
+pub use setup::{HostSetup, RemoteSetup, StaticVrings};
 #[cfg(feature = "alloc")]
 pub use storage::Heap;
 pub use storage::{Inline, Storage};
 pub use tutti_virtio::{Bytes, BytesMut, Corrupt};
-pub use wire::{Address, Announcement, F_NS, HEADER, Header, Name, NameError, VIRTIO_ID};
+pub use wire::{Address, Announcement, F_NS, HEADER, Header, LARGEST_BUFFER, Name, NameError, VIRTIO_ID};

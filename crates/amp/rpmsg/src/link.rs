@@ -1,5 +1,6 @@
 //! Two queues, one each way, and the endpoints on this side of them.
 
+use core::sync::atomic::{AtomicU16, Ordering};
 use core::task::Waker;
 use core::time::Duration;
 
@@ -8,11 +9,12 @@ use tutti_virtio::{Corrupt, Features};
 
 use crate::ends::sealed::Parts;
 use crate::ends::{Buffer, Outgoing, Role, sealed};
+use crate::extensions::{FRAGMENT, GRANT};
 use crate::incoming::{In, Waiting};
-use crate::registry::{EndpointSlot, Registry, Say};
+use crate::registry::{EndpointSlot, Registry, Say, Saying};
 use crate::{
-    Address, Announcement, Endpoint, EndpointError, F_NS, HEADER, Header, Loan, LoanFuture, Name, Received, SendError,
-    Service, SetupError, Stats, Storage,
+    Address, Endpoint, EndpointError, F_CREDITS, F_FRAGMENTS, HEADER, Header, Loan, LoanFuture, Name, Received,
+    SendError, Service, SetupError, Stats, Storage,
 };
 
 /// What a link stands on: one type for each port.
@@ -56,6 +58,8 @@ pub struct Link<P: Platform, R: Role> {
     pub(crate) memory: P::Memory,
     bell: P::Doorbell,
     notify: [u32; 2],
+    /// The flags of headers that mean something, by what was agreed on.
+    extensions: AtomicU16,
     sending: LockOf<P, Sending<OutOf<P, R>>>,
     receiving: LockOf<P, InOf<P, R>>,
 }
@@ -72,10 +76,11 @@ impl<P: Platform, R: Role> Link<P, R> {
         storage: P::Storage,
     ) -> Result<Self, SetupError> {
         let Parts { out, incoming, memory, features, notify, entries } = R::parts(setup, &storage)?;
+        let extensions = AtomicU16::new(flags_of(features));
         let registry = Registry::new(storage.endpoints(), storage.endpoints());
-        let incoming = In::new(incoming, memory.clone(), storage.ring(entries), registry, features.has(F_NS));
+        let incoming = In::new(incoming, memory.clone(), storage.ring(entries), registry, features);
         let sending = Sending { end: out, generation: 0, wakers: [const { None }; 4] };
-        Ok(Self { memory, bell, notify, sending: Lock::new(sending), receiving: Lock::new(incoming) })
+        Ok(Self { memory, bell, notify, extensions, sending: Lock::new(sending), receiving: Lock::new(incoming) })
     }
 
     /// Opens an endpoint. With a name, it is announced to the other side, and bound to the service of that name there;
@@ -100,15 +105,17 @@ impl<P: Platform, R: Role> Link<P, R> {
     ///
     /// # Errors
     /// [`SendError::NoBuffer`] if none is, or if the link is corrupt.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub fn try_loan(&self) -> Result<Loan<'_, P, R>, SendError> {
-        let (buffer, generation) = self.sending.with(|sending| {
-            let buffer = sending.end.take()?.ok_or(SendError::NoBuffer)?;
-            self.memory.prefetch_to_write(buffer.at);
-            sending.end.prepare();
-            Ok::<_, SendError>((buffer, sending.generation))
-        })?;
-        Ok(Loan { link: self, buffer, generation, sent: false })
+        let mut sending = self.sending.lock();
+        match sending.end.take() {
+            Some(buffer) => {
+                self.memory.prefetch_to_write(buffer.at);
+                sending.end.prepare();
+                Ok(Loan { link: self, buffer, generation: sending.generation, sent: false })
+            }
+            None => Err(no_buffer(sending.end.corrupt())),
+        }
     }
 
     /// Lends a buffer as soon as one is free, but waits no longer than `within`.
@@ -141,7 +148,7 @@ impl<P: Platform, R: Role> Link<P, R> {
     }
 
     /// Hands everything that was [staged](Loan::stage) to the other side at once.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub fn publish(&self) {
         if self.sending.with(|sending| publish::<P, R>(sending)) {
             self.bell.ring(self.notify[0]);
@@ -187,9 +194,11 @@ impl<P: Platform, R: Role> Link<P, R> {
         self.sending.with(|sending| sending.end.ignore());
     }
 
-    /// Brings near what the next message will likely arrive in: for one who polls and has just found nothing.
+    /// Brings near what the next message will likely arrive in, and takes the buffer for the next one to be sent: for one
+    /// who polls and has just found nothing.
     #[inline(always)]
     pub fn warm(&self) {
+        self.sending.with(|sending| sending.end.reclaim());
         self.receiving.with(|receiving| receiving.warm());
     }
 
@@ -218,13 +227,20 @@ impl<P: Platform, R: Role> Link<P, R> {
     ///
     /// A host's queues are zeroed: the remote must not run then. A remote calls this when `DRIVER_OK` comes back.
     pub fn reset(&self, features: Features) {
+        self.extensions.store(flags_of(features), Ordering::Relaxed);
         self.sending.with(|sending| {
             sending.end.reset(features);
             sending.generation = sending.generation.wrapping_add(1);
         });
-        self.receiving.with(|receiving| receiving.reset(features, features.has(F_NS)));
+        self.receiving.with(|receiving| receiving.reset(features));
         self.sending.with(|sending| wake_all(&mut sending.wakers));
         let _ = self.announce();
+    }
+
+    #[cold]
+    fn announce_later<T>(&self) -> Result<Option<T>, Corrupt> {
+        self.announce()?;
+        Ok(None)
     }
 
     /// Sends what is still to be said about endpoints, as far as there are buffers.
@@ -232,12 +248,19 @@ impl<P: Platform, R: Role> Link<P, R> {
         let mut said = false;
         self.receiving.with(|receiving| {
             while receiving.registry.unsaid > 0
-                && let Some((at, announcement)) = receiving.registry.unsaid()
+                && let Some((at, saying)) = receiving.registry.unsaid()
             {
-                if !self.stage_announcement(&announcement)? {
+                let staged = match saying {
+                    Saying::Announcement(announcement) => {
+                        let (from, to) = (announcement.address, Address::NAME_SERVICE);
+                        self.stage(&announcement.emit(), from, to, 0)?
+                    }
+                    Saying::Grant { from, to, limit } => self.stage(&limit.to_le_bytes(), from, to, GRANT)?,
+                };
+                if !staged {
                     break;
                 }
-                receiving.registry.said(at);
+                receiving.registry.said(at, saying);
                 said = true;
             }
             Ok::<(), Corrupt>(())
@@ -248,44 +271,75 @@ impl<P: Platform, R: Role> Link<P, R> {
         Ok(())
     }
 
-    fn stage_announcement(&self, announcement: &Announcement) -> Result<bool, Corrupt> {
+    /// Stages a message of the link itself; false if there is no buffer for it now.
+    fn stage(&self, bytes: &[u8], source: Address, destination: Address, flags: u16) -> Result<bool, Corrupt> {
         self.sending.with(|sending| {
-            let Some(buffer) = sending.end.take()? else { return Ok(false) };
-            if (buffer.len as usize) < HEADER + Announcement::BYTES
-                || self.memory.copy_in(buffer.at + HEADER, &announcement.emit()).is_err()
-            {
-                // Buffers too small for an announcement: there will never be one, so it counts as said.
+            let Some(buffer) = sending.end.take() else { return sending.end.corrupt().map_or(Ok(false), Err) };
+            if (buffer.len as usize) < HEADER + bytes.len() || self.memory.copy_in(buffer.at + HEADER, bytes).is_err() {
+                // Buffers too small for it: there will never be one, so it counts as said.
                 sending.end.put_back(buffer);
                 return Ok(true);
             }
-            let len = Announcement::BYTES as u16;
-            submit::<P, R>(&self.memory, sending, buffer, announcement.address, Address::NAME_SERVICE, len)?;
+            let header = Header { source, destination, len: bytes.len() as u16, flags };
+            submit::<P, R>(&self.memory, sending, buffer, header);
             Ok(true)
         })
     }
 
-    #[inline]
-    pub(crate) fn send(
-        &self,
-        buffer: Buffer,
-        generation: u32,
-        route: (Address, Address),
-        len: usize,
-        now: bool,
-    ) -> Result<(), SendError> {
-        let most = (buffer.len as usize - HEADER).min(usize::from(u16::MAX));
-        let fits = if len <= most { u16::try_from(len).ok() } else { None };
-        let fits = fits.ok_or(SendError::TooLong { len, most })?;
-        let rings = self.sending.with(|sending| {
-            if sending.generation != generation {
-                return Err(SendError::Stale);
+    /// Whether anything was agreed on that a plain peer does not know.
+    #[inline(always)]
+    pub(crate) fn extended(&self) -> bool {
+        self.extensions.load(Ordering::Relaxed) != 0
+    }
+
+    pub(crate) fn has_fragments(&self) -> bool {
+        self.extensions.load(Ordering::Relaxed) & FRAGMENT != 0
+    }
+
+    /// Takes a credit for a message, if its sender needs one.
+    #[cold]
+    fn has_credit(&self, header: &Header) -> bool {
+        self.extensions.load(Ordering::Relaxed) & GRANT == 0
+            || self.receiving.with(|receiving| receiving.registry.spend(header.source, header.destination))
+    }
+
+    /// Bounds what the peer of an endpoint may have under way.
+    pub(crate) fn set_window(&self, at: usize, window: u16) {
+        self.receiving.with(|receiving| {
+            if receiving.credits {
+                receiving.registry.set_window(at, window);
             }
-            if now {
-                sending.end.prepare_to_publish();
-            }
-            submit::<P, R>(&self.memory, sending, buffer, route.0, route.1, fits)?;
-            Ok(now && publish::<P, R>(sending))
-        })?;
+        });
+        let _ = self.announce();
+    }
+
+    #[inline(always)]
+    pub(crate) fn send(&self, buffer: Buffer, generation: u32, header: Header, now: bool) -> Result<(), SendError> {
+        if self.extended() && !self.has_credit(&header) {
+            return Err(SendError::NoCredit);
+        }
+        let result = self.send_granted(buffer, generation, &header, now);
+        if result.is_err() && self.extended() {
+            self.receiving.with(|receiving| receiving.registry.unspend(header.source, header.destination));
+        }
+        result
+    }
+
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn send_granted(&self, buffer: Buffer, generation: u32, header: &Header, now: bool) -> Result<(), SendError> {
+        let mut sending = self.sending.lock();
+        if sending.generation != generation {
+            return Err(SendError::Stale);
+        }
+        if now {
+            sending.end.prepare_to_publish();
+        }
+        submit::<P, R>(&self.memory, &mut sending, buffer, *header);
+        let rings = now && publish::<P, R>(&mut sending);
+        if let Some(corrupt) = sending.end.corrupt() {
+            return Err(SendError::Corrupt(corrupt));
+        }
+        drop(sending);
         if rings {
             self.bell.ring(self.notify[0]);
         }
@@ -301,31 +355,30 @@ impl<P: Platform, R: Role> Link<P, R> {
         });
     }
 
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn receive(&self, at: usize) -> Result<Option<Received<'_, P, R>>, Corrupt> {
-        let found = self.receiving.with(|receiving| {
-            let found = receiving.receive(at)?;
-            if found.is_none() {
-                receiving.settle(&self.bell, self.notify[1]);
-            }
-            Ok((found, receiving.generation, receiving.registry.unsaid > 0))
-        })?;
-        let (found, generation, unsaid) = found;
-        if unsaid {
-            self.announce()?;
+        let mut receiving = self.receiving.lock();
+        if let Some((buffer, header)) = receiving.receive(at) {
+            return Ok(Some(Received { link: self, buffer, header, generation: receiving.generation }));
         }
-        Ok(found.map(|(buffer, header)| Received { link: self, buffer, header, generation }))
+        receiving.settle(&self.bell, self.notify[1]);
+        let (corrupt, unsaid) = (receiving.corrupt(), receiving.registry.unsaid > 0);
+        drop(receiving);
+        match corrupt {
+            Some(corrupt) => Err(corrupt),
+            None if unsaid => self.announce_later(),
+            None => Ok(None),
+        }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn done(&self, buffer: Buffer, generation: u32) {
         self.receiving.with(|receiving| receiving.done(buffer, generation, &self.bell, self.notify[1]));
     }
 
     pub(crate) fn close(&self, at: usize) {
         self.receiving.with(|receiving| {
-            // A corrupt queue says so to whoever receives next; the endpoint is closed in any case.
-            let _ = receiving.close(at);
+            receiving.close(at);
             receiving.settle(&self.bell, self.notify[1]);
         });
         let _ = self.announce();
@@ -337,10 +390,9 @@ impl<P: Platform, R: Role> Link<P, R> {
 
     pub(crate) fn set_peer(&self, at: usize, peer: Option<Address>) {
         self.receiving.with(|receiving| {
-            if let Some(slot) = receiving.registry.slot_mut(at) {
-                slot.peer = peer;
-            }
+            receiving.registry.set_peer(at, peer);
         });
+        let _ = self.announce();
     }
 
     pub(crate) fn waiting(&self, at: usize) -> usize {
@@ -372,6 +424,12 @@ impl<P: Platform, R: Role> Link<P, R> {
             sending.end.listen()
         })
     }
+}
+
+/// The flags of headers that these features give a meaning.
+fn flags_of(features: Features) -> u16 {
+    let flag = |feature, flag| if features.has(feature) { flag } else { 0 };
+    flag(F_FRAGMENTS, FRAGMENT) | flag(F_CREDITS, GRANT)
 }
 
 impl<P: Platform> Link<P, crate::Remote> {
@@ -408,7 +466,13 @@ fn wake_all(wakers: &mut [Option<Waker>]) {
     }
 }
 
-#[inline(always)]
+/// Why there is no buffer.
+#[cold]
+fn no_buffer(corrupt: Option<Corrupt>) -> SendError {
+    corrupt.map_or(SendError::NoBuffer, SendError::Corrupt)
+}
+
+#[cfg_attr(target_pointer_width = "64", inline(always))]
 fn publish<P: Platform, R: Role>(sending: &mut Sending<OutOf<P, R>>) -> bool {
     if P::Doorbell::HEARD {
         sending.end.publish()
@@ -418,18 +482,16 @@ fn publish<P: Platform, R: Role>(sending: &mut Sending<OutOf<P, R>>) -> bool {
     }
 }
 
-#[inline(always)]
+#[cfg_attr(target_pointer_width = "64", inline(always))]
 fn submit<P: Platform, R: Role>(
     memory: &P::Memory,
     sending: &mut Sending<OutOf<P, R>>,
     buffer: Buffer,
-    source: Address,
-    destination: Address,
-    len: u16,
-) -> Result<(), Corrupt> {
+    header: Header,
+) {
     // The queue has checked that the buffer lies in this memory, and holds a header.
-    let _ = memory.copy_in(buffer.at, &Header { source, destination, len, flags: 0 }.emit());
-    let bytes = HEADER as u32 + u32::from(len);
+    let _ = memory.copy_in(buffer.at, &header.emit());
+    let bytes = HEADER as u32 + u32::from(header.len);
     memory.clean(buffer.at, bytes as usize);
-    sending.end.submit(buffer, bytes)
+    sending.end.submit(buffer, bytes);
 }

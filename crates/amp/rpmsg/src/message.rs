@@ -4,6 +4,7 @@ use tutti_metal::OutOfBounds;
 use tutti_virtio::{Bytes, BytesMut};
 
 use crate::ends::Buffer;
+use crate::extensions::FRAGMENT;
 use crate::link::{Link, Platform};
 use crate::{Address, HEADER, Header, Role, SendError};
 
@@ -24,7 +25,7 @@ impl<P: Platform, R: Role> Loan<'_, P, R> {
     }
 
     /// Its bytes, to be filled where they are.
-    #[inline]
+    #[inline(always)]
     pub fn bytes(&mut self) -> BytesMut<'_, P::Memory> {
         let view = BytesMut::new(&self.link.memory, self.buffer.at + HEADER, self.capacity());
         // The queue has checked that the buffer lies in this memory; an empty view is never seen.
@@ -35,9 +36,9 @@ impl<P: Platform, R: Role> Loan<'_, P, R> {
     ///
     /// # Errors
     /// If `len` is more than its capacity, the link was reset meanwhile, or is corrupt. The buffer has gone back then.
-    #[inline]
+    #[inline(always)]
     pub fn send(self, from: Address, to: Address, len: usize) -> Result<(), SendError> {
-        self.submit(from, to, len, true)
+        self.submit(from, to, len, 0, true)
     }
 
     /// Puts the first `len` bytes in line. They leave with the next message that is sent, or with
@@ -45,14 +46,22 @@ impl<P: Platform, R: Role> Loan<'_, P, R> {
     ///
     /// # Errors
     /// As for [`send`](Self::send).
-    #[inline]
+    #[inline(always)]
     pub fn stage(self, from: Address, to: Address, len: usize) -> Result<(), SendError> {
-        self.submit(from, to, len, false)
+        self.submit(from, to, len, 0, false)
+    }
+
+    /// Sends the first `len` bytes as a piece of a longer message.
+    pub(crate) fn send_piece(self, from: Address, to: Address, len: usize) -> Result<(), SendError> {
+        self.submit(from, to, len, FRAGMENT, true)
     }
 
     #[inline(always)]
-    fn submit(mut self, from: Address, to: Address, len: usize, now: bool) -> Result<(), SendError> {
-        self.link.send(self.buffer, self.generation, (from, to), len, now)?;
+    fn submit(mut self, from: Address, to: Address, len: usize, flags: u16, now: bool) -> Result<(), SendError> {
+        let most = self.capacity();
+        let len = if len <= most { u16::try_from(len).ok() } else { None }.ok_or(SendError::TooLong { len, most })?;
+        let header = Header { source: from, destination: to, len, flags };
+        self.link.send(self.buffer, self.generation, header, now)?;
         self.sent = true;
         Ok(())
     }
@@ -101,9 +110,15 @@ impl<P: Platform, R: Role> Received<'_, P, R> {
         self.header.len == 0
     }
 
+    /// Whether it is only a piece of a longer one: see [`Assembly`](crate::Assembly).
+    #[must_use]
+    pub fn is_fragment(&self) -> bool {
+        self.header.flags & FRAGMENT != 0 && self.link.has_fragments()
+    }
+
     /// Its bytes, where they are. The other side ought to leave them alone, and may not.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn bytes(&self) -> Bytes<'_, P::Memory> {
         let view = Bytes::new(&self.link.memory, self.buffer.at + HEADER, self.len());
         // Checked against the buffer when the header was read; an empty view is never seen.
@@ -114,7 +129,7 @@ impl<P: Platform, R: Role> Received<'_, P, R> {
     ///
     /// # Errors
     /// If there are not so many.
-    #[inline]
+    #[inline(always)]
     pub fn read(&self, at: usize, to: &mut [u8]) -> Result<(), OutOfBounds> {
         self.bytes().read(at, to)
     }

@@ -4,6 +4,7 @@ use core::task::Waker;
 
 use tutti_virtio::Table;
 
+use crate::extensions::Flow;
 use crate::{Address, Announcement, EndpointError, Name};
 
 /// What the other side has announced.
@@ -25,6 +26,18 @@ pub(crate) enum Say {
     Destroyed,
 }
 
+/// Something that is to be said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Saying {
+    Announcement(Announcement),
+    /// The peer of an endpoint may have sent so many.
+    Grant {
+        from: Address,
+        to: Address,
+        limit: u32,
+    },
+}
+
 /// No buffer: the end of a list.
 pub(crate) const NONE: u16 = u16::MAX;
 
@@ -42,6 +55,9 @@ pub(crate) struct EndpointSlot {
     pub(crate) last: u16,
     pub(crate) waiting: u16,
     pub(crate) waker: Option<Waker>,
+    flow: Flow,
+    /// Whether a grant is to be said.
+    grants: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -163,8 +179,8 @@ impl<E: Table<EndpointSlot>, S: Table<Option<Service>>> Registry<E, S> {
     fn bind(&mut self, at: usize) {
         let Some(name) = self.slot(at).and_then(|slot| slot.name) else { return };
         let known = self.services.slots().iter().flatten().find(|service| service.name == name).copied();
-        if let (Some(service), Some(slot)) = (known, self.slot_mut(at)) {
-            slot.peer = Some(service.address);
+        if let Some(service) = known {
+            self.set_peer(at, Some(service.address));
         }
     }
 
@@ -175,8 +191,12 @@ impl<E: Table<EndpointSlot>, S: Table<Option<Service>>> Registry<E, S> {
             return;
         }
         slot.waker = None;
+        slot.flow = Flow::default();
+        self.look_at_flow(at);
         if told {
-            slot.state = State::Closing;
+            if let Some(slot) = self.slot_mut(at) {
+                slot.state = State::Closing;
+            }
             self.say(at, Say::Destroyed);
         } else {
             self.say(at, Say::Nothing);
@@ -211,19 +231,105 @@ impl<E: Table<EndpointSlot>, S: Table<Option<Service>>> Registry<E, S> {
         }
     }
 
-    /// The next thing to say.
-    pub(crate) fn unsaid(&self) -> Option<(usize, Announcement)> {
-        let (at, slot) = self.endpoints.slots().iter().enumerate().find(|(_, slot)| slot.say != Say::Nothing)?;
-        let name = slot.name?;
-        Some((at, Announcement { name, address: Address(slot.address), alive: slot.say == Say::Created }))
+    /// The next thing to say: who is there, and then what may be sent to him.
+    pub(crate) fn unsaid(&self) -> Option<(usize, Saying)> {
+        let slots = || self.endpoints.slots().iter().enumerate();
+        if let Some((at, slot)) = slots().find(|(_, slot)| slot.say != Say::Nothing) {
+            let (name, address) = (slot.name?, Address(slot.address));
+            return Some((at, Saying::Announcement(Announcement { name, address, alive: slot.say == Say::Created })));
+        }
+        let (at, slot) = slots().find(|(_, slot)| slot.grants)?;
+        Some((at, Saying::Grant { from: Address(slot.address), to: slot.peer?, limit: slot.flow.due()? }))
     }
 
     /// It has been said.
-    pub(crate) fn said(&mut self, at: usize) {
+    pub(crate) fn said(&mut self, at: usize, saying: Saying) {
+        let Saying::Grant { limit, .. } = saying else { return self.announced(at) };
+        if let Some(slot) = self.slot_mut(at) {
+            slot.flow.said(limit);
+        }
+        self.look_at_flow(at);
+    }
+
+    fn announced(&mut self, at: usize) {
         let closing = self.slot(at).is_some_and(|slot| slot.state == State::Closing);
         self.say(at, Say::Nothing);
         if closing {
             self.vacate(at);
+        }
+    }
+
+    /// Gives an endpoint a peer, or none. Credits start anew with another one.
+    pub(crate) fn set_peer(&mut self, at: usize, peer: Option<Address>) {
+        let Some(slot) = self.endpoints.slots_mut().get_mut(at) else { return };
+        if slot.peer != peer {
+            slot.peer = peer;
+            slot.flow = Flow::new(slot.flow.window);
+            self.look_at_flow(at);
+        }
+    }
+
+    pub(crate) fn set_window(&mut self, at: usize, window: u16) {
+        if let Some(slot) = self.slot_mut(at) {
+            slot.flow.window = window;
+        }
+        self.look_at_flow(at);
+    }
+
+    /// Notes whether a grant is due.
+    fn look_at_flow(&mut self, at: usize) {
+        let Some(slot) = self.endpoints.slots_mut().get_mut(at) else { return };
+        let due = slot.state == State::Live && slot.peer.is_some() && slot.flow.due().is_some();
+        self.unsaid = self.unsaid + usize::from(due) - usize::from(slot.grants);
+        slot.grants = due;
+    }
+
+    /// A message from `source` has come for the endpoint; false if it was not granted.
+    pub(crate) fn arrive(&mut self, at: usize, source: Address) -> bool {
+        let Some(slot) = self.slot_mut(at) else { return true };
+        if slot.peer.is_none() {
+            self.set_peer(at, Some(source));
+        }
+        self.slot_mut(at).is_none_or(|slot| slot.peer != Some(source) || slot.flow.arrive())
+    }
+
+    /// A message from `source` has been taken by the endpoint.
+    pub(crate) fn took(&mut self, at: usize, source: Address) {
+        if let Some(slot) = self.slot_mut(at)
+            && slot.peer == Some(source)
+        {
+            slot.flow.take();
+            self.look_at_flow(at);
+        }
+    }
+
+    /// The other endpoint grants.
+    pub(crate) fn granted(&mut self, at: usize, source: Address, limit: u32) {
+        if self.slot(at).is_some_and(|slot| slot.peer.is_none()) {
+            self.set_peer(at, Some(source));
+        }
+        let Some(slot) = self.slot_mut(at).filter(|slot| slot.peer == Some(source)) else { return };
+        slot.flow.granted(limit);
+        if let Some(waker) = slot.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// The endpoint at `source` sends to `to`; false if it may not. The first to whom it sends is its peer.
+    pub(crate) fn spend(&mut self, source: Address, to: Address) -> bool {
+        let Some(at) = self.find(source) else { return true };
+        if self.slot(at).is_some_and(|slot| slot.peer.is_none()) {
+            self.set_peer(at, Some(to));
+        }
+        self.slot_mut(at).is_none_or(|slot| slot.peer != Some(to) || slot.flow.send())
+    }
+
+    /// It did not send after all; after a reset there is nothing to take back.
+    pub(crate) fn unspend(&mut self, source: Address, to: Address) {
+        if let Some(slot) = self.find(source).and_then(|at| self.slot_mut(at))
+            && slot.peer == Some(to)
+        {
+            slot.flow.unsend();
         }
     }
 
@@ -240,16 +346,17 @@ impl<E: Table<EndpointSlot>, S: Table<Option<Service>>> Registry<E, S> {
         } else if let Some(slot) = known.and_then(|at| slots.get_mut(at)) {
             *slot = None;
         }
-        for slot in self.endpoints.slots_mut() {
-            if slot.state != State::Live || slot.name != Some(said.name) {
+        for at in 0..self.endpoints.slots().len() {
+            let Some(slot) = self.slot(at).filter(|slot| slot.state == State::Live && slot.name == Some(said.name))
+            else {
                 continue;
-            }
+            };
             match (said.alive, slot.peer) {
-                (true, None) => slot.peer = Some(said.address),
-                (false, Some(peer)) if peer == said.address => slot.peer = None,
+                (true, None) => self.set_peer(at, Some(said.address)),
+                (false, Some(peer)) if peer == said.address => self.set_peer(at, None),
                 _ => continue,
             }
-            if let Some(waker) = slot.waker.take() {
+            if let Some(waker) = self.slot_mut(at).and_then(|slot| slot.waker.take()) {
                 waker.wake();
             }
         }
@@ -265,13 +372,17 @@ impl<E: Table<EndpointSlot>, S: Table<Option<Service>>> Registry<E, S> {
         self.services.slots_mut().fill_with(|| None);
         for at in 0..self.endpoints.slots().len() {
             let Some(slot) = self.slot_mut(at) else { return };
-            (slot.first, slot.last, slot.waiting, slot.peer) = (NONE, NONE, 0, None);
+            (slot.first, slot.last, slot.waiting) = (NONE, NONE, 0);
+            slot.peer = None;
+            slot.flow = Flow::new(slot.flow.window);
             if let Some(waker) = slot.waker.take() {
                 waker.wake();
             }
+            self.look_at_flow(at);
+            let Some(slot) = self.slot_mut(at) else { return };
             match slot.state {
                 State::Live if announce && slot.name.is_some() => self.say(at, Say::Created),
-                State::Closing => self.said(at),
+                State::Closing => self.announced(at),
                 _ => self.say(at, Say::Nothing),
             }
         }

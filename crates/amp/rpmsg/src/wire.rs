@@ -10,6 +10,8 @@ pub const VIRTIO_ID: u32 = 7;
 pub const F_NS: Features = Features(1);
 /// The bytes of a message's header.
 pub const HEADER: usize = 16;
+/// The most bytes that a buffer may have: a header, and what its length can say, rounded down to a multiple of 8.
+pub const LARGEST_BUFFER: u32 = 65_544;
 
 /// Where a message comes from or goes to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -55,7 +55,9 @@ impl<'a, M: Memory> Bytes<'a, M> {
     #[inline(always)]
     pub fn read(&self, at: usize, to: &mut [u8]) -> Result<(), OutOfBounds> {
         let at = self.inside(at, to.len())?;
-        self.memory.copy_out(at, to)
+        // SAFETY: inside the view, just checked, which is inside the memory: `new` has checked that, and lengths never change.
+        unsafe { self.memory.read_bytes(at, to) };
+        Ok(())
     }
 
     /// Reads a little-endian word, which must be aligned in memory.
@@ -67,34 +69,28 @@ impl<'a, M: Memory> Bytes<'a, M> {
         self.memory.get(self.inside(at, T::BYTES)?)
     }
 
-    /// Goes over all bytes where they are, in little-endian words of eight; the last one is filled up with zeros.
+    /// Goes over all bytes where they are, 64 at a time as little-endian words, each read once; the last block is filled up
+    /// with zeros. Faster than words one by one: the words of a block do not wait for each other.
     #[inline]
-    pub fn fold<A>(&self, start: A, mut step: impl FnMut(A, u64) -> A) -> A {
-        let words = self.len / 8;
+    pub fn fold<A>(&self, start: A, mut step: impl FnMut(A, &[u64; 8]) -> A) -> A {
+        const BLOCK: usize = 64;
         let mut result = start;
-        if self.at.is_multiple_of(8) {
-            for i in 0..words {
-                // SAFETY: the whole view was checked to be inside, the word is inside the view, and aligned.
-                result = step(result, unsafe { self.memory.read(self.at + 8 * i) });
-            }
-        } else {
-            for i in 0..words {
-                result = step(result, u64::from_le_bytes(self.array(8 * i, 8)));
-            }
+        let mut block = [0; BLOCK];
+        let whole = self.len / BLOCK * BLOCK;
+        for at in (0..whole).step_by(BLOCK) {
+            // SAFETY: the whole view was checked to be inside, and the block is inside the view.
+            unsafe { self.memory.read_bytes(self.at + at, &mut block) };
+            result = step(result, &words(&block));
         }
-        if self.len > 8 * words {
-            result = step(result, u64::from_le_bytes(self.array(8 * words, self.len - 8 * words)));
+        if self.len > whole {
+            block = [0; BLOCK];
+            if let Some(rest) = block.get_mut(..self.len - whole) {
+                // SAFETY: as above.
+                unsafe { self.memory.read_bytes(self.at + whole, rest) };
+            }
+            result = step(result, &words(&block));
         }
         result
-    }
-
-    fn array(&self, at: usize, len: usize) -> [u8; 8] {
-        let mut bytes = [0; 8];
-        if let Some(to) = bytes.get_mut(..len) {
-            // Inside the view, which is inside the memory: the caller counts up to its length.
-            let _ = self.memory.copy_out(self.at + at, to);
-        }
-        bytes
     }
 
     /// The bytes themselves, without a copy; `None` if the memory has no fixed place.
@@ -109,6 +105,12 @@ impl<'a, M: Memory> Bytes<'a, M> {
         // to them is the caller's promise.
         Some(unsafe { core::slice::from_raw_parts(pointer, self.len) })
     }
+}
+
+#[inline(always)]
+fn words(block: &[u8; 64]) -> [u64; 8] {
+    let (words, _) = block.as_chunks::<8>();
+    core::array::from_fn(|i| words.get(i).map_or(0, |word| u64::from_le_bytes(*word)))
 }
 
 /// Bytes to fill.
@@ -151,7 +153,26 @@ impl<'a, M: Memory> BytesMut<'a, M> {
     #[inline(always)]
     pub fn write(&mut self, at: usize, from: &[u8]) -> Result<(), OutOfBounds> {
         let at = self.0.inside(at, from.len())?;
-        self.0.memory.copy_in(at, from)
+        // SAFETY: inside the view, just checked, which is inside the memory: `new` has checked that, and lengths never change.
+        unsafe { self.0.memory.write_bytes(at, from) };
+        Ok(())
+    }
+
+    /// Copies bytes from other shared memory to the start, each read once.
+    ///
+    /// # Errors
+    /// If they do not fit.
+    pub fn copy_from<N: Memory>(&mut self, from: &Bytes<'_, N>) -> Result<(), OutOfBounds> {
+        self.0.inside(0, from.len())?;
+        let mut block = [0; 64];
+        for at in (0..from.len()).step_by(block.len()) {
+            let len = block.len().min(from.len() - at);
+            if let Some(part) = block.get_mut(..len) {
+                from.read(at, part)?;
+                self.write(at, part)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes a little-endian word, which must be aligned in memory.

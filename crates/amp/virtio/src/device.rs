@@ -2,18 +2,41 @@
 
 use tutti_metal::{DeviceAddr, Memory};
 
+use crate::cursor::{AHEAD, Cursor};
 use crate::ring::{Descriptor, INDIRECT, NEXT, QUIET, WRITE, read_descriptor};
 use crate::{CompleteError, Corrupt, Features, Field, LayoutError, Piece, Table, Vring, passes};
 
 /// What a device remembers about one descriptor, and one position of the available ring.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct DeviceSlot {
     /// Whether the chain whose head this is, is here.
     held: bool,
     /// How many bytes may be written into it; the readable bytes of a buffer that may not be written.
     room: u32,
-    /// Where the buffer was that came at this position of the ring last time round: likely the same again.
-    likely: usize,
+    /// The descriptor as it was when it was last checked as one whole buffer, and where that lies.
+    checked: Descriptor,
+    at: usize,
+    /// Which buffer came at this position of the ring last time round: likely the same again.
+    likely: u16,
+}
+
+impl Default for DeviceSlot {
+    fn default() -> Self {
+        Self { held: false, room: 0, checked: Descriptor::NONE, at: 0, likely: 0 }
+    }
+}
+
+/// A buffer in one piece that was taken from the queue, and is to be given back by [`Device::complete`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Whole {
+    /// Its descriptor, which names it.
+    pub head: u16,
+    /// Where it starts in the memory for buffers.
+    pub at: usize,
+    /// Its length in bytes.
+    pub len: u32,
+    /// Whether it is there to be written.
+    pub writable: bool,
 }
 
 /// A buffer that was taken from the queue, and is to be given back by [`Device::complete`].
@@ -38,15 +61,13 @@ pub struct Device<M, T> {
     slots: T,
     event_idx: bool,
     indirect: bool,
-    /// The next available entry to take, and the last index that was seen and believed.
-    taken: u16,
-    seen: u16,
+    /// How far available entries have been taken.
+    cursor: Cursor,
     /// The index behind the last chain completed, and behind the last one published.
     completed: u16,
     published: u16,
     /// How many chains are here, completed but unpublished ones not counted.
     held: u16,
-    corrupt: Option<Corrupt>,
     halted: bool,
 }
 
@@ -66,12 +87,10 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
             slots,
             event_idx: false,
             indirect: false,
-            taken: 0,
-            seen: 0,
+            cursor: Cursor::default(),
             completed: 0,
             published: 0,
             held: 0,
-            corrupt: None,
             halted: false,
         };
         device.reset(features);
@@ -88,16 +107,17 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         for slot in self.slots.slots_mut() {
             *slot = DeviceSlot::default();
         }
+        self.cursor = Cursor::default();
         self.held = 0;
         self.resume(0);
-        self.corrupt = None;
         self.halted = false;
     }
 
     /// Goes on where another device stopped, with a queue that the driver has not reset. To be called before anything else.
     pub fn resume(&mut self, index: u16) {
         let given_back = self.ring.peer_used_index();
-        (self.taken, self.seen, self.completed, self.published) = (index, index, given_back, given_back);
+        self.cursor.start_at(index);
+        (self.completed, self.published) = (given_back, given_back);
     }
 
     /// Leaves the queue alone from now on, until a [`reset`](Self::reset): nothing is taken, given back or written any
@@ -108,7 +128,7 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
     pub fn halt(&mut self) -> Option<u16> {
         self.hand_over();
         // What is here ought to be what came last.
-        let position = self.taken.wrapping_sub(self.held);
+        let position = self.cursor.taken.wrapping_sub(self.held);
         let is_here = |step| {
             let head = self.ring.peer_avail_entry(position.wrapping_add(step));
             self.slots.slots().get(usize::from(head)).is_some_and(|slot| slot.held)
@@ -117,7 +137,8 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         for slot in self.slots.slots_mut() {
             *slot = DeviceSlot::default();
         }
-        (self.seen, self.held, self.halted) = (self.taken, 0, true);
+        self.cursor.start_at(self.cursor.taken);
+        (self.held, self.halted) = (0, true);
         position
     }
 
@@ -128,43 +149,103 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
     /// on always the same, until the queue is reset.
     #[inline]
     pub fn pop(&mut self, pieces: &mut [Piece]) -> Result<Option<Chain>, Corrupt> {
-        if self.taken == self.seen && !self.look()? {
-            return Ok(None);
+        let Some(head) = self.entry() else { return self.cursor.nothing() };
+        let chain = match self.walk(self.ring.peer_descriptor(head), pieces) {
+            Ok((pieces, readable, writable)) => Chain { head, pieces, readable, writable },
+            Err(corrupt) => return Err(self.cursor.found(corrupt)),
+        };
+        if let Some(first) = pieces.first() {
+            self.here(head, first.at, if chain.writable > 0 { chain.writable } else { chain.readable });
+            // The place is now that of a chain, not that of the descriptor which was checked.
+            self.slots.slots_mut()[usize::from(head)].checked = Descriptor::NONE;
         }
-        let at = self.ring.mask(self.taken);
+        Ok(Some(chain))
+    }
+
+    /// As [`pop`](Self::pop), for buffers in one piece, as RPMsg has them: the short way. A descriptor that stands as it
+    /// was when it was last checked is not checked again. `None` if there is none, or if the driver wrote something
+    /// that cannot be, a chain of several pieces included: [`corrupt`](Self::corrupt) tells.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub fn next_whole(&mut self) -> Option<Whole> {
+        let head = self.entry()?;
+        let descriptor = self.ring.peer_descriptor(head);
+        let slot = &self.slots.slots()[usize::from(head)];
+        let at = if slot.checked == descriptor { slot.at } else { self.examine(head, descriptor)? };
+        let (len, writable) = (descriptor.len(), descriptor.flags() & WRITE != 0);
+        self.here(head, at, len);
+        Some(Whole { head, at, len, writable })
+    }
+
+    /// The next available entry, if it names a buffer that may be offered.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn entry(&mut self) -> Option<u16> {
+        if !self.cursor.has_more() && !self.look() {
+            return None;
+        }
+        let taken = self.cursor.taken;
         // The buffer that is likely behind the entry sets out now, while the entry itself is still on its way.
-        let likely = self.slots.slots()[at].likely;
-        self.buffers.prefetch(likely);
-        let head = self.ring.peer_avail_entry(self.taken);
+        self.prefetch(taken);
+        if let Some(later) = self.cursor.ahead(AHEAD) {
+            self.prefetch(later);
+        }
+        let head = self.ring.peer_avail_entry(taken);
         let n = self.ring.size();
         if head >= n {
-            return Err(self.found(Field::AvailEntry, u64::from(head), u64::from(n)));
+            self.found(Field::AvailEntry, u64::from(head), u64::from(n));
+            return None;
         }
         if self.slots.slots()[usize::from(head)].held {
-            return Err(self.found(Field::AvailEntryRepeated, u64::from(head), u64::from(n)));
+            self.found(Field::AvailEntryRepeated, u64::from(head), u64::from(n));
+            return None;
         }
-        let chain = match self.walk(head, pieces) {
-            Ok(chain) => chain,
-            Err(Corrupt { field, value, limit }) => return Err(self.found(field, value, limit)),
-        };
+        Some(head)
+    }
+
+    /// The buffer that likely comes at this position sets out.
+    #[inline(always)]
+    fn prefetch(&self, position: u16) {
+        let slots = self.slots.slots();
+        self.buffers.prefetch(slots[self.ring.mask(slots[self.ring.mask(position)].likely)].at);
+    }
+
+    /// Notes that the buffer of the next entry, at `at`, is here.
+    #[inline(always)]
+    fn here(&mut self, head: u16, at: usize, room: u32) {
+        let position = self.ring.mask(self.cursor.taken);
         let slots = self.slots.slots_mut();
-        if let Some(first) = pieces.first()
-            && first.at != likely
-        {
-            slots[at].likely = first.at;
-        }
+        slots[position].likely = head;
         let slot = &mut slots[usize::from(head)];
-        (slot.held, slot.room) = (true, if chain.writable > 0 { chain.writable } else { chain.readable });
-        self.taken = self.taken.wrapping_add(1);
+        (slot.held, slot.room, slot.at) = (true, room, at);
+        self.cursor.advance();
         self.held += 1;
-        Ok(Some(chain))
+    }
+
+    /// Checks a descriptor that is to describe a whole buffer, and remembers it.
+    #[cold]
+    fn examine(&mut self, head: u16, descriptor: Descriptor) -> Option<usize> {
+        let (flags, len) = (descriptor.flags(), descriptor.len());
+        let place = match flags {
+            0 | WRITE => place(&self.buffers, descriptor.addr, len),
+            _ if flags & !WRITE == NEXT => Err(corrupt(Field::ChainLength, 2, 1)),
+            _ => Err(corrupt(Field::DescriptorFlags, u64::from(flags), u64::from(WRITE))),
+        };
+        let at = match place {
+            Ok(at) => at,
+            Err(corrupt) => {
+                self.cursor.found(corrupt);
+                return None;
+            }
+        };
+        let slot = &mut self.slots.slots_mut()[usize::from(head)];
+        (slot.checked, slot.at) = (descriptor, at);
+        Some(at)
     }
 
     /// Brings the lines near that the next message will arrive in. For one who polls and has just found nothing.
     #[inline(always)]
     pub fn warm(&self) {
-        self.ring.prefetch_avail_entry(self.taken);
-        self.buffers.prefetch(self.slots.slots()[self.ring.mask(self.taken)].likely);
+        self.ring.prefetch_avail_entry(self.cursor.taken);
+        self.prefetch(self.cursor.taken);
     }
 
     /// Gives a buffer back, into whose writable pieces `written` bytes were written from the start. The driver does
@@ -175,7 +256,7 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
     ///
     /// # Errors
     /// If the buffer is not here, or cannot hold so much; nothing has changed then.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub fn complete(&mut self, head: u16, written: u32) -> Result<(), CompleteError> {
         let slot = match self.slots.slots_mut().get_mut(usize::from(head)) {
             Some(slot) if slot.held => slot,
@@ -208,7 +289,7 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
     }
 
     /// As [`publish`](Self::publish), for a driver that polls: without a fence, and without asking.
-    #[inline]
+    #[inline(always)]
     pub fn publish_quietly(&mut self) {
         self.hand_over();
     }
@@ -223,12 +304,13 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
             return Ok(false);
         }
         if self.event_idx {
-            self.ring.put_avail_event(self.taken);
+            self.ring.put_avail_event(self.cursor.taken);
         } else {
             self.ring.put_used_flags(0);
         }
         self.ring.memory().fence();
-        Ok(self.taken != self.seen || self.look()?)
+        let found = self.cursor.has_more() || self.look();
+        self.cursor.verdict(found)
     }
 
     /// Asks not to be woken, for one who polls or is busy taking buffers. The driver may ring nevertheless.
@@ -236,7 +318,7 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         if self.halted {
         } else if self.event_idx {
             // The index just passed comes again after 65,535 more.
-            self.ring.put_avail_event(self.taken.wrapping_sub(1));
+            self.ring.put_avail_event(self.cursor.taken.wrapping_sub(1));
         } else {
             self.ring.put_used_flags(QUIET);
         }
@@ -258,12 +340,12 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
     #[must_use]
     #[inline(always)]
     pub fn has_more(&self) -> bool {
-        self.taken != self.seen
+        self.cursor.has_more()
     }
 
     /// Stops the queue over something that the driver wrote and a layer above found to be wrong.
     pub fn refuse(&mut self, corrupt: Corrupt) -> Corrupt {
-        self.found(corrupt.field, corrupt.value, corrupt.limit)
+        self.cursor.found(corrupt)
     }
 
     /// How many buffers are here.
@@ -280,70 +362,60 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
 
     /// What is wrong with the queue, if something is.
     #[must_use]
+    #[inline(always)]
     pub fn corrupt(&self) -> Option<Corrupt> {
-        self.corrupt
+        self.cursor.corrupt
     }
 
-    /// Looks at the driver's index, and believes it if it can be true.
-    #[inline]
-    fn look(&mut self) -> Result<bool, Corrupt> {
-        if let Some(corrupt) = self.corrupt {
-            return Err(corrupt);
-        }
+    /// Looks at the driver's index, and believes it if it can be true: what is held here cannot be on offer too, so an
+    /// honest driver has at most the rest in flight.
+    #[inline(always)]
+    fn look(&mut self) -> bool {
         if self.halted {
-            return Ok(false);
+            return false;
         }
-        let index = self.ring.peer_avail_index();
-        let fresh = index.wrapping_sub(self.taken);
-        // What is held here cannot be on offer too, so an honest driver has at most the rest in flight.
         let most = self.ring.size() - self.held;
-        if fresh > most {
-            return Err(self.found(Field::AvailIndex, u64::from(index), u64::from(self.taken.wrapping_add(most))));
-        }
-        self.seen = index;
-        Ok(fresh > 0)
+        self.cursor.look(self.ring.peer_avail_index(), most, Field::AvailIndex)
     }
 
     #[cold]
-    fn found(&mut self, field: Field, value: u64, limit: u64) -> Corrupt {
-        // Whatever else was seen is not to be taken either.
-        self.seen = self.taken;
-        *self.corrupt.insert(Corrupt { field, value, limit })
+    fn found(&mut self, field: Field, value: u64, limit: u64) {
+        self.cursor.found(corrupt(field, value, limit));
     }
 
-    #[inline(always)]
-    fn walk(&self, head: u16, pieces: &mut [Piece]) -> Result<Chain, Corrupt> {
-        let first = self.ring.peer_descriptor(head);
+    /// Follows a chain from its first descriptor; says how many pieces it has, and how many bytes of either kind.
+    fn walk(&self, first: Descriptor, pieces: &mut [Piece]) -> Result<(usize, u32, u32), Corrupt> {
         let mut walk = Walk { pieces, count: 0, readable: 0, writable: 0 };
-        if first.flags & INDIRECT == 0 {
+        if first.flags() & INDIRECT == 0 {
             let n = self.ring.size();
             let mut descriptor = first;
             while walk.step(&self.buffers, descriptor)? {
-                if descriptor.next >= n {
-                    return Err(corrupt(Field::DescriptorNext, u64::from(descriptor.next), u64::from(n)));
+                let next = descriptor.next();
+                if next >= n {
+                    return Err(corrupt(Field::DescriptorNext, u64::from(next), u64::from(n)));
                 }
-                descriptor = self.ring.peer_descriptor(descriptor.next);
+                descriptor = self.ring.peer_descriptor(next);
             }
         } else {
             self.walk_indirect(first, &mut walk)?;
         }
-        Ok(Chain { head, pieces: walk.count, readable: walk.readable, writable: walk.writable })
+        Ok((walk.count, walk.readable, walk.writable))
     }
 
     fn walk_indirect(&self, table: Descriptor, walk: &mut Walk<'_>) -> Result<(), Corrupt> {
-        if !self.indirect || table.flags != INDIRECT {
-            return Err(corrupt(Field::DescriptorFlags, u64::from(table.flags), u64::from(INDIRECT)));
+        if !self.indirect || table.flags() != INDIRECT {
+            return Err(corrupt(Field::DescriptorFlags, u64::from(table.flags()), u64::from(INDIRECT)));
         }
         let most = u64::from(self.ring.size()) * Descriptor::BYTES as u64;
-        let count = table.len / Descriptor::BYTES as u32;
-        if count == 0 || !table.len.is_multiple_of(Descriptor::BYTES as u32) || u64::from(table.len) > most {
-            return Err(corrupt(Field::IndirectLength, u64::from(table.len), most));
+        let count = table.len() / Descriptor::BYTES as u32;
+        if count == 0 || !table.len().is_multiple_of(Descriptor::BYTES as u32) || u64::from(table.len()) > most {
+            return Err(corrupt(Field::IndirectLength, u64::from(table.len()), most));
         }
-        let at = place(&self.buffers, table.addr, table.len)?;
+        let at = place(&self.buffers, table.addr, table.len())?;
         if !at.is_multiple_of(8) {
             return Err(corrupt(Field::DescriptorAddress, table.addr, 8));
         }
-        self.buffers.invalidate(at, table.len as usize);
+        self.buffers.invalidate(at, table.len() as usize);
         let mut index = 0u32;
         loop {
             // SAFETY: `index < count`, the table lies inside whole, and `at` is a multiple of 8.
@@ -351,15 +423,16 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
             if !walk.step(&self.buffers, descriptor)? {
                 return Ok(());
             }
-            index = u32::from(descriptor.next);
+            index = u32::from(descriptor.next());
             if index >= count {
                 return Err(corrupt(Field::DescriptorNext, u64::from(index), u64::from(count)));
             }
         }
     }
 
+    #[inline(always)]
     fn hand_over(&mut self) -> bool {
-        if self.completed == self.published || self.corrupt.is_some() {
+        if self.completed == self.published || self.cursor.corrupt.is_some() {
             return false;
         }
         self.published = self.completed;
@@ -390,7 +463,7 @@ impl Walk<'_> {
     /// Takes one descriptor in; true if another one follows.
     #[inline(always)]
     fn step<M: Memory>(&mut self, buffers: &M, descriptor: Descriptor) -> Result<bool, Corrupt> {
-        let Descriptor { addr, len, flags, .. } = descriptor;
+        let (addr, len, flags) = (descriptor.addr, descriptor.len(), descriptor.flags());
         let writable = flags & WRITE != 0;
         if flags & !(NEXT | WRITE) != 0 || (self.writable > 0 && !writable) {
             return Err(corrupt(Field::DescriptorFlags, u64::from(flags), u64::from(NEXT | WRITE)));

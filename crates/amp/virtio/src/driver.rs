@@ -2,6 +2,7 @@
 
 use tutti_metal::Memory;
 
+use crate::cursor::{AHEAD, Cursor};
 use crate::ring::{Descriptor, INDIRECT, NEXT, QUIET, WRITE, write_descriptor};
 use crate::{AddError, Corrupt, Features, Field, LayoutError, Part, Table, Vring, passes};
 
@@ -14,10 +15,8 @@ pub struct DriverSlot {
     link: u16,
     /// How many descriptors the chain has whose head this is; 0 if it is not a head that is out.
     parts: u16,
-    /// Whether that chain has been published.
-    published: bool,
-    /// Which head stands at this position of the available ring (by position, not by descriptor).
-    placed: u16,
+    /// Where that chain stands in the available ring.
+    position: u16,
     /// Which head came back at this position of the used ring last time round: likely the same again.
     likely: u16,
     /// How many bytes the device may write into the chain.
@@ -50,12 +49,8 @@ pub struct Driver<M, T> {
     /// The index behind the last chain added, and behind the last one published.
     added: u16,
     published: u16,
-    /// The next used element to take, and the last index that was seen and believed.
-    taken: u16,
-    seen: u16,
-    /// How many published chains have not come back.
-    out: u16,
-    corrupt: Option<Corrupt>,
+    /// How far used elements have been taken.
+    cursor: Cursor,
 }
 
 impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
@@ -78,10 +73,7 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
             free: 0,
             added: 0,
             published: 0,
-            taken: 0,
-            seen: 0,
-            out: 0,
-            corrupt: None,
+            cursor: Cursor::default(),
         };
         driver.reset(features);
         Ok(driver)
@@ -97,8 +89,8 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
             *slot = DriverSlot { link: i as u16 + 1, ..DriverSlot::default() };
         }
         (self.free_first, self.free_last, self.free) = (0, n - 1, n);
-        (self.added, self.published, self.taken, self.seen, self.out) = (0, 0, 0, 0, 0);
-        self.corrupt = None;
+        (self.added, self.published) = (0, 0);
+        self.cursor = Cursor::default();
         self.ring.clear();
     }
 
@@ -119,12 +111,33 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
             let link = self.slot(index).link;
             let flags = if part.writable { WRITE } else { 0 } | if behind.is_empty() { 0 } else { NEXT };
             let next = if behind.is_empty() { 0 } else { link };
-            self.describe(index, Descriptor { addr: part.addr.0, len: part.len, flags, next });
+            self.describe(index, Descriptor::new(part.addr.0, part.len, flags, next));
             index = link;
             rest = behind;
         }
         self.take_free(parts.len() as u16, index);
         self.place(head, parts.len() as u16, room, token);
+        Ok(())
+    }
+
+    /// As [`add`](Self::add), for a buffer in one piece: the short way, for who sends many.
+    ///
+    /// # Errors
+    /// See [`AddError`]; nothing has changed then.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub fn add_one(&mut self, part: Part, token: u32) -> Result<(), AddError> {
+        if let Some(corrupt) = self.cursor.corrupt {
+            return Err(AddError::Corrupt(corrupt));
+        }
+        if self.free == 0 {
+            return Err(AddError::Full);
+        }
+        let head = self.free_first;
+        let (flags, room) = if part.writable { (WRITE, part.len) } else { (0, 0) };
+        self.describe(head, Descriptor::new(part.addr.0, part.len, flags, 0));
+        let next = self.slot(head).link;
+        self.take_free(1, next);
+        self.place(head, 1, room, token);
         Ok(())
     }
 
@@ -146,14 +159,14 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
             let last = i + 1 == parts.len();
             let flags = if part.writable { WRITE } else { 0 } | if last { 0 } else { NEXT };
             let next = if last { 0 } else { i as u16 + 1 };
-            let descriptor = Descriptor { addr: part.addr.0, len: part.len, flags, next };
+            let descriptor = Descriptor::new(part.addr.0, part.len, flags, next);
             // SAFETY: the whole table was checked to lie inside, at a multiple of 16.
             unsafe { write_descriptor(memory, at + i * Descriptor::BYTES, descriptor) };
         }
         memory.clean(at, bytes);
         let head = self.free_first;
         let link = self.slot(head).link;
-        self.describe(head, Descriptor { addr: memory.addr_of(at).0, len: bytes as u32, flags: INDIRECT, next: 0 });
+        self.describe(head, Descriptor::new(memory.addr_of(at).0, bytes as u32, INDIRECT, 0));
         self.take_free(1, link);
         self.place(head, 1, room, token);
         Ok(())
@@ -176,7 +189,7 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
     }
 
     /// As [`publish`](Self::publish), for a device that polls: without a fence, and without asking.
-    #[inline]
+    #[inline(always)]
     pub fn publish_quietly(&mut self) {
         self.hand_over();
     }
@@ -187,52 +200,88 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
     /// If the device wrote something that cannot be; from then on always the same, until the queue is reset.
     #[inline]
     pub fn pop(&mut self) -> Result<Option<Used>, Corrupt> {
+        match self.next_used() {
+            None => self.cursor.nothing(),
+            used => Ok(used),
+        }
+    }
+
+    /// As [`pop`](Self::pop), the short way. `None` if there is none, or if the device wrote something that cannot be:
+    /// [`corrupt`](Self::corrupt) tells.
+    #[inline(always)]
+    pub fn next_used(&mut self) -> Option<Used> {
         self.take(|_| ())
     }
 
-    /// As [`pop`](Self::pop), for buffers in `memory` that will be read: the likely one sets out towards this core while
-    /// the ring's own entry is still on its way.
-    ///
-    /// # Errors
-    /// As for [`pop`](Self::pop).
-    #[inline]
-    pub fn pop_to_read(&mut self, memory: &M) -> Result<Option<Used>, Corrupt> {
-        self.take(|driver| driver.warm(memory))
+    /// As [`next_used`](Self::next_used), for buffers in `memory` that will be read: the likely one sets out towards
+    /// this core while the ring's own entry is still on its way.
+    #[inline(always)]
+    pub fn next_to_read(&mut self, memory: &M) -> Option<Used> {
+        self.take(|driver| {
+            // Messages mostly come back in the order in which their buffers were offered.
+            driver.prefetch(memory, driver.cursor.taken);
+            if let Some(later) = driver.cursor.ahead(AHEAD) {
+                driver.prefetch(memory, later);
+            }
+        })
     }
 
-    /// Brings the line near that the next message will likely arrive in. For one who polls and has just found nothing.
+    /// As [`next_used`](Self::next_used), for buffers in `memory` that will be written: one of a few turns later is asked for
+    /// already, so that the lines of a batch come side by side.
+    #[inline(always)]
+    pub fn next_to_write(&mut self, memory: &M) -> Option<Used> {
+        self.take(|driver| {
+            if let Some(later) = driver.cursor.ahead(AHEAD) {
+                memory.prefetch_to_write(driver.likely(memory, later));
+            }
+        })
+    }
+
+    /// The buffer that likely comes back at this position sets out.
+    #[inline(always)]
+    fn prefetch(&self, memory: &M, position: u16) {
+        memory.prefetch(self.likely(memory, position));
+    }
+
+    #[inline(always)]
+    fn likely(&self, memory: &M, position: u16) -> usize {
+        let head = self.slot(position).likely;
+        self.slot(head).written.addr.wrapping_sub(memory.device_base().0) as usize
+    }
+
+    /// Brings the lines near that the next message will likely arrive in. For one who polls and has just found nothing.
     #[inline(always)]
     pub fn warm(&self, memory: &M) {
-        self.ring.prefetch_used_element(self.taken);
-        let likely = self.slot(self.taken).likely;
-        memory.prefetch(self.slot(likely).written.addr.wrapping_sub(memory.device_base().0) as usize);
+        self.ring.prefetch_used_element(self.cursor.taken);
+        self.prefetch(memory, self.cursor.taken);
     }
 
-    #[inline(always)]
-    fn take(&mut self, before: impl FnOnce(&Self)) -> Result<Option<Used>, Corrupt> {
-        if self.taken == self.seen && !self.look()? {
-            return Ok(None);
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn take(&mut self, before: impl FnOnce(&Self)) -> Option<Used> {
+        if !self.cursor.has_more() && !self.look() {
+            return None;
         }
         before(self);
-        let (id, len) = self.ring.peer_used_element(self.taken);
+        let position = self.cursor.taken;
+        let (id, len) = self.ring.peer_used_element(position);
         let n = self.ring.size();
         if id >= u32::from(n) {
-            return Err(self.found(Field::UsedId, u64::from(id), u64::from(n)));
+            return self.found(Field::UsedId, u64::from(id), u64::from(n));
         }
         let head = id as u16;
-        let slot = *self.slot(head);
-        if slot.parts == 0 || !slot.published {
-            return Err(self.found(Field::UsedIdRepeated, u64::from(id), u64::from(n)));
+        let &DriverSlot { parts, position: placed, room, token, .. } = self.slot(head);
+        // Published chains are those whose position is behind the index, by no more than there are entries.
+        let behind = self.published.wrapping_sub(placed).wrapping_sub(1);
+        if parts == 0 || behind >= 1 << 15 {
+            return self.found(Field::UsedIdRepeated, u64::from(id), u64::from(n));
         }
-        if slot.room != 0 && len > slot.room {
-            return Err(self.found(Field::UsedLength, u64::from(len), u64::from(slot.room)));
+        if room != 0 && len > room {
+            return self.found(Field::UsedLength, u64::from(len), u64::from(room));
         }
-        self.give_free(head, slot.parts);
-        let position = self.taken;
+        self.give_free(head, parts);
         self.slot_mut(position).likely = head;
-        self.taken = self.taken.wrapping_add(1);
-        self.out -= 1;
-        Ok(Some(Used { token: slot.token, written: if slot.room == 0 { 0 } else { len } }))
+        self.cursor.advance();
+        Some(Used { token, written: if room == 0 { 0 } else { len } })
     }
 
     /// Asks to be woken when the device uses the next buffer; to be asked again before each sleep. If this says true, one
@@ -242,19 +291,20 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
     /// As for [`pop`](Self::pop).
     pub fn listen(&mut self) -> Result<bool, Corrupt> {
         if self.event_idx {
-            self.ring.put_used_event(self.taken);
+            self.ring.put_used_event(self.cursor.taken);
         } else {
             self.ring.put_avail_flags(0);
         }
         self.ring.memory().fence();
-        Ok(self.taken != self.seen || self.look()?)
+        let found = self.cursor.has_more() || self.look();
+        self.cursor.verdict(found)
     }
 
     /// Asks not to be woken, for one who polls or is busy taking buffers. The device may ring nevertheless.
     pub fn ignore(&mut self) {
         if self.event_idx {
             // The index just passed comes again after 65,535 more.
-            self.ring.put_used_event(self.taken.wrapping_sub(1));
+            self.ring.put_used_event(self.cursor.taken.wrapping_sub(1));
         } else {
             self.ring.put_avail_flags(QUIET);
         }
@@ -276,12 +326,12 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
     #[must_use]
     #[inline(always)]
     pub fn has_more(&self) -> bool {
-        self.taken != self.seen
+        self.cursor.has_more()
     }
 
     /// Stops the queue over something that the device wrote and a layer above found to be wrong.
     pub fn refuse(&mut self, corrupt: Corrupt) -> Corrupt {
-        self.found(corrupt.field, corrupt.value, corrupt.limit)
+        self.cursor.found(corrupt)
     }
 
     /// How many descriptors are free.
@@ -292,18 +342,21 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
 
     /// How many published buffers have not been taken back.
     #[must_use]
+    #[inline(always)]
     pub fn out(&self) -> u16 {
-        self.out
+        // Each of them has one used element, in whatever order.
+        self.published.wrapping_sub(self.cursor.taken)
     }
 
     /// What is wrong with the queue, if something is.
     #[must_use]
+    #[inline(always)]
     pub fn corrupt(&self) -> Option<Corrupt> {
-        self.corrupt
+        self.cursor.corrupt
     }
 
     fn check(&self, parts: &[Part]) -> Result<u32, AddError> {
-        if let Some(corrupt) = self.corrupt {
+        if let Some(corrupt) = self.cursor.corrupt {
             return Err(AddError::Corrupt(corrupt));
         }
         if parts.is_empty() || parts.len() > usize::from(self.ring.size()) {
@@ -322,26 +375,17 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         Ok(room)
     }
 
-    /// Looks at the device's index, and believes it if it can be true.
-    #[inline]
-    fn look(&mut self) -> Result<bool, Corrupt> {
-        if let Some(corrupt) = self.corrupt {
-            return Err(corrupt);
-        }
-        let index = self.ring.peer_used_index();
-        let fresh = index.wrapping_sub(self.taken);
-        if fresh > self.out {
-            return Err(self.found(Field::UsedIndex, u64::from(index), u64::from(self.taken.wrapping_add(self.out))));
-        }
-        self.seen = index;
-        Ok(fresh > 0)
+    /// Looks at the device's index, and believes it if it can be true: what is out may have come back, and no more.
+    #[inline(always)]
+    fn look(&mut self) -> bool {
+        let most = self.out();
+        self.cursor.look(self.ring.peer_used_index(), most, Field::UsedIndex)
     }
 
     #[cold]
-    fn found(&mut self, field: Field, value: u64, limit: u64) -> Corrupt {
-        // Whatever else was seen is not to be taken either.
-        self.seen = self.taken;
-        *self.corrupt.insert(Corrupt { field, value, limit })
+    fn found(&mut self, field: Field, value: u64, limit: u64) -> Option<Used> {
+        self.cursor.found(Corrupt { field, value, limit });
+        None
     }
 
     #[inline(always)]
@@ -366,12 +410,14 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         }
     }
 
+    #[inline(always)]
     fn take_free(&mut self, count: u16, next: u16) {
         self.free -= count;
         self.free_first = next;
     }
 
     /// Puts a chain behind the others of the free list, so that descriptors go round first in, first out.
+    #[inline(always)]
     fn give_free(&mut self, head: u16, parts: u16) {
         let mut last = head;
         for _ in 1..parts {
@@ -388,26 +434,22 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         self.free += parts;
     }
 
+    #[inline(always)]
     fn place(&mut self, head: u16, parts: u16, room: u32, token: u32) {
-        let slot = self.slot_mut(head);
-        (slot.parts, slot.room, slot.token, slot.published) = (parts, room, token, false);
         let position = self.added;
-        self.slot_mut(position).placed = head;
+        let slot = self.slot_mut(head);
+        (slot.parts, slot.room, slot.token, slot.position) = (parts, room, token, position);
         self.ring.put_avail_entry(position, head);
         self.added = position.wrapping_add(1);
     }
 
     /// Moves the index; false if there was nothing to hand over.
+    #[inline(always)]
     fn hand_over(&mut self) -> bool {
-        if self.added == self.published || self.corrupt.is_some() {
+        if self.added == self.published || self.cursor.corrupt.is_some() {
             return false;
         }
-        while self.published != self.added {
-            let head = self.slot(self.published).placed;
-            self.slot_mut(head).published = true;
-            self.published = self.published.wrapping_add(1);
-            self.out += 1;
-        }
+        self.published = self.added;
         self.ring.put_avail_index(self.published);
         true
     }

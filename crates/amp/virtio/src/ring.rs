@@ -13,17 +13,38 @@ pub(crate) const INDIRECT: u16 = 4;
 /// In the flags of either ring: do not wake me.
 pub(crate) const QUIET: u16 = 1;
 
-/// A descriptor, as it stands in memory.
+/// A descriptor as it stands in memory: the address, and behind it length, flags and next in one word, so that two
+/// reads take it in and two comparisons tell whether it is one that was checked before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Descriptor {
     pub(crate) addr: u64,
-    pub(crate) len: u32,
-    pub(crate) flags: u16,
-    pub(crate) next: u16,
+    tail: u64,
 }
 
 impl Descriptor {
     pub(crate) const BYTES: usize = 16;
+    /// One that no check accepts, for slots that hold none yet.
+    pub(crate) const NONE: Self = Self { addr: 0, tail: u64::MAX };
+
+    #[inline(always)]
+    pub(crate) const fn new(addr: u64, len: u32, flags: u16, next: u16) -> Self {
+        Self { addr, tail: len as u64 | (flags as u64) << 32 | (next as u64) << 48 }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn len(self) -> u32 {
+        self.tail as u32
+    }
+
+    #[inline(always)]
+    pub(crate) const fn flags(self) -> u16 {
+        (self.tail >> 32) as u16
+    }
+
+    #[inline(always)]
+    pub(crate) const fn next(self) -> u16 {
+        (self.tail >> 48) as u16
+    }
 }
 
 /// A queue at a checked place in shared memory.
@@ -270,17 +291,14 @@ impl<M: Memory> Vring<M> {
     }
 }
 
-/// Reads a descriptor, each field once.
+/// Reads a descriptor, each word once.
 ///
 /// # Safety
 /// `at + 16 <= memory.len()`, and `at` is a multiple of 8.
 #[inline(always)]
 pub(crate) unsafe fn read_descriptor<M: Memory>(memory: &M, at: usize) -> Descriptor {
-    // SAFETY: the caller's promise covers all four fields.
-    unsafe {
-        let tail: u64 = memory.read(at + 8);
-        Descriptor { addr: memory.read(at), len: tail as u32, flags: (tail >> 32) as u16, next: (tail >> 48) as u16 }
-    }
+    // SAFETY: the caller's promise covers both words.
+    unsafe { Descriptor { addr: memory.read(at), tail: memory.read(at + 8) } }
 }
 
 /// Writes a descriptor.
@@ -289,10 +307,9 @@ pub(crate) unsafe fn read_descriptor<M: Memory>(memory: &M, at: usize) -> Descri
 /// As for [`read_descriptor`].
 #[inline(always)]
 pub(crate) unsafe fn write_descriptor<M: Memory>(memory: &M, at: usize, descriptor: Descriptor) {
-    let Descriptor { addr, len, flags, next } = descriptor;
-    // SAFETY: the caller's promise covers all four fields.
+    // SAFETY: the caller's promise covers both words.
     unsafe {
-        memory.write(at, addr);
-        memory.write(at + 8, u64::from(len) | u64::from(flags) << 32 | u64::from(next) << 48);
+        memory.write(at, descriptor.addr);
+        memory.write(at + 8, descriptor.tail);
     }
 }

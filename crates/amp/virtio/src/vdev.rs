@@ -190,6 +190,16 @@ impl<M: Memory> VdevEntry<M> {
         Ok(())
     }
 
+    /// Copies the start of the config space into `to`, as far as there is one: how many bytes.
+    pub fn config(&self, to: &mut [u8]) -> usize {
+        let at = self.at + FIXED + QUEUE * usize::from(self.queues);
+        let len = to.len().min(self.word(CONFIG_LEN) as usize);
+        self.memory.invalidate(at, len);
+        // The length may have changed since `new` has checked it: what is not inside is not read.
+        let read = to.get_mut(..len).is_some_and(|to| self.memory.copy_out(at, to).is_ok());
+        if read { len } else { 0 }
+    }
+
     /// The queue itself, which lies in `memory`.
     ///
     /// # Errors

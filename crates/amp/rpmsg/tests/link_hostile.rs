@@ -6,7 +6,10 @@ use std::cell::{Cell, RefCell};
 
 use tutti_metal::testing::Intercepted;
 use tutti_metal::{DeviceAddr, Doorbell, Local, Memory, Owned};
-use tutti_rpmsg::{Address, F_NS, Heap, Host, HostSetup, Link, Name, Platform, Remote, RemoteSetup, Role, SendError};
+use tutti_rpmsg::{
+    Address, F_CREDITS, F_FRAGMENTS, F_NS, Heap, Host, HostSetup, Link, Name, Platform, Remote, RemoteSetup, Role,
+    SendError,
+};
 use tutti_virtio::{Features, Layout, QueueSize, Vring};
 
 const BASE: u64 = 0x3ed0_0000;
@@ -56,6 +59,8 @@ fn lie(memory: &Owned, at: usize, len: usize) {
             memory.copy_in(at + 4, &u32::to_le_bytes(to)).unwrap_or(());
             let length = [40u16, chance() as u16 % 500, 0, chance() as u16][random as usize / 16 % 4];
             memory.copy_in(at + 12, &length.to_le_bytes()).unwrap_or(());
+            let flags = [0u16, 1 << 14, 1 << 15, 0][random as usize / 64 % 4];
+            memory.copy_in(at + 14, &flags.to_le_bytes()).unwrap_or(());
         }
         13 => memory.put(chance() as usize % 0x600, &(chance() as u8)).unwrap(),
         14 => memory.put(chance() as usize % memory.len(), &(chance() as u8)).unwrap(),
@@ -91,10 +96,12 @@ fn survive<R: Role>(
     wanted: u64,
     before_reset: fn(&Owned),
 ) -> (u64, u64) {
-    let ends = [
+    let mut ends = [
         link.endpoint(Some(Name::new("echo").unwrap()), Address(1024)).unwrap(),
         link.endpoint(None, Address(1025)).unwrap(),
     ];
+    ends[1].set_window(3);
+    let ends = ends;
     let mut held = Vec::new();
     let mut loans = Vec::new();
     let (mut faults, mut believed) = (0, 0);
@@ -119,7 +126,7 @@ fn survive<R: Role>(
             },
             3 => match end.try_send(Address(9), &[1; 40]) {
                 Err(SendError::Corrupt(fault)) => Some(fault),
-                Ok(()) | Err(SendError::NoBuffer | SendError::TooLong { .. }) => None,
+                Ok(()) | Err(SendError::NoBuffer | SendError::NoCredit | SendError::TooLong { .. }) => None,
                 Err(other) => panic!("{other}"),
             },
             4 => {
@@ -181,7 +188,8 @@ fn run(one: impl Fn(Owned, Hooked, Features, u64) -> (u64, u64)) {
         STEPS.set(0);
         QUIET.set(true);
         let raw = Owned::allocate(0x20000, DeviceAddr(BASE)).unwrap();
-        let features = if seed % 2 == 0 { F_NS } else { F_NS.with(Features::EVENT_IDX) };
+        let of = |bit: u64, feature| if seed & bit == 0 { Features::NONE } else { feature };
+        let features = F_NS.with(of(1, Features::EVENT_IDX)).with(of(2, F_CREDITS)).with(of(4, F_FRAGMENTS));
         let hooked: Hooked = Intercepted::new(raw.clone(), lie);
         let (more, also) = one(raw, hooked, features, wanted / 10);
         faults += more;

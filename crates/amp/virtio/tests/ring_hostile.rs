@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use common::{BASE, BUFFERS, Chance, owned, steps, vring};
 use tutti_metal::testing::Intercepted;
 use tutti_metal::{DeviceAddr, Memory, Owned};
-use tutti_virtio::{Corrupt, Device, DeviceSlot, Driver, DriverSlot, Features, Part, Piece};
+use tutti_virtio::{Chain, Corrupt, Device, DeviceSlot, Driver, DriverSlot, Features, Part, Piece, Whole};
 
 /// The bytes that the queue itself takes; most of the peer's changes go here.
 const QUEUE: u64 = 0x400;
@@ -91,8 +91,10 @@ fn device_against_peer(seed: u64, wanted: u64) -> (u64, u64) {
     let (mut faults, mut believed) = (0, 0);
     while peer.steps.get() < wanted {
         let mut pieces = [Piece::default(); 4];
-        // The index, the entry, and two reads for each of at most five descriptors.
-        match peer.bounded(12, || device.pop(&mut pieces)) {
+        // The index, the entry, and two reads for each of at most five descriptors; or the short way, with one descriptor.
+        let short = chance.one_in(2);
+        let popped = peer.bounded(12, || if short { whole(&mut device, &mut pieces) } else { device.pop(&mut pieces) });
+        match popped {
             Ok(Some(chain)) => {
                 believed += 1;
                 assert!(!held.contains(&chain.head), "seed {seed}: a buffer that is here was delivered again");
@@ -127,6 +129,19 @@ fn device_against_peer(seed: u64, wanted: u64) -> (u64, u64) {
     (faults, believed)
 }
 
+/// A buffer by the short way, in the words of the long one.
+fn whole<M: Memory>(
+    device: &mut Device<M, [DeviceSlot; 8]>,
+    pieces: &mut [Piece; 4],
+) -> Result<Option<Chain>, Corrupt> {
+    let Some(Whole { head, at, len, writable }) = device.next_whole() else {
+        return device.corrupt().map_or(Ok(None), Err);
+    };
+    pieces[0] = Piece { at, len, writable };
+    let (readable, room) = if writable { (0, len) } else { (len, 0) };
+    Ok(Some(Chain { head, pieces: 1, readable, writable: room }))
+}
+
 fn refused_until_reset<T: std::fmt::Debug + PartialEq>(fault: &Corrupt, again: Result<T, Corrupt>, seed: u64) {
     assert_eq!(again, Err(*fault), "seed {seed}: a fault stays until the reset");
     assert!(!fault.to_string().is_empty());
@@ -148,6 +163,7 @@ fn driver_against_peer(seed: u64, wanted: u64) -> (u64, u64) {
             let part = Part { addr: DeviceAddr(BASE + BUFFERS as u64), len: 100, writable: chance.one_in(2) };
             let added = match chance.one_in(3) && features.has(Features::INDIRECT_DESC) {
                 true => driver.add_indirect(&memory, 0x8000, &[part; 3][..count], token),
+                false if count == 1 => driver.add_one(part, token),
                 false => driver.add(&[part; 3][..count], token),
             };
             if added.is_ok() {
@@ -157,7 +173,13 @@ fn driver_against_peer(seed: u64, wanted: u64) -> (u64, u64) {
         }
         let _ = peer.bounded(1, || driver.publish());
         // The index and the element.
-        let popped = peer.bounded(3, || driver.pop());
+        let short = chance.one_in(2);
+        let popped = peer.bounded(3, || match short {
+            true => {
+                driver.next_to_read(&memory).map_or_else(|| driver.corrupt().map_or(Ok(None), Err), |it| Ok(Some(it)))
+            }
+            false => driver.pop(),
+        });
         match popped {
             Ok(Some(used)) => {
                 believed += 1;
