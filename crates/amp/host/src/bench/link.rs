@@ -9,7 +9,8 @@ use tutti_rpmsg::{
 };
 use tutti_virtio::{Features, Layout, QueueSize, Vring};
 
-use super::run::{Failed, Patience};
+use super::plain::total;
+use super::run::{Failed, Laps, PAUSE, Patience, pause};
 use crate::{EventBell, FutexBell, SharedMemory};
 
 pub(super) struct Over<D>(core::marker::PhantomData<D>);
@@ -60,8 +61,10 @@ pub(super) const THERE: Address = Address(2);
 
 /// One side of every pair of links.
 pub(super) struct Links<R: Role> {
+    /// Polled, with buffers of 512 bytes, and with large ones.
     pub(super) polled: Link<Over<Silent>, R>,
     pub(super) large: Link<Over<Silent>, R>,
+    /// With large buffers.
     pub(super) futex: Link<Over<FutexBell>, R>,
     pub(super) event: Link<Over<EventBell>, R>,
 }
@@ -82,13 +85,20 @@ fn poll<'a, D: Doorbell, R: Role>(end: &End<'a, D, R>) -> Result<Received<'a, Ov
 }
 
 /// Asks `count` times and waits for each answer.
-pub(super) fn ask<R: Role>(end: &End<'_, Silent, R>, to: Address, count: u32, size: usize) -> Result<(), Failed> {
+pub(super) fn ask<R: Role>(
+    end: &End<'_, Silent, R>,
+    to: Address,
+    count: u32,
+    size: usize,
+    laps: &mut Laps,
+) -> Result<(), Failed> {
     let sent = vec![7u8; size];
     let mut got = vec![0u8; size];
     for _ in 0..count {
         end.1.try_send(to, black_box(&sent))?;
         poll(end)?.read(0, &mut got)?;
         black_box(&got);
+        laps.lap();
     }
     Ok(())
 }
@@ -146,7 +156,7 @@ pub(super) fn sink<R: Role>(end: &End<'_, Silent, R>, count: u32, size: usize, c
             received.read(0, &mut bytes)?;
             black_box(&bytes);
         } else {
-            sum = sum.wrapping_add(received.bytes().fold(0u64, |sum, word| sum.wrapping_add(word)));
+            sum = sum.wrapping_add(total(&received.bytes()));
         }
     }
     Ok(sum)
@@ -161,13 +171,17 @@ pub(super) fn ask_asleep<D: Doorbell, R: Role>(
     count: u32,
     size: usize,
     sleep: &impl Sleep,
+    laps: &mut Laps,
 ) -> Result<(), Failed> {
     let (sent, clock) = (vec![7u8; size], Monotonic::default());
     let mut got = vec![0u8; size];
+    laps.pauses = 2 * PAUSE;
     for _ in 0..count {
+        pause();
         end.1.try_send(to, black_box(&sent))?;
         end.1.receive_within(LONG, &clock, sleep)?.ok_or(Failed::Silence)?.read(0, &mut got)?;
         black_box(&got);
+        laps.lap();
     }
     Ok(())
 }
@@ -184,7 +198,35 @@ pub(super) fn answer_asleep<D: Doorbell, R: Role>(
     for _ in 0..count {
         let received = end.1.receive_within(LONG, &clock, sleep)?.ok_or(Failed::Silence)?;
         received.read(0, &mut bytes)?;
+        pause();
         end.1.try_send(received.source(), black_box(&bytes))?;
+    }
+    Ok(())
+}
+
+/// Sends `count` messages one by one, and sleeps while there is no buffer.
+pub(super) fn stream_asleep<D: Doorbell, R: Role>(
+    end: &End<'_, D, R>,
+    to: Address,
+    count: u32,
+    size: usize,
+    sleep: &impl Sleep,
+) -> Result<(), Failed> {
+    let (bytes, clock) = (vec![7u8; size], Monotonic::default());
+    (0..count).try_for_each(|_| Ok(end.1.send_within(to, black_box(&bytes), LONG, &clock, sleep)?))
+}
+
+/// Receives `count` messages, and sleeps while there is none.
+pub(super) fn sink_asleep<D: Doorbell, R: Role>(
+    end: &End<'_, D, R>,
+    count: u32,
+    size: usize,
+    sleep: &impl Sleep,
+) -> Result<(), Failed> {
+    let (mut bytes, clock) = (vec![0u8; size], Monotonic::default());
+    for _ in 0..count {
+        end.1.receive_within(LONG, &clock, sleep)?.ok_or(Failed::Silence)?.read(0, &mut bytes)?;
+        black_box(&bytes);
     }
     Ok(())
 }

@@ -1,21 +1,33 @@
 //! Round trips and rates between two processes, each pinned to a core, beside the limit of the machine in the same run.
 //!
-//! The limit comes first and last in every repetition, with the subject between; a repetition in which the two
-//! readings of the limit differ by more than a fifth is discarded, since then another program (or another virtual core on
-//! the same physical one) was in the way. What is printed is the median of the ratios of what is left, one JSON
-//! object a line: `name`, `value`, `unit`, `reference`, `reference_value`, `ratio`, and `kept` of `runs`.
+//! Every round measures every row once: the limit, the subject, the limit again. Where the two readings of the limit differ
+//! by more than a fifth, the measurement is discarded: another program was in the way. What is printed is the
+//! median of the limits and of the ratios of what is left.
+//!
+//! **Two virtual cores may share a physical one**, and a hypervisor moves them as it likes. `/sys` tells of siblings on real
+//! hardware; elsewhere both cores do plain arithmetic at the same time, before and after each measurement: who shares a core
+//! slows the other down. The round trip of a bare cache line tells neighbours from cores on different dies. Only
+//! measurements in the most usual state are printed together; what state that was is in the rows `amp.cores.apart` and
+//! `amp.line`, and in words on standard error.
 //!
 //! | row | reference |
 //! |---|---|
+//! | `amp.line`, `amp.cores.apart` | none: a cache line written to and fro, without a payload; the share of measurements on cores of their own |
 //! | `amp.rtt.N.polled` | a cache line written to and fro, with the same payload copied in and out on both sides |
-//! | `amp.rate.N.batched`, `amp.rate.N.single` | a ring for one producer and one consumer, slots of 512 bytes, both indices published per message |
-//! | `amp.copy.N.zero_copy` | `memcpy` of the same bytes over the same working set |
-//! | `amp.handover.N.zero_copy` | the same bytes written here and read there with one flag between, no protocol at all |
-//! | `amp.rtt.N.futex`, `amp.rtt.N.eventfd` | a bare ping-pong over the same doorbells |
-//! | `amp.rtt.N.pipe`, `amp.rate.N.pipe` | two pipes, and ours beside them |
+//! | `amp.rtt.N.polled.min`, `.median`, `.p99` | none: single round trips, the clock's own time included |
+//! | `amp.rate.N.batched`, `.single` | a ring for one producer and one consumer with slots as large as our buffers, both indices published per message |
+//! | `amp.copy.N.zero_copy`, `.copying` | `memcpy` of as many bytes that the other core has just written |
+//! | `amp.copy.N.handover` | the same bytes written here and read there with one flag between, no protocol at all |
+//! | `amp.copy.N.beside_private` | `memcpy` within one core's own cache |
+//! | `amp.rtt.N.interrupt`, `.eventfd` | a bare ping-pong over the same doorbells (futex, eventfd) |
+//! | `amp.rate.N.interrupt`, `amp.rtt.N.pipe`, `amp.rate.N.pipe` | a pair of pipes |
 
 mod link;
 mod plain;
+mod rounds;
+mod rows;
 mod run;
 
-pub use run::{Row, main};
+pub use rounds::measure;
+pub use rows::Row;
+pub use run::{Options, main, serve_if_child};

@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::hint::black_box;
 use std::io::{Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tutti_metal::{Doorbell, Memory, Sleep, Wake};
 
-use super::run::{Failed, Patience};
+use super::run::{Failed, Patience, pause};
 use crate::SharedMemory;
 
 /// Two flags, each with a payload behind it in the same line.
@@ -71,20 +71,18 @@ fn look(memory: &SharedMemory, at: usize) -> u16 {
     crate::mapping::load(memory, at)
 }
 
-/// A ring for one producer and one consumer: an index each on its own line, slots of 512 bytes.
+/// A ring for one producer and one consumer: an index each on its own line, slots as large as the link's buffers.
 pub(super) struct Spsc {
     pub(super) memory: SharedMemory,
     pub(super) at: usize,
+    pub(super) slot: usize,
+    pub(super) slots: u16,
 }
 
-const SLOT: usize = 512;
-const SLOTS: u16 = 256;
-
 impl Spsc {
-    pub(super) const BYTES: usize = 4096 + SLOT * SLOTS as usize;
-
+    #[inline(always)]
     fn slot(&self, index: u16) -> usize {
-        self.at + 4096 + SLOT * usize::from(index % SLOTS)
+        self.at + 4096 + self.slot * usize::from(index & (self.slots - 1))
     }
 
     pub(super) fn clear(&self) {
@@ -97,7 +95,7 @@ impl Spsc {
         let (mut head, mut tail) = (0u16, 0u16);
         let mut patience = Patience::default();
         for _ in 0..count {
-            while head.wrapping_sub(tail) == SLOTS {
+            while head.wrapping_sub(tail) == self.slots {
                 tail = look(&self.memory, self.at + 128);
                 patience.spin()?;
             }
@@ -173,27 +171,90 @@ impl Blocks {
                 patience.spin()?;
             }
             let bytes = tutti_virtio::Bytes::new(&self.memory, self.block(tail as u16), size)?;
-            sum = bytes.fold(sum, |sum, word| sum.wrapping_add(word));
+            sum = sum.wrapping_add(total(&bytes));
             signal(&self.memory, self.flags + 128, (tail as u16).wrapping_add(1));
         }
         Ok(sum)
     }
 }
 
-/// `memcpy` between private blocks, over the working set of the link.
-pub(super) fn memcpy(count: u32, size: usize, blocks: usize) {
+/// Reads every byte.
+#[inline(always)]
+pub(super) fn total<M: Memory>(bytes: &tutti_virtio::Bytes<'_, M>) -> u64 {
+    let lanes = bytes.fold([0u64; 8], |sums, words| std::array::from_fn(|i| sums[i].wrapping_add(words[i])));
+    lanes.iter().fold(0, |sum, lane| sum.wrapping_add(*lane))
+}
+
+impl Blocks {
+    /// Writes all blocks again and again, whenever the other side asks for it.
+    pub(super) fn fill(&self, count: u32, size: usize) -> Result<(), Failed> {
+        let bytes = vec![7u8; size];
+        for turn in 1..=count.div_ceil(u32::from(self.count)) {
+            self.await_flag(self.flags, turn as u16)?;
+            for block in 0..self.count {
+                self.memory.copy_in(self.block(block), black_box(&bytes))?;
+            }
+            signal(&self.memory, self.flags + 128, turn as u16);
+        }
+        Ok(())
+    }
+
+    /// `memcpy` out of blocks that the other core has just written: how long the copying alone took.
+    pub(super) fn copy_foreign(&self, count: u32, size: usize) -> Result<Duration, Failed> {
+        let mut targets = vec![vec![0u8; size]; usize::from(self.count)];
+        let mut took = Duration::ZERO;
+        for turn in 1..=count.div_ceil(u32::from(self.count)) {
+            signal(&self.memory, self.flags, turn as u16);
+            self.await_flag(self.flags + 128, turn as u16)?;
+            let start = Instant::now();
+            for (block, target) in targets.iter_mut().enumerate() {
+                self.memory.copy_out(self.block(block as u16), target)?;
+                black_box(target);
+            }
+            took += start.elapsed();
+        }
+        Ok(took)
+    }
+
+    fn await_flag(&self, at: usize, turn: u16) -> Result<(), Failed> {
+        let mut patience = Patience::default();
+        while look(&self.memory, at) != turn {
+            patience.spin()?;
+        }
+        Ok(())
+    }
+}
+
+/// `memcpy` between private blocks that only this core touches, over the working set of the link.
+pub(super) fn memcpy(count: u32, size: usize, blocks: usize) -> Duration {
     let source = vec![7u8; size];
     let mut targets = vec![vec![0u8; size]; blocks];
+    let start = Instant::now();
     for i in 0..count as usize {
         let target = &mut targets[i % blocks];
         target.copy_from_slice(black_box(&source));
         black_box(target);
     }
+    start.elapsed()
+}
+
+/// Arithmetic that leaves no room for another thread on the same physical core.
+pub(super) fn burn(turns: u32) -> Duration {
+    let start = Instant::now();
+    let mut lanes = [1u64, 2, 3, 4, 5, 6, 7, 8];
+    for i in 0..u64::from(turns) {
+        for lane in &mut lanes {
+            *lane = (lane.wrapping_add(i) ^ (*lane << 1)).wrapping_sub(*lane >> 3);
+        }
+        black_box(&mut lanes);
+    }
+    start.elapsed()
 }
 
 /// A bare ping-pong over doorbells: the one who asks.
 pub(super) fn ring_and_wait(count: u32, bell: &impl Doorbell, sleep: &impl Sleep) -> Result<(), Failed> {
     for _ in 0..count {
+        pause();
         bell.ring(0);
         wait(sleep)?;
     }
@@ -204,16 +265,21 @@ pub(super) fn ring_and_wait(count: u32, bell: &impl Doorbell, sleep: &impl Sleep
 pub(super) fn wait_and_ring(count: u32, bell: &impl Doorbell, sleep: &impl Sleep) -> Result<(), Failed> {
     for _ in 0..count {
         wait(sleep)?;
+        pause();
         bell.ring(0);
     }
     Ok(())
 }
 
 fn wait(sleep: &impl Sleep) -> Result<(), Failed> {
-    match sleep.sleep(Duration::from_secs(5)) {
-        Wake::Rung => Ok(()),
-        Wake::TimedOut => Err(Failed::Silence),
+    let start = Instant::now();
+    // A ring that came late can end the next sleep early, without a ring of its own.
+    while sleep.sleep(Duration::from_secs(5)) == Wake::TimedOut {
+        if start.elapsed() > Duration::from_secs(5) {
+            return Err(Failed::Silence);
+        }
     }
+    Ok(())
 }
 
 /// Two pipes.
