@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use tutti_control::Selection;
 
 use crate::commands::{
-    api, completions, demo, devices, doctor, down, dt, forget, lease, leave, man, nearby, offer, pair, read, recovery,
-    rename, resources, role, screen, set, show, status, store, up, watch,
+    api, bench, completions, demo, devices, doctor, down, dt, forget, lease, leave, man, nearby, offer, pair, read,
+    recovery, rename, resources, role, screen, set, show, status, store, up, watch,
 };
 
 /// Many devices as one pool: they find, trust and use each other.
@@ -102,6 +102,8 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArgs),
     /// Runs three devices on this machine and shows what they do together
     Demo(demo::DemoArgs),
+    /// Measures this machine
+    Bench(bench::BenchArgs),
     /// Checks a System Device Tree and splits it into what each core gets
     ///
     /// Reads source (.dts, with the C preprocessor's directives), blobs (.dtb) and YAML. Where several files may be named,

@@ -1,6 +1,7 @@
 //! The commands: one file each, with its arguments and what it does.
 
 pub(crate) mod api;
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod devices;
@@ -58,6 +59,7 @@ pub(crate) async fn run(command: Command, context: &mut Context) -> Result<Exit,
         Command::Watch(args) => watch::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Demo(args) => demo::run(args, context).await,
+        Command::Bench(args) => bench::run(args, context),
         Command::Dt(args) => dt::run(args, context),
         Command::Api(args) => api::run(args, context),
         Command::Completions(args) => completions::run(args, context),
