@@ -1,8 +1,8 @@
 //! The layers: what each needs, what it runs, what its output must show.
 //!
 //! Conventions: an integration test whose name starts with `sim` is a seeded simulation and belongs to the layer
-//! `sim` (it reads how many seeds to run from `TUTTI_SIM_SEEDS`); `netns` and `linux_peer` belong to layers of their own, those
-//! in [`FAULTS`] to `faults`; all others are `unit`. Every cargo command names the whole workspace, so that features and
+//! `sim` (it reads how many seeds to run from `TUTTI_SIM_SEEDS`); `netns`, `linux_peer` and `loom` belong to layers of their
+//! own, those in [`FAULTS`] to `faults`, those in [`HOSTILE`] to `hostile`; all others are `unit`. Every cargo command names the whole workspace, so that features and
 //! hence artefacts are the same for all of them.
 
 use std::{path::PathBuf, time::Duration};
@@ -100,6 +100,29 @@ pub(crate) const LAYERS: &[Layer] = &[
                 Some(seeds) => program.env("TUTTI_SIM_SEEDS", seeds.to_string()),
                 None => program,
             }])
+        },
+        check: some_tests,
+    },
+    Layer {
+        name: "loom",
+        about: "every interleaving of two cores over a ring of two entries, with up to three preemptions: no lost wake-up",
+        default: true,
+        needs: &[Need::Build],
+        limit: minutes(10),
+        steps: |_| Ok(vec![cargo(["test", "--workspace", "--test", "loom"])]),
+        check: some_tests,
+    },
+    Layer {
+        name: "hostile",
+        about: "a peer that changes any byte of shared memory before any read; 8 million steps (--full: 100 million)",
+        default: true,
+        needs: &[Need::Build],
+        limit: minutes(60),
+        steps: |context| {
+            // Four tests: both ends of a ring, both ends of a link.
+            let each = if context.full || std::env::var_os("TUTTI_FULL").is_some() { "25000000" } else { "2000000" };
+            let named = HOSTILE.iter().flat_map(|test| ["--test", test]);
+            Ok(vec![cargo(["test", "--workspace"]).args(named).env("TUTTI_HOSTILE_STEPS", each)])
         },
         check: some_tests,
     },
@@ -236,6 +259,9 @@ fn seed() -> String {
 /// The integration tests of the layer `faults`.
 const FAULTS: [&str; 3] = ["bad_state", "hostile", "versions"];
 
+/// The integration tests of the layer `hostile`.
+const HOSTILE: [&str; 2] = ["ring_hostile", "link_hostile"];
+
 /// The named layers in the order of the table; without names the default run, or all if that is asked for.
 pub(crate) fn choose(names: &[String], all: bool) -> Result<Vec<&'static Layer>, String> {
     if let Some(unknown) = names.iter().find(|name| LAYERS.iter().all(|layer| layer.name != name.as_str())) {
@@ -290,8 +316,8 @@ pub(crate) enum Kind {
 /// What an integration test of this name is; `None` if it has a layer of its own.
 fn kind_of(test: &str) -> Option<Kind> {
     match test {
-        "netns" | "linux_peer" => None,
-        test if FAULTS.contains(&test) => None,
+        "netns" | "linux_peer" | "loom" => None,
+        test if FAULTS.contains(&test) || HOSTILE.contains(&test) => None,
         test if test.starts_with("sim") => Some(Kind::Sim),
         _ => Some(Kind::Unit),
     }
