@@ -131,7 +131,7 @@ fn the_linux_kernel_as_a_peer() {
     let lines = lines_of(linux.0.stdout.take().unwrap());
 
     let end = Instant::now() + LIMIT;
-    let mut log = VecDeque::new();
+    let mut log = VecDeque::<String>::new();
     let mut left: VecDeque<_> = PARTS.into();
     let mut life = 0;
     let passed = loop {
@@ -158,12 +158,15 @@ fn the_linux_kernel_as_a_peer() {
             break false;
         }
     };
+    // What follows the last line that was looked at.
+    while let Ok(line) = lines.recv_timeout(Duration::from_millis(200)) {
+        log.push_back(line);
+    }
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("linux-peer-kernel.log");
+    std::fs::write(&kept, log.iter().flat_map(|line| [line, "\n"]).collect::<String>()).unwrap();
+    println!("the kernel's log is in {}", kept.display());
     if !passed || !left.is_empty() {
         log.iter().for_each(|line| println!("linux: {line}"));
-        // What follows the last line that was looked at.
-        while let Ok(line) = lines.recv_timeout(Duration::from_millis(200)) {
-            println!("linux: {line}");
-        }
     }
     assert!(passed, "the kernel did not come to its end; its log is above");
     assert!(left.is_empty(), "not seen: {left:?}; the kernel's log is above");

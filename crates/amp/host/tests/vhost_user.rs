@@ -123,6 +123,8 @@ impl Machine {
             self.front.set_vring_kick(queue, &self.kicks.0[queue]).unwrap();
             self.front.set_vring_enable(queue, true).unwrap();
         }
+        // The driver is ready, and the device may send.
+        self.kicks.ring(0);
     }
 
     /// A driver that starts anew.

@@ -97,6 +97,8 @@ pub struct Connection {
     /// The front end takes its device away when this is closed.
     kept: Option<OwnedFd>,
     running: bool,
+    /// Whether a queue was kicked since both may run.
+    kicked: bool,
     positions: [u16; QUEUES],
     /// Whether the queues start anew next time, wherever they stopped.
     was_reset: bool,
@@ -129,6 +131,7 @@ impl Connection {
             calls: CallBell::default(),
             kept: None,
             running: false,
+            kicked: false,
             positions: [0; QUEUES],
             was_reset: false,
             owed: None,
@@ -155,7 +158,7 @@ impl Connection {
     /// When the connection is over, whatever the reason. The link is to be dropped then, too.
     pub fn step(&mut self, within: Duration) -> Result<Event, VhostError> {
         self.pay()?;
-        if !self.running && self.session.runs() {
+        if self.kicked && !self.running {
             return self.start();
         }
         let (said, kicked) = self.wait(within)?;
@@ -167,11 +170,23 @@ impl Connection {
         for queue in (0..QUEUES).filter(|&queue| kicked[queue]) {
             any |= self.drain(queue);
         }
-        if self.running && !self.session.runs() {
-            self.running = false;
-            return Ok(Event::Stopping);
+        if let Some(event) = self.stop() {
+            return Ok(event);
         }
-        Ok(if any && self.running { Event::Kicked } else { Event::Nothing })
+        match (any, self.running) {
+            (true, true) => Ok(Event::Kicked),
+            (true, false) => self.start(),
+            (false, _) => Ok(Event::Nothing),
+        }
+    }
+
+    /// Whether the link has to stop, now that the front end has spoken or a kick has gone.
+    fn stop(&mut self) -> Option<Event> {
+        if self.session.runs() {
+            return None;
+        }
+        self.kicked = false;
+        core::mem::take(&mut self.running).then_some(Event::Stopping)
     }
 
     /// Gives the answer that waited for the link.
@@ -186,10 +201,11 @@ impl Connection {
         self.send(&answer, Instant::now() + PATIENCE)
     }
 
-    /// Both queues run now.
+    /// Both queues may run, and one of them was kicked. Before that the driver is not ready, although its buffers may be
+    /// there already: Linux would lose what it is told.
     fn start(&mut self) -> Result<Event, VhostError> {
         let rings = self.rings()?;
-        (self.running, self.was_reset) = (true, false);
+        (self.running, self.kicked, self.was_reset) = (true, true, false);
         Ok(Event::Started(rings))
     }
 
@@ -198,7 +214,7 @@ impl Connection {
         let mut fds = vec![PollFd::new(&self.socket, PollFlags::IN)];
         let mut whose = Vec::new();
         for (index, queue) in self.session.queues().iter().enumerate() {
-            if let Some(kick) = queue.kick.as_ref().filter(|_| self.running) {
+            if let Some(kick) = queue.kick.as_ref().filter(|_| self.session.runs()) {
                 fds.push(PollFd::new(kick, PollFlags::IN));
                 whose.push(index);
             }
@@ -243,16 +259,8 @@ impl Connection {
             }
         };
         self.owed = answer;
-        if self.running && !self.session.runs() {
-            self.running = false;
-            return Ok(Event::Stopping);
-        }
-        if !self.running {
-            self.pay()?;
-            if self.session.runs() {
-                return self.start();
-            }
-            return Ok(Event::Said);
+        if let Some(event) = self.stop() {
+            return Ok(event);
         }
         if let Some(remapped) = self.remapped.take() {
             // The rings that run lie in the new memory from now on: the link is made anew.
