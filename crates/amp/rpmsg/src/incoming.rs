@@ -49,6 +49,8 @@ pub(crate) struct In<I, M, W, E, S> {
     names: bool,
     /// Whether endpoints may have windows.
     pub(crate) credits: bool,
+    /// Whether this side polls, so that it will look again soon.
+    polls: bool,
     stats: Stats,
 }
 
@@ -62,7 +64,18 @@ where
 {
     pub(crate) fn new(end: I, memory: M, waiting: W, registry: Registry<E, S>, features: Features) -> Self {
         let (names, credits) = (features.has(F_NS), features.has(F_CREDITS));
-        Self { end, memory, waiting, registry, generation: 0, returned: 0, names, credits, stats: Stats::default() }
+        Self {
+            end,
+            memory,
+            waiting,
+            registry,
+            generation: 0,
+            returned: 0,
+            names,
+            credits,
+            polls: false,
+            stats: Stats::default(),
+        }
     }
 
     /// The next message for the endpoint in slot `at`; those for others are put aside on the way. None if there is
@@ -242,14 +255,15 @@ where
     }
 
     /// A buffer has been read. It is published once a quarter of the queue has been, or when nothing more is known to
-    /// wait: until then the other side has others.
+    /// wait; by who polls, not before it has looked once more and found nothing. Until then the other side has others.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn done(&mut self, buffer: Buffer, generation: u32, bell: &impl Doorbell, queue: u32) {
         if generation != self.generation {
             return;
         }
         self.give_back(buffer);
-        if !self.end.has_more() || self.returned >= self.end.size() / 4 {
+        let now = !self.polls && !self.end.has_more();
+        if now || self.returned >= self.end.size() / 4 {
             self.settle(bell, queue);
         }
     }
@@ -288,10 +302,12 @@ where
     }
 
     pub(crate) fn listen(&mut self) -> Result<bool, Corrupt> {
+        self.polls = false;
         self.end.listen()
     }
 
     pub(crate) fn ignore(&mut self) {
+        self.polls = true;
         self.end.ignore();
     }
 
