@@ -71,7 +71,7 @@ impl<M: Memory> Spaces<'_, M> {
                 let at = da.checked_sub(space.da)?;
                 let end = at.checked_add(len)?;
                 let pa = space.pa.checked_add(at)?;
-                (end <= space.memory.len() as u64).then(|| Place { space: index, at: at as usize, pa })
+                (end <= space.memory.len() as u64).then_some(Place { space: index, at: at as usize, pa })
             })
             .ok_or(refuse)
     }

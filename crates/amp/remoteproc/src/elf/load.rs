@@ -273,7 +273,7 @@ impl<const SEGMENTS: usize> Loader<SEGMENTS> {
     }
 
     fn inside(&self, field: &'static str, offset: u64, len: u64) -> Result<(), LoadError> {
-        let end = offset.checked_add(len).unwrap_or(u64::MAX);
+        let end = offset.saturating_add(len);
         if end > self.file { Err(LoadError::Truncated { field, end, file: self.file }) } else { Ok(()) }
     }
 
