@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use tutti_control::Selection;
 
 use crate::commands::{
-    api, bench, completions, demo, devices, doctor, down, dt, forget, lease, leave, man, nearby, offer, pair, read,
+    amp, api, bench, completions, demo, devices, doctor, down, dt, forget, lease, leave, man, nearby, offer, pair, read,
     recovery, rename, resources, role, screen, set, show, status, store, up, watch,
 };
 
@@ -109,6 +109,8 @@ pub(crate) enum Command {
     /// Reads source (.dts, with the C preprocessor's directives), blobs (.dtb) and YAML. Where several files may be named,
     /// the first is the tree and the others, YAML or overlays, are laid over it. Needs no running device.
     Dt(dt::DtArgs),
+    /// Works with the other cores of this chip, and their firmware
+    Amp(amp::AmpArgs),
     /// Prints the description of the control API (OpenAPI)
     Api(api::ApiArgs),
     /// Prints what completes these commands in a shell

@@ -1,5 +1,6 @@
 //! Commands from the command line to what they print, against a device that answers as a test tells it to.
 
+mod amp;
 mod commands;
 mod help;
 pub(crate) mod sample;

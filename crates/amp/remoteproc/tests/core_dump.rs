@@ -27,6 +27,7 @@ fn written(dump: &CoreDump<'_>, spaces: &[Space<Owned>]) -> Result<Vec<u8>, Dump
 }
 
 /// What a program that may not be installed says; `None` if it is not.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
     match Command::new(program).args(arguments).stdin(Stdio::null()).output() {
         Ok(output) => Some(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()),

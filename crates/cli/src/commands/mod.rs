@@ -1,5 +1,6 @@
 //! The commands: one file each, with its arguments and what it does.
 
+pub(crate) mod amp;
 pub(crate) mod api;
 pub(crate) mod bench;
 pub(crate) mod completions;
@@ -61,6 +62,7 @@ pub(crate) async fn run(command: Command, context: &mut Context) -> Result<Exit,
         Command::Demo(args) => demo::run(args, context).await,
         Command::Bench(args) => bench::run(args, context),
         Command::Dt(args) => dt::run(args, context),
+        Command::Amp(args) => amp::run(args, context).await,
         Command::Api(args) => api::run(args, context),
         Command::Completions(args) => completions::run(args, context),
         Command::Man(args) => man::run(args, context),
