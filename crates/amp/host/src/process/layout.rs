@@ -1,0 +1,292 @@
+//! What lies where in the memory of a process remote.
+//!
+//! A page of words for the two sides to agree by, the resource table, and behind it what the table asks for, in order:
+//! carveouts, traces and queues of the host's choice of place, then the buffers.
+
+use std::fmt;
+
+use tutti_metal::{DeviceAddr, Memory, OutOfBounds};
+use tutti_remoteproc::life::Generation;
+use tutti_remoteproc::table::{Claim, Entry, Finding, Severity, Table};
+use tutti_virtio::{Layout, LayoutError, QueueSize, VdevEntry, VdevError, Vring};
+
+use crate::SharedMemory;
+
+/// What both sides call the first byte of the memory.
+pub const DEVICE: DeviceAddr = DeviceAddr(0x3ed0_0000);
+
+/// `TTP1`.
+const MAGIC: u32 = u32::from_le_bytes(*b"TTP1");
+const TABLE_AT: usize = 0x1000;
+const TABLE_MOST: usize = 0x1000;
+const FREE_AT: usize = 0x2000;
+const BUFFER: usize = 512;
+
+/// A word of the header. The comment says who writes it.
+#[derive(Clone, Copy)]
+pub(super) enum Word {
+    /// Host, before anything else.
+    Magic = 0,
+    /// Host: where the free part of the memory starts, which is the buffers'.
+    Buffers = 4,
+    /// Host: in which generation the remote runs.
+    Generation = 8,
+    /// Remote: counts up while it lives.
+    Heartbeat = 12,
+    /// Remote: 0 before it runs, 1 while it does, 2 when it has ended well.
+    Life = 16,
+    /// Host: the epoch of the link that it would like.
+    Wanted = 20,
+    /// Remote: the epoch for which it has taken everything in and keeps quiet.
+    Agreed = 24,
+    /// Host: the epoch for which the rings are ready.
+    Linked = 28,
+    /// Host: 1 while the rings are being zeroed, all messages before having been delivered.
+    Resetting = 32,
+    /// Host: which entry of the table is the RPMsg device.
+    Vdev = 36,
+    /// Host, 64 bits: everything before this position was delivered.
+    Delivered = 64,
+    /// Host, 64 bits: the position of the first message of this epoch.
+    Base = 72,
+}
+
+/// Why a firmware's table cannot be served.
+#[derive(Debug)]
+pub enum LayoutFault {
+    /// The table itself.
+    Table(Finding),
+    /// It is longer than the place for it.
+    TooLong(usize),
+    /// It has no RPMsg device.
+    NoRpmsg,
+    /// What it asks for does not fit into the memory.
+    NoRoom {
+        /// How many bytes it takes.
+        needed: usize,
+        /// How many there are.
+        memory: usize,
+    },
+    /// Something stands at a place of the firmware's choice, which this memory does not have.
+    Place(OutOfBounds),
+    /// A queue.
+    Queue(LayoutError),
+    /// The device's entry.
+    Vdev(VdevError),
+    /// This is not the memory of a process remote, or it was overwritten.
+    Header(u32),
+}
+
+impl fmt::Display for LayoutFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table(finding) => write!(f, "the resource table is refused: {finding}"),
+            Self::TooLong(len) => write!(f, "the resource table has {len} bytes, and room for {TABLE_MOST}"),
+            Self::NoRpmsg => f.write_str("the resource table has no RPMsg device with two queues; add one"),
+            Self::NoRoom { needed, memory } => {
+                write!(f, "the resource table asks for {needed} bytes of a memory of {memory}; give the remote more")
+            }
+            Self::Place(error) => write!(f, "the resource table asks for a place that is not there: {error}"),
+            Self::Queue(error) => error.fmt(f),
+            Self::Vdev(error) => error.fmt(f),
+            Self::Header(word) => {
+                write!(f, "the header of the shared memory says {word:#x}, which is not of a process remote; stop it")
+            }
+        }
+    }
+}
+
+impl std::error::Error for LayoutFault {}
+
+impl From<OutOfBounds> for LayoutFault {
+    fn from(error: OutOfBounds) -> Self {
+        Self::Place(error)
+    }
+}
+
+impl From<LayoutError> for LayoutFault {
+    fn from(error: LayoutError) -> Self {
+        Self::Queue(error)
+    }
+}
+
+impl From<VdevError> for LayoutFault {
+    fn from(error: VdevError) -> Self {
+        Self::Vdev(error)
+    }
+}
+
+/// The header, as either side uses it.
+#[derive(Clone, Debug)]
+pub(super) struct Header(pub(super) SharedMemory);
+
+impl Header {
+    /// The header of memory that was handed over.
+    pub(super) fn open(memory: SharedMemory) -> Result<Self, LayoutFault> {
+        let header = Self(memory);
+        match header.get(Word::Magic) {
+            MAGIC if header.0.len() > FREE_AT => Ok(header),
+            other => Err(LayoutFault::Header(other)),
+        }
+    }
+
+    pub(super) fn get(&self, word: Word) -> u32 {
+        let value = self.0.get(word as usize).unwrap_or(0);
+        // What the other side wrote before this word is to be seen after it.
+        self.0.fence();
+        value
+    }
+
+    pub(super) fn put(&self, word: Word, value: u32) {
+        self.0.fence();
+        // The header is inside: memory without it is never a header's.
+        let _ = self.0.put(word as usize, &value);
+    }
+
+    pub(super) fn get_long(&self, word: Word) -> u64 {
+        self.0.get(word as usize).unwrap_or(0)
+    }
+
+    pub(super) fn put_long(&self, word: Word, value: u64) {
+        self.0.fence();
+        let _ = self.0.put(word as usize, &value);
+    }
+
+    pub(super) fn generation(&self) -> Generation {
+        Generation(self.get(Word::Generation))
+    }
+
+    /// The bytes of the table, copied out.
+    pub(super) fn table(&self) -> Vec<u8> {
+        let mut bytes = vec![0; TABLE_MOST];
+        let _ = self.0.copy_out(TABLE_AT, &mut bytes);
+        bytes
+    }
+
+    /// The RPMsg device's entry.
+    pub(super) fn vdev(&self) -> Result<VdevEntry<SharedMemory>, LayoutFault> {
+        let bytes = self.table();
+        let table = Table::new_checked(bytes.as_slice()).map_err(LayoutFault::Table)?;
+        let offset = table.offset(self.get(Word::Vdev) as usize).ok_or(LayoutFault::NoRpmsg)?;
+        let part = self.0.part(TABLE_AT, TABLE_MOST)?;
+        Ok(VdevEntry::new(part, offset + 4)?)
+    }
+
+    /// The two queues: to the host, to the remote.
+    pub(super) fn vrings(&self) -> Result<[Vring<SharedMemory>; 2], LayoutFault> {
+        let vdev = self.vdev()?;
+        Ok([vdev.vring(0, self.0.clone())?, vdev.vring(1, self.0.clone())?])
+    }
+
+    /// Where the queue to the host lies.
+    pub(super) fn queue_to_host(&self) -> Result<Layout, LayoutFault> {
+        let entry = self.vdev()?.queue(0)?;
+        let size = QueueSize::new(entry.num)?;
+        let bytes = Layout::legacy_bytes(size, entry.align)?;
+        let at = self.0.offset_of(DeviceAddr(u64::from(entry.da)), u32::try_from(bytes).unwrap_or(u32::MAX))?;
+        Ok(Layout::legacy(size, entry.align, at)?)
+    }
+
+    /// Where the traces are.
+    pub(super) fn traces(&self) -> Vec<(String, usize, usize)> {
+        let bytes = self.table();
+        let Ok(table) = Table::new_checked(bytes.as_slice()) else { return Vec::new() };
+        let entries = table.entries().filter_map(|entry| match entry {
+            Entry::Trace(trace) => {
+                let at = self.0.offset_of(trace.da.address()?, trace.len).ok()?;
+                Some((trace.name.to_string(), at, trace.len as usize))
+            }
+            _ => None,
+        });
+        entries.collect()
+    }
+}
+
+/// Serves a firmware's table: checks it, copies it into the memory, and gives everything that it leaves open a place.
+pub(super) fn serve(memory: &SharedMemory, table: &[u8]) -> Result<Header, LayoutFault> {
+    if table.len() > TABLE_MOST {
+        return Err(LayoutFault::TooLong(table.len()));
+    }
+    let checked = Table::new_checked(table).map_err(LayoutFault::Table)?;
+    if let Some(finding) = checked.lint().find(|finding| finding.severity >= Severity::Depends) {
+        return Err(LayoutFault::Table(finding));
+    }
+    let mut bytes = table.to_vec();
+    let mut room = Room { at: FREE_AT, memory: memory.len() };
+    let mut buffers = 0;
+    let mut rpmsg = None;
+    for (index, entry) in checked.entries().enumerate() {
+        let at = checked.offset(index).unwrap_or(0);
+        match entry {
+            Entry::Carveout(carveout) => place(memory, &mut room, &mut bytes, at + 4, carveout.da, carveout.len)?,
+            // The host chooses no place for these, so the firmware must have named one that is there.
+            Entry::Trace(trace) => {
+                memory.offset_of(trace.da.address().unwrap_or_default(), trace.len)?;
+                room.at = room
+                    .at
+                    .max(memory.offset_of(trace.da.address().unwrap_or_default(), trace.len)? + trace.len as usize);
+            }
+            Entry::Vdev(vdev) => {
+                for (queue, vring) in vdev.vrings.iter().enumerate() {
+                    let len = Layout::legacy_bytes(QueueSize::new(vring.num)?, vring.align)?;
+                    let len = u32::try_from(len).unwrap_or(u32::MAX);
+                    place(memory, &mut room, &mut bytes, at + 28 + 20 * queue, Claim(vring.da), len)?;
+                    buffers += BUFFER * vring.num as usize;
+                }
+                if vdev.id == tutti_rpmsg::VIRTIO_ID && vdev.vrings.len() == 2 {
+                    rpmsg.get_or_insert(index as u32);
+                }
+            }
+            _ => {}
+        }
+    }
+    let rpmsg = rpmsg.ok_or(LayoutFault::NoRpmsg)?;
+    let buffers_at = room.take(buffers)?;
+    memory.copy_in(0, &[0; FREE_AT])?;
+    memory.copy_in(TABLE_AT, &bytes)?;
+    let header = Header(memory.clone());
+    header.put(Word::Buffers, buffers_at as u32);
+    header.put(Word::Vdev, rpmsg);
+    header.put(Word::Resetting, 1);
+    header.put(Word::Magic, MAGIC);
+    Ok(header)
+}
+
+struct Room {
+    at: usize,
+    memory: usize,
+}
+
+impl Room {
+    fn take(&mut self, len: usize) -> Result<usize, LayoutFault> {
+        let at = self.at.next_multiple_of(4096);
+        let end = at.saturating_add(len);
+        if end > self.memory {
+            return Err(LayoutFault::NoRoom { needed: end, memory: self.memory });
+        }
+        self.at = end;
+        Ok(at)
+    }
+}
+
+/// Gives something a place, if the firmware has not chosen one, and writes it into the table.
+fn place(
+    memory: &SharedMemory,
+    room: &mut Room,
+    bytes: &mut [u8],
+    field: usize,
+    da: Claim,
+    len: u32,
+) -> Result<(), LayoutFault> {
+    if let Some(address) = da.address() {
+        let at = memory.offset_of(address, len)?;
+        room.at = room.at.max(at + len as usize);
+        return Ok(());
+    }
+    let at = room.take(len as usize)?;
+    let address = memory.addr_of(at).0 as u32;
+    if let Some(word) = bytes.get_mut(field..field + 4) {
+        word.copy_from_slice(&address.to_le_bytes());
+    }
+    Ok(())
+}
