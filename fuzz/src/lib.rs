@@ -20,7 +20,9 @@ pub mod mutate;
 mod rng;
 mod targets;
 
-use targets::{control, devicetree, fabric, group, kernel, message, model, pairing, screen, ticket, vhost};
+use targets::{
+    amp, control, devicetree, fabric, group, kernel, message, model, pairing, satellite, screen, ticket, vhost,
+};
 
 /// One parser.
 #[derive(Clone, Copy)]
@@ -73,6 +75,13 @@ pub const TARGETS: &[Target] = &[
     Target { name: "dt_yaml", run: devicetree::yaml, seeds: devicetree::yaml_seeds },
     Target { name: "dt_resource_table", run: devicetree::resource_table, seeds: devicetree::resource_table_seeds },
     Target { name: "vhost_front_end", run: vhost::front_end, seeds: vhost::seeds },
+    Target { name: "resource_table", run: amp::resource_table, seeds: amp::resource_table_seeds },
+    Target { name: "firmware", run: amp::firmware, seeds: amp::firmware_seeds },
+    Target { name: "trace", run: amp::trace, seeds: amp::trace_seeds },
+    Target { name: "proxy_calls", run: amp::proxy_calls, seeds: amp::proxy_calls_seeds },
+    Target { name: "satellite_host", run: satellite::host, seeds: satellite::host_seeds },
+    Target { name: "satellite_small", run: satellite::small, seeds: satellite::small_seeds },
+    Target { name: "serial_line", run: satellite::line, seeds: satellite::line_seeds },
 ];
 
 /// The target of this name, for the fuzzers, which know that it exists.

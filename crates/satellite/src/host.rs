@@ -138,17 +138,15 @@ impl SatelliteHost {
                 session.resources.push(resource);
                 self.maybe_joined();
             }
-            Body::Reading { resource, measure, uptime_millis } if session.joined => {
-                let resource = usize::from(resource);
-                if session.resources.get(resource).is_some_and(|it| it.readable) {
-                    self.event(Event::Reading { resource, measure, uptime: Duration::from_millis(uptime_millis) });
-                }
+            Body::Reading { resource, measure, uptime_millis }
+                if session.joined && session.resources.get(usize::from(resource)).is_some_and(|it| it.readable) =>
+            {
+                let (resource, uptime) = (usize::from(resource), Duration::from_millis(uptime_millis));
+                self.event(Event::Reading { resource, measure, uptime });
             }
-            Body::Answer { request, outcome } => {
-                // To a request that is not under way (any more) there is no answer.
-                if self.requests.remove(&Request(request)).is_some() {
-                    self.event(Event::Answered(Request(request), outcome));
-                }
+            // To a request that is not under way (any more) there is no answer.
+            Body::Answer { request, outcome } if self.requests.remove(&Request(request)).is_some() => {
+                self.event(Event::Answered(Request(request), outcome));
             }
             Body::Log { level, lost, text } => self.event(Event::Log(level, text, lost)),
             Body::Relay { child, frame } if session.joined => self.relayed(now, child, frame),

@@ -47,6 +47,9 @@ enum State {
     Joined,
 }
 
+/// What became of a request.
+type Outcome = Result<Option<Measure>, Denied>;
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     every: Option<Duration>,
@@ -72,7 +75,7 @@ pub struct Satellite<'r, const RESOURCES: usize> {
     /// The host's calendar, less the time since start, in milliseconds.
     wall: Option<u64>,
     slots: [Slot; RESOURCES],
-    answers: [Option<(u16, Result<Option<Measure>, Denied>)>; 4],
+    answers: [Option<(u16, Outcome)>; 4],
     /// Requests that were given out and are not answered: there are as many slots for answers.
     asked: u8,
     log: Option<(Level, Text<63>)>,

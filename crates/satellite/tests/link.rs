@@ -207,6 +207,9 @@ impl<'r> World<'r> {
     }
 }
 
+/// When, and what.
+type Answer = (u64, Result<Option<Measure>, Denied>);
+
 fn joined(name: &'static str) -> impl Fn(&Event) -> bool {
     move |event| matches!(event, Event::Joined(about, list) if about.name.as_str() == name && list == &resources())
 }
@@ -319,7 +322,7 @@ fn commands_are_carried_out_at_most_once_and_exactly_once_if_answered_on_bad_lin
             }
         }
         world.run(12_000);
-        let mut answers: BTreeMap<(bool, u16), Vec<(u64, Result<Option<Measure>, Denied>)>> = BTreeMap::new();
+        let mut answers: BTreeMap<(bool, u16), Vec<Answer>> = BTreeMap::new();
         for (when, event) in &world.events {
             let (far, event) = match event {
                 Event::Behind(_, event) => (true, &**event),

@@ -1,5 +1,6 @@
 //! The targets, one file for each room or door.
 
+pub(crate) mod amp;
 pub(crate) mod control;
 pub(crate) mod devicetree;
 pub(crate) mod fabric;
@@ -8,6 +9,7 @@ pub(crate) mod kernel;
 pub(crate) mod message;
 pub(crate) mod model;
 pub(crate) mod pairing;
+pub(crate) mod satellite;
 pub(crate) mod screen;
 pub(crate) mod ticket;
 pub(crate) mod vhost;

@@ -90,6 +90,9 @@ fn a_placed_table_is_the_same_and_the_handshake_runs_over_it() {
     assert_eq!((read.accepted, read.status), (Features(1), Status::DRIVER_OK));
 }
 
+/// Where what is written, and the finding: how bad, in which entry, in which field.
+type Case = (usize, &'static [u8], Severity, Option<u32>, &'static str);
+
 /// One table for each thing that is wrong, by what is written over a sound one.
 #[test]
 fn each_fault_is_found_and_named() {
@@ -98,7 +101,7 @@ fn each_fault_is_found_and_named() {
     let devmem =
         emitted(&[Entry::Devmem(Devmem { da: Claim(0), pa: PhysClaim(0), len: 16, flags: 0, name: Label::EMPTY })]);
     assert_eq!(Lint::new(&devmem).map(|it| (it.severity, it.field)).collect::<Vec<_>>(), [(Depends, "type")]);
-    let cases: &[(usize, &[u8], Severity, Option<u32>, &str)] = &[
+    let cases: &[Case] = &[
         (0, &[2], Malformed, None, "ver"),
         (8, &[1], Refused, None, "reserved"),
         (4, &[0xff, 0xff, 0xff, 0xff], Malformed, None, "num"),

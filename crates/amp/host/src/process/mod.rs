@@ -35,6 +35,7 @@
 //! never longer than a few seconds. Who may connect to its socket is up to the folder that it lies in, which must belong to
 //! this user and be closed to others.
 
+mod config;
 mod control;
 mod core;
 mod inbox;
@@ -42,7 +43,8 @@ mod layout;
 mod remote;
 mod ring;
 
-pub use self::core::{ProcessConfig, ProcessCore, ProcessFault, Shutdown};
+pub use self::core::ProcessCore;
+pub use config::{ProcessConfig, ProcessFault, Shutdown};
 pub use inbox::{Delivery, InboxError};
 pub use layout::{DEVICE, LayoutFault};
 pub use remote::{JoinError, PortError, RemotePort, Work};

@@ -90,3 +90,75 @@ impl UsedRing {
         self.memory.get(at).map_err(|_| outside)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tutti_virtio::QueueSize;
+
+    use super::*;
+    use crate::Mapping;
+
+    const BASE: DeviceAddr = DeviceAddr(0x1000_0000);
+
+    fn ring() -> (SharedMemory, UsedRing) {
+        let memory = Mapping::create(0x8000, BASE).unwrap();
+        let layout = Layout::legacy(QueueSize::new(8).unwrap(), 4096, 0).unwrap();
+        let ring = UsedRing::new(memory.clone(), layout);
+        // Descriptor 3 is a buffer of 64 bytes at 0x4000 with a message of five, and the first that was used.
+        memory.put(16 * 3, &(BASE.0 + 0x4000)).unwrap();
+        memory.put(16 * 3 + 8, &64u32).unwrap();
+        let header = Header { source: tutti_rpmsg::Address(9), destination: tutti_rpmsg::Address(7), len: 5, flags: 0 };
+        memory.copy_in(0x4000, &header.emit()).unwrap();
+        memory.copy_in(0x4010, b"hello").unwrap();
+        memory.put(0x1002, &1u16).unwrap();
+        memory.put(0x1004, &3u32).unwrap();
+        memory.put(0x1008, &21u32).unwrap();
+        (memory, ring)
+    }
+
+    #[test]
+    fn a_message_is_read_where_it_lies() {
+        let (_, ring) = ring();
+        assert_eq!(ring.behind(0), Ok(1));
+        let message = ring.at(0).unwrap();
+        assert_eq!((message.header.source.0, ring.contents(&message)), (9, b"hello".to_vec()));
+        assert_eq!(ring.behind(1), Ok(0));
+    }
+
+    #[test]
+    fn each_lie_is_named() {
+        let lie = |at: usize, value: u64, bytes: usize| {
+            let (memory, ring) = ring();
+            memory.copy_in(at, &value.to_le_bytes()[..bytes]).unwrap();
+            ring.behind(0).and_then(|_| ring.at(0)).map(|_| ()).unwrap_err().field
+        };
+        assert_eq!(lie(0x1002, 9, 2), Field::UsedIndex);
+        assert_eq!(lie(0x1002, 0xffff, 2), Field::UsedIndex);
+        assert_eq!(lie(0x1004, 8, 4), Field::UsedId);
+        assert_eq!(lie(0x1004, u64::from(u32::MAX), 4), Field::UsedId);
+        assert_eq!(lie(0x1008, 15, 4), Field::MessageBuffer);
+        assert_eq!(lie(16 * 3, 0, 8), Field::DescriptorAddress);
+        assert_eq!(lie(16 * 3, u64::MAX, 8), Field::DescriptorAddress);
+        assert_eq!(lie(16 * 3 + 8, 0x7000, 4), Field::DescriptorAddress);
+        assert_eq!(lie(16 * 3 + 8, 8, 4), Field::MessageBuffer);
+        assert_eq!(lie(0x400c, 6, 2), Field::MessageLength);
+        assert_eq!(lie(0x400c, 0xffff, 2), Field::MessageLength);
+    }
+
+    #[test]
+    fn any_memory_is_read_or_refused() {
+        let (memory, ring) = ring();
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        for _ in 0..20_000 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let at = [0usize, 0x1000, 0x4000][random as usize % 3] + (random >> 8) as usize % 128;
+            memory.put(at, &((random >> 32) as u8)).unwrap();
+            let _ = ring.behind((random >> 20) as u16);
+            if let Ok(message) = ring.at((random >> 16) as u16) {
+                assert!(ring.contents(&message).len() <= 0x8000);
+            }
+        }
+    }
+}

@@ -8,52 +8,41 @@ use tutti_virtio::{Features, Status, VringEntry};
 use super::{CARVEOUT, DEVMEM, TRACE, VDEV, VDEV_FIXED, VENDOR_FIRST, VENDOR_LAST, VRING};
 use crate::bytes::{part, word};
 
-/// A device address that a firmware claims.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub struct Claim(pub u32);
+macro_rules! claim {
+    ($(#[$doc:meta])* $name:ident, $address:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+        pub struct $name(pub u32);
 
-impl Claim {
-    /// No particular one: the host is to choose.
-    pub const ANY: Self = Self(u32::MAX);
+        impl $name {
+            /// No particular one: the host is to choose.
+            pub const ANY: Self = Self(u32::MAX);
 
-    /// The address, unless the host is to choose.
-    #[must_use]
-    pub const fn address(self) -> Option<DeviceAddr> {
-        if self.0 == Self::ANY.0 { None } else { Some(DeviceAddr(self.0 as u64)) }
-    }
-}
-
-impl fmt::Display for Claim {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address() {
-            Some(address) => address.fmt(f),
-            None => f.write_str("any"),
+            /// The address, unless the host is to choose.
+            #[must_use]
+            pub const fn address(self) -> Option<$address> {
+                if self.0 == Self::ANY.0 { None } else { Some($address(self.0 as u64)) }
+            }
         }
-    }
-}
 
-/// A physical address that a firmware claims.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub struct PhysClaim(pub u32);
-
-impl PhysClaim {
-    /// No particular one.
-    pub const ANY: Self = Self(u32::MAX);
-
-    /// The address, unless the host is to choose. Many firmwares write 0 for that, too.
-    #[must_use]
-    pub const fn address(self) -> Option<PhysAddr> {
-        if self.0 == Self::ANY.0 { None } else { Some(PhysAddr(self.0 as u64)) }
-    }
-}
-
-impl fmt::Display for PhysClaim {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address() {
-            Some(address) => address.fmt(f),
-            None => f.write_str("any"),
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self.address() {
+                    Some(address) => address.fmt(f),
+                    None => f.write_str("any"),
+                }
+            }
         }
-    }
+    };
+}
+
+claim! {
+    /// A device address that a firmware claims.
+    Claim, DeviceAddr
+}
+claim! {
+    /// A physical address that a firmware claims. Many write 0 for no particular one, too.
+    PhysClaim, PhysAddr
 }
 
 /// The name of an entry: up to 31 bytes and a zero.
