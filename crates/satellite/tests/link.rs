@@ -423,6 +423,11 @@ proptest! {
             }
         }
     }
+}
+
+proptest! {
+    // Each case joins first, which takes a simulated second.
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn any_bytes_do_nothing(frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..40)) {

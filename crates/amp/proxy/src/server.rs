@@ -114,6 +114,7 @@ pub trait Files {
 pub(crate) mod flag {
     pub(crate) const ACCESS: i32 = 0o3;
     pub(crate) const WRITE: i32 = 0o1;
+    #[cfg(feature = "std")]
     pub(crate) const BOTH: i32 = 0o2;
     pub(crate) const CREATE: i32 = 0o100;
     pub(crate) const EXCLUSIVE: i32 = 0o200;
