@@ -95,8 +95,9 @@ pub struct SatelliteHost {
     queue: VecDeque<Body<'static>>,
     events: VecDeque<Event>,
     children: BTreeMap<u8, SatelliteHost>,
-    /// A frame came of a session that is not known.
+    /// A frame came of a session that is not known; and of such a one behind this satellite.
     unknown: Option<u32>,
+    strangers: BTreeMap<u8, u32>,
 }
 
 impl SatelliteHost {
@@ -228,7 +229,8 @@ impl SatelliteHost {
             return Some(now);
         }
         let session = self.session.as_ref()?;
-        let queued = (session.sure.is_free() && !self.queue.is_empty()).then_some(now);
+        let ready = session.sure.is_free() && !self.queue.is_empty();
+        let queued = (ready || !self.strangers.is_empty()).then_some(now);
         let own = [Some(session.heard + SILENCE), Some(session.alive), session.sure.timeout(now), queued];
         let answers = self.requests.values().copied();
         let behind = self.children.values().filter_map(|child| child.poll_timeout(now));
@@ -284,6 +286,7 @@ impl SatelliteHost {
     fn lose(&mut self) {
         let Some(session) = self.session.take() else { return };
         self.queue.clear();
+        self.strangers.clear();
         for (request, _) in core::mem::take(&mut self.requests) {
             self.event(Event::Answered(request, Err(Denied::Lost)));
         }
@@ -336,11 +339,18 @@ impl SatelliteHost {
         }
         if let Some(host) = self.children.get_mut(&child) {
             host.handle(now, frame);
+        } else if let Some(envelope) = Envelope::parse(frame).filter(|_| self.strangers.len() < MAX_CHILDREN) {
+            self.strangers.insert(child, envelope.session);
         }
     }
 
     fn poll_children(&mut self, now: BootTime, wall: WallTime) -> Option<Vec<u8>> {
         let session = self.session.as_mut()?;
+        if let Some((child, number)) = self.strangers.pop_first() {
+            let frame = emit(&Envelope { session: number, seq: 0, ack: 0, body: Body::Unknown })?;
+            let body = Body::Relay { child, frame: &frame };
+            return emit(&Envelope { session: session.number, seq: 0, ack: session.sure.ack(), body });
+        }
         for (child, host) in &mut self.children {
             if let Some(frame) = host.poll_transmit(now, wall) {
                 let body = Body::Relay { child: *child, frame: &frame };

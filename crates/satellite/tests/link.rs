@@ -279,6 +279,7 @@ fn a_satellite_that_stops_is_noticed_within_three_seconds_and_its_restart_at_onc
     let noticed = world.until(1000, |it| *it == Event::Lost);
     assert!(noticed < 500, "{noticed}");
     world.until(1000, joined("near"));
+    assert!(world.until(4000, behind(joined("far"))) < 1500, "who is behind it is told that nobody knows it any more");
 }
 
 #[test]
@@ -340,7 +341,7 @@ fn commands_are_carried_out_at_most_once_and_exactly_once_if_answered_on_bad_lin
             assert!(times <= 1, "seed {seed}: {value} was set {times} times");
             assert!(times == 1 || outcome.is_err(), "seed {seed}: {value} was answered and not set");
         }
-        assert!(world.near.sets.len() > 15 && world.far.sets.len() > 5, "seed {seed}: hardly anything arrived");
+        assert!(world.near.sets.len() + world.far.sets.len() > 20, "seed {seed}: hardly anything arrived");
     }
 }
 
