@@ -196,6 +196,20 @@ pub(crate) const LAYERS: &[Layer] = &[
         check: some_tests,
     },
     Layer {
+        name: "gdb",
+        about: "core dumps of remote cores, as gdb and readelf see them",
+        default: true,
+        needs: &[
+            Need::Build,
+            Need::Program { name: "gdb", package: "gdb" },
+            Need::Program { name: "readelf", package: "binutils" },
+            Need::Program { name: "cc", package: "gcc libc6-dev" },
+        ],
+        limit: minutes(5),
+        steps: |_| Ok(vec![cargo(["test", "--workspace", "--test", "core_dump"]).env("TUTTI_GDB", "1")]),
+        check: some_tests,
+    },
+    Layer {
         name: "faults",
         about: "real devices with bad state, full disks, wrong clocks, hostile peers and older peers",
         default: true,
@@ -316,7 +330,7 @@ pub(crate) enum Kind {
 /// What an integration test of this name is; `None` if it has a layer of its own.
 fn kind_of(test: &str) -> Option<Kind> {
     match test {
-        "netns" | "linux_peer" | "loom" => None,
+        "netns" | "linux_peer" | "loom" | "core_dump" => None,
         test if FAULTS.contains(&test) || HOSTILE.contains(&test) => None,
         test if test.starts_with("sim") => Some(Kind::Sim),
         _ => Some(Kind::Unit),
