@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use tutti_control::Selection;
 
 use crate::commands::{
-    amp, api, bench, completions, demo, devices, doctor, down, dt, forget, lease, leave, man, nearby, offer, pair, read,
-    recovery, rename, resources, role, screen, set, show, status, store, up, watch,
+    amp, api, bench, completions, console, demo, devices, doctor, down, dt, forget, lease, leave, man, nearby, offer,
+    pair, read, recovery, rename, resources, role, screen, set, show, status, store, up, watch,
 };
 
 /// Many devices as one pool: they find, trust and use each other.
@@ -98,6 +98,8 @@ pub(crate) enum Command {
     Show(show::ShowArgs),
     /// Shows the pool as it lives
     Watch(watch::WatchArgs),
+    /// Opens the pool in a browser of this machine
+    Console(console::ConsoleArgs),
     /// Finds out why nobody is seen, and says what to do
     Doctor(doctor::DoctorArgs),
     /// Runs three devices on this machine and shows what they do together

@@ -77,6 +77,8 @@ codes! {
     Unauthorized = "unauthorized", 401;
     /// On TCP: the `Host` header is not a loopback name (a web page rebinding a name would send its own).
     ForbiddenHost = "forbidden-host", 403;
+    /// In the console: another page than the console's own made the browser ask.
+    CrossOrigin = "cross-origin", 403;
     /// There is no such route.
     NoSuchRoute = "no-such-route", 404;
     /// The route does not take this method.

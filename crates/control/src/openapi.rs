@@ -16,7 +16,7 @@ use utoipa::{
 use crate::{
     error::ErrorBody,
     routes::{Body, Method, ROUTES, Route, TypeOf},
-    types::{Device, GroupInfo, Lease, NearbyDevice, PairingStatus, Resource},
+    types::{Device, GroupInfo, Lease, NearbyDevice, PairingStatus, Resource, ResourceState},
 };
 
 /// The description of the whole API.
@@ -85,7 +85,8 @@ fn operation(route: &Route) -> OperationBuilder {
 fn operation_id(route: &Route) -> String {
     let words = route
         .path
-        .trim_start_matches("/v1/")
+        .trim_start_matches("/v1")
+        .trim_start_matches('/')
         .split('/')
         .map(|part| part.trim_matches(['{', '}', '*']).replace('.', "_"));
     [route.method.word().to_lowercase()].into_iter().chain(words).collect::<Vec<_>>().join("_")
@@ -104,7 +105,7 @@ fn answer(route: &Route) -> ResponseBuilder {
         Body::None => "Done.".to_owned(),
         Body::Events(name, _) => format!("Events named `{name}`; their data is JSON as described. `ping` each 15 s."),
         Body::Changes => "Events named `devices`, `nearby`, `resources`, `pairing`, `group` and `leases`; their data \
-            is JSON with the body of the GET route of the same name (`group`: a GroupInfo). `ping` each 15 s."
+            is JSON with the body of the GET route of the same name (`group`: a GroupInfo; `values`: ResourceState). `ping` each 15 s."
             .to_owned(),
         _ => "Done.".to_owned(),
     };
@@ -123,6 +124,7 @@ fn content(body: Body) -> Option<(&'static str, Content)> {
         Body::List(of) => ("application/json", Content::new(Some(ArrayBuilder::new().items(reference(of))))),
         Body::Events(_, of) => ("text/event-stream", Content::new(Some(reference(of)))),
         Body::Changes => ("text/event-stream", Content::new(Some(text()))),
+        Body::Text(media) => (media, Content::new(Some(text()))),
         Body::Bytes => ("application/octet-stream", {
             Content::new(Some(ObjectBuilder::new().schema_type(Type::String).content_encoding("binary")))
         }),
@@ -151,6 +153,7 @@ fn schemas() -> BTreeMap<String, RefOr<Schema>> {
     add::<PairingStatus>(&mut all);
     add::<GroupInfo>(&mut all);
     add::<Lease>(&mut all);
+    add::<ResourceState>(&mut all);
     all.into_iter().collect()
 }
 
@@ -221,6 +224,15 @@ mod tests {
                 assert!(says || leans, "{name}.{field} has no description: {schema}");
             }
         }
+    }
+
+    #[test]
+    fn words_and_values_are_described_as_they_are_sent() {
+        let schemas = &document()["components"]["schemas"];
+        assert_eq!(schemas["Presence"]["enum"], serde_json::json!(["self", "online", "offline"]));
+        assert_eq!(schemas["Presence"]["type"], "string");
+        assert_eq!(schemas["SetValue"]["properties"]["value"]["$ref"], "#/components/schemas/Value");
+        assert!(schemas["Value"]["oneOf"].is_array());
     }
 
     #[test]

@@ -11,9 +11,10 @@ use utoipa::{
 };
 
 use crate::types::{
-    Check, Command, Controlled, Device, DeviceInfo, GroupInfo, JoinRequest, Joined, Lease, LeaseRequest, NearbyDevice,
-    OfferRequest, Offered, PairingOffer, PairingRequest, PairingStatus, Reading, RecoveryWords, Rename, RenewLease,
-    Resource, RoleChange, ScreenFrame, ScreenRequest, SetValue, StorageList, Stored,
+    Check, Command, ConsoleLink, ConsoleRequest, Controlled, Device, DeviceInfo, GroupInfo, Happening, History,
+    JoinRequest, Joined, Lease, LeaseRequest, NearbyDevice, OfferRequest, Offered, PairingOffer, PairingRequest,
+    PairingStatus, Reading, RecoveryWords, Rename, RenewLease, Resource, RoleChange, ScreenFrame, ScreenRequest,
+    SetValue, StorageList, Stored,
 };
 
 /// An HTTP method.
@@ -82,6 +83,8 @@ pub enum Body {
     Bytes,
     /// An OpenAPI document.
     Description,
+    /// Text of this media type.
+    Text(&'static str),
 }
 
 /// A query parameter. All are optional.
@@ -153,7 +156,7 @@ const fn one(name: &'static str, what: &'static str) -> Query {
     Query { name, what, repeated: false }
 }
 
-use Body::{Bytes, Changes, Description, Events, Json, List, None};
+use Body::{Bytes, Changes, Description, Events, Json, List, None, Text};
 use Method::{Delete, Get, Patch, Post, Put};
 
 /// The query parameters of `GET /v1/resources`.
@@ -162,6 +165,16 @@ const RESOURCE_QUERY: &[Query] = &[
     one("device", "Only those of this device: its name, its id, or the first six digits or more of the id."),
     one("name", "Only those with this name."),
     Query { name: "property", what: "Only those with this property: `key=value`.", repeated: true },
+];
+
+/// The query parameters of `GET /v1/events`.
+const EVENT_QUERY: &[Query] = &[
+    one(
+        "values",
+        "`apart`: resources come without values and leases; what changes of those comes as `values`, all of \
+        them first, then a list of ResourceState with only what changed.",
+    ),
+    one("timeline", "`yes`: also `timeline`, as `GET /v1/timeline`, whenever something happens."),
 ];
 
 /// Every route.
@@ -193,6 +206,10 @@ pub const ROUTES: &[Route] = &[
     with_query(&[one("interval_ms", "The least time between two readings: 1000 if left out.")],
         route(Get, "/v1/resources/{device}/{name}/follow", None, Events("reading", of::<Reading>()),
             "Readings as they change.")),
+    route(Get, "/v1/resources/{device}/{name}/history", None, Json(of::<History>()),
+        "The values of the last hour, as far as this device saw them."),
+    route(Get, "/v1/timeline", None, List(of::<Happening>()),
+        "What happened in the group since this device started: the last 500, the oldest first."),
     route(Post, "/v1/leases", Json(of::<LeaseRequest>()), Json(of::<Lease>()),
         "Takes a lease. It ends with its time unless it is renewed."),
     route(Get, "/v1/leases", None, List(of::<Lease>()), "The leases taken through this API."),
@@ -215,9 +232,12 @@ pub const ROUTES: &[Route] = &[
         "Opens a screen: a display resource of this device that stays as long as the answer is being read."),
     route(Get, "/v1/screens/{name}/frames", None, Events("frame", of::<ScreenFrame>()),
         "What a display of this device shows, and each change of it."),
-    route(Get, "/v1/events", None, Changes,
-        "Live changes: devices, nearby, resources, pairing, group and leases, each whole, the present state first."),
+    with_query(EVENT_QUERY, route(Get, "/v1/events", None, Changes,
+        "Live changes: devices, nearby, resources, pairing, group and leases, each whole, the present state first.")),
     route(Get, "/v1/doctor", None, List(of::<Check>()), "Why do I see nobody? Checks of this device and its network."),
+    route(Post, "/v1/console", Json(of::<ConsoleRequest>()), Json(of::<ConsoleLink>()),
+        "Makes a link that opens the console in a browser of this machine, once. The console itself may not ask."),
+    route(Get, "/metrics", None, Text("text/plain"), "Numbers for Prometheus, in its text format 0.0.4."),
     route(Post, "/v1/shutdown", None, None, "Stops this device cleanly."),
     route(Get, "/v1/openapi.json", None, Description, "This description."),
 ];

@@ -16,7 +16,7 @@ use tutti_pool::Presence;
 use crate::node::Node;
 
 /// The most resources followed at once.
-const MOST: usize = 64;
+const MOST: usize = 256;
 
 /// The least time between two values of one.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -49,6 +49,13 @@ impl Followed {
     /// The latest value of a resource, if one was heard.
     pub(crate) fn latest(&self, resource: &ResourceId) -> Option<Reading> {
         lock(&self.table).values.get(resource).cloned()
+    }
+
+    /// The latest value of a resource that is followed now.
+    pub(crate) fn current(&self, resource: &ResourceId) -> Option<Reading> {
+        let table = lock(&self.table);
+        table.tasks.get(resource).filter(|(task, _)| !task.is_finished())?;
+        table.values.get(resource).cloned()
     }
 
     /// Notes a value that was heard in another way.

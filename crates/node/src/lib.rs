@@ -39,6 +39,7 @@ mod discovery;
 mod error;
 mod files;
 mod followed;
+mod history;
 mod locals;
 mod node;
 mod options;
@@ -49,6 +50,7 @@ mod sources;
 pub mod state;
 mod stop;
 mod stores;
+mod timeline;
 
 pub use error::{ApiError, RunError};
 pub use options::{Options, Ready, StorageOptions};

@@ -9,14 +9,16 @@ use tutti_model::{BootTime, DeviceId, Name};
 use tutti_pool::{Catalogue, driver::PoolHandle};
 
 use crate::{
-    api::{ApiError, Hub, Streams},
+    api::{ApiError, ConsoleDoor, Hub, Streams},
     discovery::Health,
     followed::Followed,
+    history::History,
     locals::Locals,
     resolve::{Known, resolve},
     sources::Sources,
     state::{SaveError, State, Table},
     stop::StopSwitch,
+    timeline::Timeline,
 };
 
 /// The key of the name in the settings.
@@ -33,6 +35,8 @@ pub(crate) struct Node {
     pub(crate) locals: Locals,
     pub(crate) sources: Sources,
     pub(crate) followed: Followed,
+    pub(crate) history: History,
+    pub(crate) timeline: Timeline,
     pub(crate) name: watch::Sender<Name>,
     /// How discovery on the local network fares.
     pub(crate) discovery: watch::Receiver<Health>,
@@ -40,6 +44,7 @@ pub(crate) struct Node {
     pub(crate) tcp: Option<SocketAddr>,
     pub(crate) streams: Streams,
     pub(crate) hub: Hub,
+    pub(crate) console: ConsoleDoor,
     pub(crate) stop: StopSwitch,
 }
 

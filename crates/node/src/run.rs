@@ -30,10 +30,11 @@ use tutti_pool::Identity;
 use tutti_resources::{Driver, Inventory, Storage, SysRoot, describe_machine, simulated::simulated};
 
 use crate::{
-    api::{Hub, Limits, Listeners, Streams, Token, router},
+    api::{ConsoleDoor, Hub, Limits, Listeners, Streams, Token, router},
     discovery::{Discovery, Setup},
     error::{ApiError, RunError},
     followed::Followed,
+    history::History,
     locals::Locals,
     node::{NAME, Node},
     options::{Options, Ready},
@@ -42,6 +43,7 @@ use crate::{
     state::{Reset, State, Table},
     stop::StopSwitch,
     stores::Part,
+    timeline::Timeline,
 };
 
 /// The file in the state folder that holds the device's key.
@@ -146,12 +148,15 @@ async fn start(options: Options) -> Result<Device, RunError> {
         locals: locals.clone(),
         sources: sources.clone(),
         followed: Followed::new(),
+        history: History::default(),
+        timeline: Timeline::new(),
         name: names,
         discovery: health.subscribe(),
         tcp: listeners.tcp(),
         socket,
         streams: Streams::new(stop.subscribe()),
         hub: Hub::new(),
+        console: ConsoleDoor::default(),
         stop: stop.clone(),
     });
     tracing::info!(id = %id, %name, "the device runs");
@@ -161,6 +166,10 @@ async fn start(options: Options) -> Result<Device, RunError> {
     tasks.spawn(sources.run(inventory));
     let hub = (node.clone(), stop.subscribe());
     tasks.spawn(async move { hub.0.hub.run(&hub.0, hub.1).await });
+    let history = (node.clone(), stop.subscribe());
+    tasks.spawn(async move { history.0.history.run(&history.0, history.1).await });
+    let timeline = (node.clone(), stop.subscribe());
+    tasks.spawn(async move { timeline.0.timeline.run(&timeline.0, timeline.1).await });
     let discovery = tokio::spawn(discovery.run(stop.subscribe()));
     let api = tokio::spawn(listeners.serve(router(node.clone(), token), Limits::default(), stop.subscribe()));
     Ok(Device { node, tasks, api, discovery })
@@ -185,7 +194,7 @@ impl Device {
         node.stop.stop();
         let ended = timeout(GOODBYE, async {
             // Both wait for what is under way, each with bounds of its own.
-            let _ = tokio::join!(self.api, self.discovery);
+            let _ = tokio::join!(self.api, self.discovery, node.console.closed());
             self.tasks.shutdown().await;
             node.pool.stop().await;
             node.fabric.shutdown().await;

@@ -25,9 +25,10 @@ pub use self::{
 use crate::{
     routes::Method,
     types::{
-        Check, Command, Controlled, Device, DeviceInfo, GroupInfo, JoinRequest, Joined, Lease, LeaseRequest,
-        NearbyDevice, OfferRequest, Offered, PairingOffer, PairingRequest, PairingStatus, Reading, RecoveryWords,
-        Rename, RenewLease, Resource, Role, RoleChange, ScreenFrame, ScreenRequest, SetValue, StorageList, Stored,
+        Check, Command, ConsoleLink, ConsoleRequest, Controlled, Device, DeviceInfo, GroupInfo, Happening, History,
+        JoinRequest, Joined, Lease, LeaseRequest, NearbyDevice, OfferRequest, Offered, PairingOffer, PairingRequest,
+        PairingStatus, Reading, RecoveryWords, Rename, RenewLease, Resource, Role, RoleChange, ScreenFrame,
+        ScreenRequest, SetValue, StorageList, Stored,
     },
 };
 
@@ -296,6 +297,29 @@ impl Client {
     /// Live changes.
     pub async fn changes(&self) -> Result<ChangeStream, ClientError> {
         stream::changes(self).await
+    }
+
+    /// The values of a resource within the last hour.
+    pub async fn history(&self, device: &str, name: &str) -> Result<History, ClientError> {
+        self.json(Method::Get, &path(&["v1", "resources", device, name, "history"]), Nothing).await
+    }
+
+    /// What happened in the group.
+    pub async fn timeline(&self) -> Result<Vec<Happening>, ClientError> {
+        self.json(Method::Get, "/v1/timeline", Nothing).await
+    }
+
+    /// A link that opens the console.
+    pub async fn console(&self, request: &ConsoleRequest) -> Result<ConsoleLink, ClientError> {
+        self.json(Method::Post, "/v1/console", Some(request)).await
+    }
+
+    /// Numbers for Prometheus.
+    pub async fn metrics(&self) -> Result<String, ClientError> {
+        let what = "GET /metrics";
+        let bytes = self.whole(what, Method::Get, "/metrics", Nothing).await?;
+        String::from_utf8(bytes.to_vec())
+            .map_err(|error| ClientError::Garbled { what: what.into(), why: error.to_string() })
     }
 
     /// The device's checks of itself.

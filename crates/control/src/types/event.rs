@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Device, GroupInfo, Lease, NearbyDevice, PairingStatus, Resource};
+use super::{Device, GroupInfo, Happening, Lease, NearbyDevice, PairingStatus, Resource, ResourceState};
 
 /// A change, as `GET /v1/events` tells it: the new state of one thing, whole. One of each comes first; a reader
 /// that is slow misses states in between, never the last.
@@ -24,6 +24,10 @@ pub enum Event {
     Group(GroupInfo),
     /// As `GET /v1/leases`.
     Leases(Vec<Lease>),
+    /// As `GET /v1/timeline`, if asked for.
+    Timeline(Vec<Happening>),
+    /// What changed of resources since the last of these, if asked for apart from the resources.
+    Values(Vec<ResourceState>),
 }
 
 impl Event {
@@ -36,6 +40,8 @@ impl Event {
             Self::Pairing(_) => "pairing",
             Self::Group(_) => "group",
             Self::Leases(_) => "leases",
+            Self::Timeline(_) => "timeline",
+            Self::Values(_) => "values",
         }
     }
 
@@ -48,6 +54,8 @@ impl Event {
             Self::Pairing(body) => serde_json::to_string(body),
             Self::Group(body) => serde_json::to_string(body),
             Self::Leases(body) => serde_json::to_string(body),
+            Self::Timeline(body) => serde_json::to_string(body),
+            Self::Values(body) => serde_json::to_string(body),
         }
     }
 
@@ -60,6 +68,8 @@ impl Event {
             "pairing" => Self::Pairing(serde_json::from_str(data)?),
             "group" => Self::Group(serde_json::from_str(data)?),
             "leases" => Self::Leases(serde_json::from_str(data)?),
+            "timeline" => Self::Timeline(serde_json::from_str(data)?),
+            "values" => Self::Values(serde_json::from_str(data)?),
             _ => return Ok(None),
         }))
     }
@@ -80,6 +90,8 @@ mod tests {
             Event::Pairing(PairingStatus::of(PairingState::Open)),
             Event::Group(group),
             Event::Leases(vec![]),
+            Event::Timeline(vec![]),
+            Event::Values(vec![]),
         ] {
             assert_eq!(Event::parse(event.name(), &event.data().unwrap()).unwrap(), Some(event));
         }

@@ -5,6 +5,7 @@
 
 mod device;
 mod event;
+mod history;
 mod lease;
 mod offer;
 mod pairing;
@@ -16,6 +17,7 @@ pub use device::{
     Source,
 };
 pub use event::Event;
+pub use history::{ConsoleLink, ConsoleRequest, Happening, History, Point, ResourceState, What};
 pub use lease::{Lease, LeaseHolder, LeaseMode, LeaseRequest, RenewLease};
 pub use offer::{Command, OfferRequest, Offered, ScreenFrame, ScreenRequest};
 pub use pairing::{JoinRequest, Joined, PairingOffer, PairingRequest, PairingState, PairingStatus, RecoveryWords};
@@ -24,9 +26,9 @@ pub use storage::{StorageEntry, StorageList, Stored};
 
 /// An enum of lower-case words that prints and parses as it does in JSON.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+    ($(#[doc = $doc:literal])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[doc = $doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         pub enum $name {
             $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)*
         }
@@ -40,6 +42,21 @@ macro_rules! words {
                 match self { $(Self::$variant => $word),* }
             }
         }
+
+        // Not derived: the macro of utoipa does not see a name that came through a macro, and would describe the
+        // variants' names.
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let about = [$($doc),*].map(str::trim).join(" ");
+                let schema = utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::Type::String)
+                    .description(Some(about))
+                    .enum_values(Some(Self::ALL.iter().map(|one| one.word())));
+                schema.into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

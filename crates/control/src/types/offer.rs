@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Sharing;
-use crate::Value;
+// Under another name: utoipa takes a field of a type called `Value` for one of serde_json, which may be anything.
+use crate::Value as AnyValue;
 
 /// Offers a resource of this device, or refreshes it. One that is not refreshed within `ttl_ms` is withdrawn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -18,10 +19,10 @@ pub struct OfferRequest {
     pub unit: String,
     /// What else is known of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub properties: BTreeMap<String, Value>,
+    pub properties: BTreeMap<String, AnyValue>,
     /// Its value from now on; without one the last stays. A resource that never had one is not readable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<Value>,
+    pub value: Option<AnyValue>,
     /// Whether it takes values: they come as `GET /v1/offers/{name}/commands`.
     #[serde(default)]
     pub writable: bool,
@@ -67,7 +68,7 @@ pub struct Offered {
     pub unit: String,
     /// Its value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<Value>,
+    pub value: Option<AnyValue>,
     /// When it was offered or refreshed last: milliseconds since 1970.
     pub at: u64,
     /// Whether it takes values.
@@ -80,7 +81,7 @@ pub struct Offered {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Command {
     /// The value.
-    pub value: Value,
+    pub value: AnyValue,
     /// The id of the device that sets it.
     pub from: String,
     /// Its name.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{LeaseHolder, words};
-use crate::Value;
+// Under another name: utoipa takes a field of a type called `Value` for one of serde_json, which may be anything.
+use crate::Value as AnyValue;
 
 words! {
     /// The least role that may do something.
@@ -59,7 +60,7 @@ pub struct Resource {
     pub unit: String,
     /// What else is known of it.
     #[serde(default)]
-    pub properties: BTreeMap<String, Value>,
+    pub properties: BTreeMap<String, AnyValue>,
     /// Who may use it.
     pub access: Access,
     /// Whether it gives readings.
@@ -74,7 +75,7 @@ pub struct Resource {
     pub online: bool,
     /// The latest value that this device knows of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<Value>,
+    pub value: Option<AnyValue>,
     /// When that was, by the clock of the device that offers it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<u64>,
@@ -93,7 +94,7 @@ pub struct Reading {
     /// The resource's name.
     pub name: String,
     /// What was read.
-    pub value: Value,
+    pub value: AnyValue,
     /// Its unit; empty for none.
     pub unit: String,
     /// When, by that device's clock: milliseconds since 1970.
@@ -106,7 +107,7 @@ pub struct Reading {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SetValue {
     /// The value.
-    pub value: Value,
+    pub value: AnyValue,
     /// The fencing token of the lease to use. Without one, an exclusive resource is leased for the moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<u64>,
@@ -122,7 +123,7 @@ pub struct Controlled {
     /// The resource's name.
     pub name: String,
     /// The value that it took.
-    pub value: Value,
+    pub value: AnyValue,
     /// The fencing token that was used, where one was needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<u64>,

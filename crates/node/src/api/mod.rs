@@ -4,12 +4,14 @@
 //! `tutti-control` makes of the API. One file for each group of routes. What a request may cost is bounded in
 //! [`server`], [`extract`] and [`sse`]; who may come in is decided in [`guard`].
 
+mod console;
 mod device;
 mod doctor;
 mod error;
 mod events;
 mod extract;
 mod guard;
+mod history;
 mod leases;
 mod offers;
 mod pairing;
@@ -23,9 +25,12 @@ mod storage;
 mod system;
 
 pub(crate) use self::{
+    console::ConsoleDoor,
+    device::devices,
     error::ApiError,
     events::Hub,
     guard::Token,
+    resources::all as resources,
     routes::router,
     server::{BindError, Limits, Listeners},
     sse::Streams,

@@ -159,7 +159,7 @@ fn no_such(node: &Node, device: tutti_model::DeviceId, name: &str) -> ApiError {
 }
 
 /// Every resource, as lists and events show them.
-pub(super) fn all(node: &Node) -> Vec<Resource> {
+pub(crate) fn all(node: &Node) -> Vec<Resource> {
     matching(node, &Query::default())
 }
 

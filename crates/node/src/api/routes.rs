@@ -16,11 +16,11 @@ use tutti_control::{
 };
 
 use super::{
-    device, doctor,
+    console, device, doctor,
     error::ApiError,
     events, extract,
     guard::{self, Token},
-    leases, offers, pairing, resources, screens, storage, system,
+    history, leases, offers, pairing, resources, screens, storage, system,
 };
 use crate::node::Node;
 
@@ -82,6 +82,8 @@ fn table() -> Vec<Entry> {
         on(Get, "/v1/resources/{device}/{name}", resources::read),
         on(Put, "/v1/resources/{device}/{name}", resources::control),
         on(Get, "/v1/resources/{device}/{name}/follow", resources::follow),
+        on(Get, "/v1/resources/{device}/{name}/history", history::of_resource),
+        on(Get, "/v1/timeline", history::timeline),
         on(Post, "/v1/leases", leases::take),
         on(Get, "/v1/leases", leases::list),
         on(Put, "/v1/leases/{id}", leases::renew),
@@ -98,13 +100,20 @@ fn table() -> Vec<Entry> {
         on(Get, "/v1/screens/{name}/frames", screens::frames),
         on(Get, "/v1/events", events::stream),
         on(Get, "/v1/doctor", doctor::checks),
+        on(Post, "/v1/console", console::link),
+        on(Get, "/metrics", console::metrics),
         on(Post, "/v1/shutdown", system::shutdown),
         on(Get, "/v1/openapi.json", system::description),
     ]
 }
 
-/// The whole API of a device.
+/// The whole API of a device, for those who may.
 pub(crate) fn router(node: Arc<Node>, token: Option<Token>) -> Router {
+    bare(node).layer(middleware::from_fn_with_state(token, guard::check))
+}
+
+/// The whole API, without a guard.
+pub(super) fn bare(node: Arc<Node>) -> Router {
     let router = table().into_iter().fold(Router::new(), |router, entry| {
         let handler =
             if entry.streams() { entry.handler } else { entry.handler.layer(middleware::from_fn(answer_in_time)) };
@@ -114,7 +123,6 @@ pub(crate) fn router(node: Arc<Node>, token: Option<Token>) -> Router {
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(extract::MAX_JSON))
-        .layer(middleware::from_fn_with_state(token, guard::check))
         .with_state(node)
 }
 

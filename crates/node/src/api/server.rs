@@ -5,13 +5,16 @@
 //! | another user of the machine connects | the socket has mode 0600 from the moment it has its name; TCP wants the token |
 //! | a web page makes the browser send requests to loopback TCP | no CORS header is ever sent, the token is not in a cookie |
 //! | a web page rebinds its own name to 127.0.0.1 | the `Host` header must be a loopback name |
+//! | a page elsewhere drives the console's door | `tutti-console` stands there, and lists the attacks on it |
 //! | guessing the token by timing | it is compared in constant time |
 //! | connections that say nothing, or half a head | a time-out on heads, and on idling between requests |
 //! | very many connections or streams | so many and no more: others wait in the backlog, or get "too many" |
 //! | a huge head or body | bounded; what stores files streams, within its quota |
 
 use std::{
-    fs, io,
+    fs,
+    future::pending,
+    io,
     net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -62,13 +65,14 @@ pub(crate) enum Entrance {
     Unix,
     /// Loopback TCP: the token decides.
     Tcp,
+    /// The console's door: its own guard has decided already.
+    Console,
 }
 
 /// The open doors.
 pub(crate) struct Listeners {
-    unix: UnixListener,
-    socket: PathBuf,
-    tcp: Option<TcpListener>,
+    unix: Option<(UnixListener, PathBuf)>,
+    tcp: Option<(TcpListener, Entrance)>,
 }
 
 /// Why a door cannot be opened.
@@ -117,15 +121,19 @@ impl Listeners {
             .map_err(failed)?;
         let tcp = match tcp {
             None => None,
-            Some(address) if !address.ip().is_loopback() => return Err(BindError::NotLoopback(address)),
-            Some(address) => Some(TcpListener::bind(address).await.map_err(|error| BindError::Tcp(address, error))?),
+            Some(address) => Some((loopback(address).await?, Entrance::Tcp)),
         };
-        Ok(Self { unix, socket: socket.to_path_buf(), tcp })
+        Ok(Self { unix: Some((unix, socket.to_path_buf())), tcp })
+    }
+
+    /// Opens the console's door at this address.
+    pub(crate) async fn console(address: SocketAddr) -> Result<Self, BindError> {
+        Ok(Self { unix: None, tcp: Some((loopback(address).await?, Entrance::Console)) })
     }
 
     /// The TCP address, with the port that was chosen.
     pub(crate) fn tcp(&self) -> Option<SocketAddr> {
-        self.tcp.as_ref().and_then(|listener| listener.local_addr().ok())
+        self.tcp.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
     }
 
     /// Serves until `stop`, then ends in good order: what is under way gets `limits.goodbye`.
@@ -144,8 +152,8 @@ impl Listeners {
                 Ok((Accepted::Unix(stream), slot)) => {
                     connections.spawn(serve_one(stream, Entrance::Unix, router, limits, stop, slot));
                 }
-                Ok((Accepted::Tcp(stream), slot)) => {
-                    connections.spawn(serve_one(stream, Entrance::Tcp, router, limits, stop, slot));
+                Ok((Accepted::Tcp(stream, entrance), slot)) => {
+                    connections.spawn(serve_one(stream, entrance, router, limits, stop, slot));
                 }
                 Err(error) => {
                     // Out of descriptors, most likely: what is open may close meanwhile.
@@ -163,27 +171,45 @@ impl Listeners {
 
     async fn accept(&self, slots: &Arc<Semaphore>) -> io::Result<(Accepted, OwnedSemaphorePermit)> {
         let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
-        let accepted = match &self.tcp {
-            None => Accepted::Unix(self.unix.accept().await?.0),
-            Some(tcp) => tokio::select! {
-                accepted = self.unix.accept() => Accepted::Unix(accepted?.0),
-                accepted = tcp.accept() => Accepted::Tcp(accepted?.0),
-            },
+        let unix = async {
+            match &self.unix {
+                Some((unix, _)) => Ok(Accepted::Unix(unix.accept().await?.0)),
+                None => pending().await,
+            }
         };
-        Ok((accepted, slot))
+        let tcp = async {
+            match &self.tcp {
+                Some((tcp, entrance)) => Ok(Accepted::Tcp(tcp.accept().await?.0, *entrance)),
+                None => pending().await,
+            }
+        };
+        let accepted: io::Result<Accepted> = tokio::select! {
+            accepted = unix => accepted,
+            accepted = tcp => accepted,
+        };
+        Ok((accepted?, slot))
     }
 }
 
 impl Drop for Listeners {
     /// The socket's file goes with it, so that nobody knocks at a dead door.
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.socket);
+        if let Some((_, socket)) = &self.unix {
+            let _ = fs::remove_file(socket);
+        }
     }
 }
 
 enum Accepted {
     Unix(UnixStream),
-    Tcp(tokio::net::TcpStream),
+    Tcp(tokio::net::TcpStream, Entrance),
+}
+
+async fn loopback(address: SocketAddr) -> Result<TcpListener, BindError> {
+    if !address.ip().is_loopback() {
+        return Err(BindError::NotLoopback(address));
+    }
+    TcpListener::bind(address).await.map_err(|error| BindError::Tcp(address, error))
 }
 
 async fn serve_one(

@@ -1,0 +1,2490 @@
+// Made by `npm run types` from the description of the control API. Not to be edited.
+
+export interface paths {
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Numbers for Prometheus, in its text format 0.0.4
+         * @description Numbers for Prometheus, in its text format 0.0.4.
+         */
+        get: operations["get_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/console": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes a link that opens the console in a browser of this machine, once
+         * @description Makes a link that opens the console in a browser of this machine, once. The console itself may not ask.
+         */
+        post: operations["post_console"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/device": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * This device
+         * @description This device.
+         */
+        get: operations["get_device"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Renames this device
+         * @description Renames this device.
+         */
+        patch: operations["patch_device"];
+        trace?: never;
+    };
+    "/v1/devices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The devices of the group, this one first
+         * @description The devices of the group, this one first.
+         */
+        get: operations["get_devices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/devices/{device}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Forgets a device
+         * @description Forgets a device. Owners only. Each member refuses it as soon as it learns of it.
+         */
+        delete: operations["delete_devices_device"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/devices/{device}/role": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Changes a device's role
+         * @description Changes a device's role. Owners only.
+         */
+        put: operations["put_devices_device_role"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Why do I see nobody? Checks of this device and its network
+         * @description Why do I see nobody? Checks of this device and its network.
+         */
+        get: operations["get_doctor"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Live changes: devices, nearby, resources, pairing, group and leases, each whole, the present state first
+         * @description Live changes: devices, nearby, resources, pairing, group and leases, each whole, the present state first.
+         */
+        get: operations["get_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/group/leave": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Leaves the group
+         * @description Leaves the group. This device is then the owner of a new group of one.
+         */
+        post: operations["post_group_leave"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/group/recover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes this device an owner of its group again
+         * @description Makes this device an owner of its group again.
+         */
+        post: operations["post_group_recover"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/group/recovery": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Exports the recovery words of the group
+         * @description Exports the recovery words of the group. Owners only, and once.
+         */
+        post: operations["post_group_recovery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/join": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Enters another device's group
+         * @description Enters another device's group. This device must be alone in its own.
+         */
+        post: operations["post_join"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/leases": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The leases taken through this API
+         * @description The leases taken through this API.
+         */
+        get: operations["get_leases"];
+        put?: never;
+        /**
+         * Takes a lease
+         * @description Takes a lease. It ends with its time unless it is renewed.
+         */
+        post: operations["post_leases"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/leases/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Renews a lease
+         * @description Renews a lease.
+         */
+        put: operations["put_leases_id"];
+        post?: never;
+        /**
+         * Releases a lease
+         * @description Releases a lease.
+         */
+        delete: operations["delete_leases_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/nearby": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Devices that were discovered and are not in the group
+         * @description Devices that were discovered and are not in the group.
+         */
+        get: operations["get_nearby"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/offers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The resources offered through this API
+         * @description The resources offered through this API.
+         */
+        get: operations["get_offers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/offers/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Offers a resource of this device, or refreshes it
+         * @description Offers a resource of this device, or refreshes it. It is withdrawn when its time ends without a refresh.
+         */
+        put: operations["put_offers_name"];
+        post?: never;
+        /**
+         * Withdraws an offered resource
+         * @description Withdraws an offered resource.
+         */
+        delete: operations["delete_offers_name"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/offers/{name}/commands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The values that others set an offered resource to, for the program behind it to obey
+         * @description The values that others set an offered resource to, for the program behind it to obey.
+         */
+        get: operations["get_offers_name_commands"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/openapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * This description
+         * @description This description.
+         */
+        get: operations["get_openapi_json"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/pairing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How the latest pairing stands
+         * @description How the latest pairing stands.
+         */
+        get: operations["get_pairing"];
+        put?: never;
+        /**
+         * Lets a device in
+         * @description Lets a device in. Owners only. One code counts at a time: a new one replaces the old.
+         */
+        post: operations["post_pairing"];
+        /**
+         * Cancels the pairing
+         * @description Cancels the pairing.
+         */
+        delete: operations["delete_pairing"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/resources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the devices of the group offer
+         * @description What the devices of the group offer.
+         */
+        get: operations["get_resources"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/resources/{device}/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Takes a reading now
+         * @description Takes a reading now.
+         */
+        get: operations["get_resources_device_name"];
+        /**
+         * Sets a resource to a value
+         * @description Sets a resource to a value. An exclusive one is leased for the moment if no token is given.
+         */
+        put: operations["put_resources_device_name"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/resources/{device}/{name}/follow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Readings as they change
+         * @description Readings as they change.
+         */
+        get: operations["get_resources_device_name_follow"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/resources/{device}/{name}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The values of the last hour, as far as this device saw them
+         * @description The values of the last hour, as far as this device saw them.
+         */
+        get: operations["get_resources_device_name_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/screens/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Opens a screen: a display resource of this device that stays as long as the answer is being read
+         * @description Opens a screen: a display resource of this device that stays as long as the answer is being read.
+         */
+        put: operations["put_screens_name"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/screens/{name}/frames": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a display of this device shows, and each change of it
+         * @description What a display of this device shows, and each change of it.
+         */
+        get: operations["get_screens_name_frames"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/shutdown": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stops this device cleanly
+         * @description Stops this device cleanly.
+         */
+        post: operations["post_shutdown"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/storage/{device}/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The files of a storage resource
+         * @description The files of a storage resource.
+         */
+        get: operations["get_storage_device_name"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/storage/{device}/{name}/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A file
+         * @description A file. The header `X-Tutti-Quota: USED/QUOTA` tells the storage's fill in bytes.
+         */
+        get: operations["get_storage_device_name_path"];
+        /**
+         * Stores a file whole, in place of one with the same path
+         * @description Stores a file whole, in place of one with the same path. What is there stays until all of it has arrived.
+         */
+        put: operations["put_storage_device_name_path"];
+        post?: never;
+        /**
+         * Removes a file
+         * @description Removes a file.
+         */
+        delete: operations["delete_storage_device_name_path"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What happened in the group since this device started: the last 500, the oldest first
+         * @description What happened in the group since this device started: the last 500, the oldest first.
+         */
+        get: operations["get_timeline"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        /** @description Who may use a resource. */
+        Access: {
+            /** @description Who may control it. */
+            control: components["schemas"]["Audience"];
+            /** @description Who may read it. */
+            read: components["schemas"]["Audience"];
+        };
+        /** @description Where the control API is to be had. */
+        ApiAddresses: {
+            /** @description The Unix socket. */
+            socket: string;
+            /** @description The loopback TCP address, if it was asked for. The token is in the file `api-token` of the state folder. */
+            tcp?: string | null;
+        };
+        /**
+         * @description The least role that may do something.
+         * @enum {string}
+         */
+        Audience: "nobody" | "owners" | "members" | "guests";
+        /** @description One check of `doctor`. */
+        Check: {
+            /** @description What to do about it. */
+            advice?: string | null;
+            /** @description What was checked, in a word or two. */
+            name: string;
+            /** @description How it came out. */
+            ok: components["schemas"]["CheckState"];
+            /** @description What was found. */
+            what: string;
+        };
+        /**
+         * @description The outcome of a check.
+         * @enum {string}
+         */
+        CheckState: "ok" | "warn" | "fail";
+        /** @description A value that somebody sets an offered resource to. */
+        Command: {
+            /** @description The id of the device that sets it. */
+            from: string;
+            /** @description Its name. */
+            from_name: string;
+            /** @description The value. */
+            value: components["schemas"]["Value"];
+        };
+        /** @description A link that opens the console in a browser of this machine, once. */
+        ConsoleLink: {
+            /**
+             * Format: int64
+             * @description For how long it counts.
+             */
+            expires_in_ms: number;
+            /** @description The link. Whoever opens it first is let in, so it is not to be shown to others. */
+            url: string;
+        };
+        /** @description Asks for a link to the console. */
+        ConsoleRequest: {
+            /**
+             * Format: int32
+             * @description The port on 127.0.0.1 to serve the console at, if it is not served yet: any free one if left out.
+             */
+            port?: number | null;
+        };
+        /** @description A resource took a value. */
+        Controlled: {
+            /** @description The id of the device that offers it. */
+            device: string;
+            /** @description Its name. */
+            device_name: string;
+            /** @description The resource's name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description The fencing token that was used, where one was needed.
+             */
+            token?: number | null;
+            /** @description The value that it took. */
+            value: components["schemas"]["Value"];
+        };
+        /** @description A device of the group: a member, the answering device itself, or a satellite behind one. */
+        Device: {
+            /** @description Where it is reached now. */
+            address?: string | null;
+            /** @description Its processor architecture. */
+            architecture: string;
+            /** @description Its id: 64 hexadecimal digits. */
+            id: string;
+            /** @description `laptop`, `board`, `server`, `microcontroller`, …; empty as long as it has not described itself. */
+            kind: string;
+            /** @description Why the last attempt to reach it failed. */
+            last_error?: string | null;
+            /**
+             * Format: int64
+             * @description How long ago it was last heard of; none if never, or if it is the answering device.
+             */
+            last_seen_ms_ago?: number | null;
+            /** @description What people call it. */
+            name: string;
+            /** @description Its operating system and version. */
+            os: string;
+            /** @description Whether it can be reached. */
+            presence: components["schemas"]["Presence"];
+            /** @description The profile that its image was built from. */
+            profile: string;
+            /**
+             * Format: int32
+             * @description How many resources it offers.
+             */
+            resources: number;
+            role?: components["schemas"]["Role"] | null;
+            /**
+             * Format: double
+             * @description The time to it and back.
+             */
+            rtt_ms?: number | null;
+            /** @description The version of its software. */
+            software: string;
+            /** @description The id of the device that it is reached through. */
+            via?: string | null;
+        };
+        /** @description The device that answers. */
+        DeviceInfo: {
+            /** @description Where other devices can reach it: `address:port`. */
+            addresses: string[];
+            /** @description Where this API is to be had. */
+            api: components["schemas"]["ApiAddresses"];
+            /** @description The group that it is in. */
+            group: components["schemas"]["GroupInfo"];
+            /** @description Its id: 64 hexadecimal digits. */
+            id: string;
+            /** @description What people call it. */
+            name: string;
+            /**
+             * Format: int32
+             * @description Its process.
+             */
+            pid: number;
+            /** @description Where it keeps its key, group and data. */
+            state_dir: string;
+            /**
+             * Format: int64
+             * @description For how long it has run.
+             */
+            uptime_ms: number;
+            /** @description The version of its software. */
+            version: string;
+        };
+        /** @description The body of every answer whose status is 400 or above. */
+        ErrorBody: {
+            /** @description What went wrong. */
+            error: components["schemas"]["ErrorDetail"];
+        };
+        /**
+         * @description Every reason for a refusal.
+         * @enum {string}
+         */
+        ErrorCode: "bad-request" | "unauthorized" | "forbidden-host" | "cross-origin" | "no-such-route" | "method-not-allowed" | "no-such-device" | "no-such-resource" | "ambiguous" | "not-owner" | "not-allowed" | "offline" | "timed-out" | "held" | "lease-lost" | "not-readable" | "not-writable" | "bad-value" | "resource-failed" | "not-alone" | "last-owner" | "bad-code" | "bad-ticket" | "wrong-code" | "no-offer" | "expired" | "busy" | "unreachable" | "peer-misbehaved" | "already-exported" | "wrong-words" | "name-taken" | "no-such-offer" | "no-such-screen" | "no-such-file" | "bad-path" | "quota-exceeded" | "storage-failed" | "too-large" | "too-many" | "stopping" | "internal" | "unknown";
+        /** @description What went wrong. */
+        ErrorDetail: {
+            /** @description For `ambiguous`, `no-such-device` and `no-such-resource`: what could have been meant. */
+            candidates?: string[];
+            /** @description For programs: stable across versions. */
+            code: components["schemas"]["ErrorCode"];
+            /** @description For people: what to do next; may be empty. */
+            hint?: string;
+            /** @description For people: what happened, and why. */
+            message: string;
+        };
+        /** @description The group that a device is in. */
+        GroupInfo: {
+            /** @description Whether this device is the only one. */
+            alone: boolean;
+            /** @description The group's id, hexadecimal. */
+            id: string;
+            /**
+             * Format: int32
+             * @description How many devices are in it, this one included.
+             */
+            members: number;
+            /** @description This device's role in it. */
+            role: components["schemas"]["Role"];
+        };
+        /** @description Something that happened in the group, as this device saw it. */
+        Happening: {
+            /**
+             * Format: int64
+             * @description When, by this device's clock: milliseconds since 1970.
+             */
+            at: number;
+            /** @description More on it, as `what` says. */
+            detail?: string | null;
+            /** @description The id of the device it happened to. */
+            device: string;
+            /** @description Its name then. */
+            device_name: string;
+            /**
+             * Format: int64
+             * @description Grows by one from each to the next.
+             */
+            number: number;
+            /** @description What happened. */
+            what: components["schemas"]["What"];
+        };
+        /**
+         * @description The values that this device saw of a resource within the last hour, the oldest first.
+         *
+         *     A device notes its own resources every ten seconds, and those of others while somebody looks at live values here.
+         */
+        History: {
+            /** @description The id of the device that offers the resource. */
+            device: string;
+            /** @description Its name. */
+            device_name: string;
+            /** @description The resource's name. */
+            name: string;
+            /** @description The values. Only numbers and switches are noted. */
+            points: components["schemas"]["Point"][];
+            /** @description The unit of its values; empty for none. */
+            unit: string;
+        };
+        /** @description Enters another device's group: by `device` and `code`, or by `ticket`. */
+        JoinRequest: {
+            /** @description The code that it shows. */
+            code?: string | null;
+            /** @description The name or id of a nearby device that shows a code. */
+            device?: string | null;
+            /** @description Its ticket. */
+            ticket?: string | null;
+        };
+        /** @description The group that was entered. */
+        Joined: {
+            /** @description Its id. */
+            group: string;
+            /** @description The id of the device that let this one in. */
+            host: string;
+            /** @description Its name. */
+            host_name: string;
+            /** @description This device's role. */
+            role: components["schemas"]["Role"];
+        };
+        /** @description A lease that this device holds for a client of this API. Only `PUT` renews it; it ends with its time. */
+        Lease: {
+            /**
+             * Format: int64
+             * @description For how long it still counts.
+             */
+            expires_in_ms: number;
+            /** @description Its id. */
+            id: string;
+            /** @description With whom it is shared. */
+            mode: components["schemas"]["LeaseMode"];
+            /** @description The resource: `kitchen/lamp`. */
+            resource: string;
+            /**
+             * Format: int64
+             * @description The fencing token to control the resource with.
+             */
+            token: number;
+        };
+        /** @description Who holds a resource. */
+        LeaseHolder: {
+            /**
+             * Format: int64
+             * @description For how long it still counts unless it is renewed.
+             */
+            expires_in_ms: number;
+            /** @description The id of the device that holds it. */
+            holder: string;
+            /** @description Its name. */
+            holder_name: string;
+            /**
+             * Format: int64
+             * @description The lease's fencing token.
+             */
+            token: number;
+        };
+        /**
+         * @description With whom a lease is shared.
+         * @enum {string}
+         */
+        LeaseMode: "shared" | "exclusive";
+        /** @description Asks for a lease. */
+        LeaseRequest: {
+            /**
+             * Format: int64
+             * @description For how long: 30 s if left out. The device that offers the resource may grant less.
+             */
+            duration_ms?: number | null;
+            /** @description With whom: exclusive if left out. */
+            mode?: components["schemas"]["LeaseMode"];
+            /** @description What people type: `kitchen/lamp`. */
+            resource: string;
+        };
+        /** @description A device that was discovered and is not in the group. */
+        NearbyDevice: {
+            /** @description Where it says it is: `address:port`. */
+            addresses: string[];
+            /** @description The id that it claims. */
+            id: string;
+            /** @description The name that it claims. */
+            name: string;
+            /** @description Whether it shows a pairing code now. */
+            pairing_open: boolean;
+            /** @description How it was discovered. */
+            source: components["schemas"]["Source"];
+        };
+        /** @description Offers a resource of this device, or refreshes it. One that is not refreshed within `ttl_ms` is withdrawn. */
+        OfferRequest: {
+            /** @description `sensor`, `actuator`, …. */
+            kind: string;
+            /** @description What else is known of it. */
+            properties?: {
+                [key: string]: components["schemas"]["Value"];
+            };
+            /** @description How it may be leased: shared if left out. */
+            sharing?: components["schemas"]["Sharing"];
+            /** @description Whether its values are made up. */
+            simulated?: boolean;
+            /**
+             * Format: int64
+             * @description For how long without a refresh: 60 s if left out, at most an hour.
+             */
+            ttl_ms?: number | null;
+            /** @description The unit of its values. */
+            unit?: string;
+            value?: components["schemas"]["Value"] | null;
+            /** @description Whether it takes values: they come as `GET /v1/offers/{name}/commands`. */
+            writable?: boolean;
+        };
+        /** @description A resource that an outside program offers. */
+        Offered: {
+            /**
+             * Format: int64
+             * @description When it was offered or refreshed last: milliseconds since 1970.
+             */
+            at: number;
+            /**
+             * Format: int64
+             * @description For how long it stays without a refresh.
+             */
+            expires_in_ms: number;
+            /** @description Its kind. */
+            kind: string;
+            /** @description Its name. */
+            name: string;
+            /** @description The unit of its values; empty for none. */
+            unit: string;
+            value?: components["schemas"]["Value"] | null;
+            /** @description Whether it takes values. */
+            writable: boolean;
+        };
+        /** @description What the new device needs to know: one of code and ticket. */
+        PairingOffer: {
+            /** @description Six digits to type on the other device. */
+            code: string;
+            /**
+             * Format: int64
+             * @description For how long.
+             */
+            expires_in_ms: number;
+            /** @description The role that the new device gets. */
+            role: components["schemas"]["Role"];
+            /** @description The same with an address and a secret, to copy or to scan. */
+            ticket: string;
+        };
+        /** @description Lets a device in. */
+        PairingRequest: {
+            /** @description The role that the new device gets: `member` if left out. */
+            role?: components["schemas"]["Role"];
+        };
+        /**
+         * @description How a pairing stands.
+         * @enum {string}
+         */
+        PairingState: "none" | "open" | "paired" | "failed" | "expired";
+        /** @description How the latest pairing stands. */
+        PairingStatus: {
+            /** @description The id of the device that came in. */
+            device?: string | null;
+            /**
+             * Format: int64
+             * @description For how long the code still counts.
+             */
+            expires_in_ms?: number | null;
+            /** @description Its name. */
+            name?: string | null;
+            /** @description The state. */
+            state: components["schemas"]["PairingState"];
+            /**
+             * Format: int32
+             * @description How many wrong codes may still be tried.
+             */
+            tries_left?: number | null;
+            /** @description Why it failed. */
+            why?: string | null;
+        };
+        /** @description A value and its moment. */
+        Point: {
+            /**
+             * Format: int64
+             * @description When, by this device's clock: milliseconds since 1970.
+             */
+            at: number;
+            /**
+             * Format: double
+             * @description The value; a switch is 0 or 1.
+             */
+            value: number;
+        };
+        /**
+         * @description Whether a device can be reached.
+         * @enum {string}
+         */
+        Presence: "self" | "online" | "offline";
+        /** @description A reading. */
+        Reading: {
+            /**
+             * Format: int64
+             * @description When, by that device's clock: milliseconds since 1970.
+             */
+            at: number;
+            /** @description The id of the device that took it. */
+            device: string;
+            /** @description Its name. */
+            device_name: string;
+            /** @description The resource's name. */
+            name: string;
+            /** @description Whether it is made up. */
+            simulated: boolean;
+            /** @description Its unit; empty for none. */
+            unit: string;
+            /** @description What was read. */
+            value: components["schemas"]["Value"];
+        };
+        /** @description The words with which a device can make itself an owner of its group again. Whoever has them owns the group. */
+        RecoveryWords: {
+            /** @description The words, separated by spaces. */
+            words: string;
+        };
+        /** @description A new name. */
+        Rename: {
+            /** @description 1 to 63 bytes of letters, digits, `-`, `_` and `.`. */
+            name: string;
+        };
+        /** @description Renews a lease. */
+        RenewLease: {
+            /**
+             * Format: int64
+             * @description For how long from now: as before if left out.
+             */
+            duration_ms?: number | null;
+        };
+        /** @description A resource of a device of the group. */
+        Resource: {
+            /** @description Who may use it. */
+            access: components["schemas"]["Access"];
+            /**
+             * Format: int64
+             * @description When that was, by the clock of the device that offers it.
+             */
+            at?: number | null;
+            /** @description The id of the device that offers it. */
+            device: string;
+            /** @description Its name. */
+            device_name: string;
+            /** @description What people type: `kitchen/lamp`. */
+            id: string;
+            /**
+             * @description `sensor`, `display`, `camera`, `microphone`, `speaker`, `input`, `storage`, `compute`, `inference` or
+             *     `actuator`; `kind-N` for one that this version does not know.
+             */
+            kind: string;
+            lease?: components["schemas"]["LeaseHolder"] | null;
+            /** @description The resource's name on that device. */
+            name: string;
+            /** @description Whether its device can be reached. */
+            online: boolean;
+            /** @description What else is known of it. */
+            properties?: {
+                [key: string]: components["schemas"]["Value"];
+            };
+            /** @description Whether it gives readings. */
+            readable: boolean;
+            /** @description How it may be leased. */
+            sharing: components["schemas"]["Sharing"];
+            /** @description Whether its values are made up. */
+            simulated: boolean;
+            /** @description The unit of its values; empty for none. */
+            unit: string;
+            value?: components["schemas"]["Value"] | null;
+            /** @description Whether it takes values. */
+            writable: boolean;
+        };
+        /** @description What changes often of a resource, apart from what seldom does. */
+        ResourceState: {
+            /**
+             * Format: int64
+             * @description When that was, by the clock of the device that offers it.
+             */
+            at?: number | null;
+            /** @description The id of the device that offers it. */
+            device: string;
+            lease?: components["schemas"]["LeaseHolder"] | null;
+            /** @description The resource's name. */
+            name: string;
+            value?: components["schemas"]["Value"] | null;
+        };
+        /**
+         * @description What a device may do in its trust group.
+         * @enum {string}
+         */
+        Role: "guest" | "member" | "owner";
+        /** @description A new role. */
+        RoleChange: {
+            /** @description The role. */
+            role: components["schemas"]["Role"];
+        };
+        /** @description What a screen shows: text, or an image. */
+        ScreenFrame: {
+            /** @description The name of the device that drew it. */
+            from?: string | null;
+            /** @description An image: PNG, in base64. */
+            image?: string | null;
+            /** @description Lines of text. */
+            text?: string[];
+        };
+        /** @description Opens a screen: a display resource of this device that stays as long as the answer is being read. */
+        ScreenRequest: {
+            /**
+             * Format: int32
+             * @description Its width in characters.
+             */
+            columns: number;
+            /**
+             * Format: int32
+             * @description Its height in lines.
+             */
+            rows: number;
+        };
+        /** @description A value for a resource. */
+        SetValue: {
+            /**
+             * Format: int64
+             * @description The fencing token of the lease to use. Without one, an exclusive resource is leased for the moment.
+             */
+            token?: number | null;
+            /** @description The value. */
+            value: components["schemas"]["Value"];
+        };
+        /**
+         * @description How a resource may be leased.
+         * @enum {string}
+         */
+        Sharing: "shared" | "exclusive";
+        /**
+         * @description How a device was discovered.
+         * @enum {string}
+         */
+        Source: "mdns" | "same-host" | "ticket" | "saved" | "observed";
+        /** @description A file. */
+        StorageEntry: {
+            /**
+             * Format: int64
+             * @description When it was written: milliseconds since 1970.
+             */
+            modified: number;
+            /** @description Its path, `/` between folders. */
+            path: string;
+            /**
+             * Format: int64
+             * @description Its size in bytes.
+             */
+            size: number;
+        };
+        /** @description The files of a storage resource. */
+        StorageList: {
+            /** @description The files, by path. */
+            entries: components["schemas"]["StorageEntry"][];
+            /**
+             * Format: int64
+             * @description Bytes that all files together may use.
+             */
+            quota: number;
+            /**
+             * Format: int64
+             * @description Bytes used by all files.
+             */
+            used: number;
+        };
+        /** @description A file was stored. */
+        Stored: {
+            /** @description Its path. */
+            path: string;
+            /**
+             * Format: int64
+             * @description Its size in bytes.
+             */
+            size: number;
+        };
+        /** @description A switch, a number (null if it is not finite), a text, or bytes. */
+        Value: boolean | number | null | string | {
+            base64: string;
+        };
+        /**
+         * @description What sort of thing happened.
+         * @enum {string}
+         */
+        What: "online" | "offline" | "joined" | "left" | "renamed" | "role" | "trouble" | "offered" | "withdrawn" | "leased" | "released";
+    };
+    responses: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
+}
+export type $defs = Record<string, never>;
+export interface operations {
+    get_metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_console: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConsoleRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsoleLink"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_device: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceInfo"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    patch_device: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Rename"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceInfo"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_devices: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Device"][];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_devices_device: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_devices_device_role: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RoleChange"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_doctor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Check"][];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_events: {
+        parameters: {
+            query?: {
+                /** @description `apart`: resources come without values and leases; what changes of those comes as `values`, all of them first, then a list of ResourceState with only what changed. */
+                values?: string;
+                /** @description `yes`: also `timeline`, as `GET /v1/timeline`, whenever something happens. */
+                timeline?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events named `devices`, `nearby`, `resources`, `pairing`, `group` and `leases`; their data is JSON with the body of the GET route of the same name (`group`: a GroupInfo; `values`: ResourceState). `ping` each 15 s. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_group_leave: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupInfo"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_group_recover: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecoveryWords"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupInfo"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_group_recovery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryWords"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_join: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JoinRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Joined"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_leases: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lease"][];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_leases: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LeaseRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lease"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_leases_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RenewLease"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lease"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_leases_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_nearby: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NearbyDevice"][];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_offers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Offered"][];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_offers_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OfferRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Offered"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_offers_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_offers_name_commands: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events named `command`; their data is JSON as described. `ping` each 15 s. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["Command"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_openapi_json: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_pairing: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PairingStatus"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_pairing: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PairingRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PairingOffer"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_pairing: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_resources: {
+        parameters: {
+            query?: {
+                /** @description Only resources of this kind. */
+                kind?: string;
+                /** @description Only those of this device: its name, its id, or the first six digits or more of the id. */
+                device?: string;
+                /** @description Only those with this name. */
+                name?: string;
+                /** @description Only those with this property: `key=value`. */
+                property?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Resource"][];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_resources_device_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reading"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_resources_device_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetValue"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Controlled"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_resources_device_name_follow: {
+        parameters: {
+            query?: {
+                /** @description The least time between two readings: 1000 if left out. */
+                interval_ms?: string;
+            };
+            header?: never;
+            path: {
+                device: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events named `reading`; their data is JSON as described. `ping` each 15 s. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["Reading"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_resources_device_name_history: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["History"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_screens_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScreenRequest"];
+            };
+        };
+        responses: {
+            /** @description Events named `frame`; their data is JSON as described. `ping` each 15 s. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["ScreenFrame"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_screens_name_frames: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events named `frame`; their data is JSON as described. `ping` each 15 s. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["ScreenFrame"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_shutdown: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_storage_device_name: {
+        parameters: {
+            query?: {
+                /** @description Only files whose path begins so. */
+                prefix?: string;
+            };
+            header?: never;
+            path: {
+                device: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StorageList"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_storage_device_name_path: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device: string;
+                name: string;
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_storage_device_name_path: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device: string;
+                name: string;
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stored"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_storage_device_name_path: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device: string;
+                name: string;
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_timeline: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Happening"][];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+}
