@@ -132,6 +132,9 @@ type Take = (event: string, data: string) => void;
 /** The longest event that is taken, in characters; the device has bounds of its own far below. */
 const LONGEST = 16 << 20;
 
+/** What is large among events, in characters. */
+const LARGE = 20_000;
+
 /** The longest silence: three of the device's signs of life. */
 const SILENCE = 45_000;
 
@@ -148,9 +151,11 @@ async function stream(method: string, path: string, body: string | undefined, si
       if (done) return;
       clearTimeout(watch);
       watch = setTimeout(() => silent.abort(), SILENCE);
+      let from = Math.max(0, rest.length - 1);
       rest += value;
       let end: number;
-      while ((end = rest.indexOf("\n\n")) >= 0) {
+      while ((end = rest.indexOf("\n\n", from)) >= 0) {
+        from = 0;
         const block = rest.slice(0, end);
         rest = rest.slice(end + 2);
         let event = "message";
@@ -160,6 +165,8 @@ async function stream(method: string, path: string, body: string | undefined, si
           else if (line.startsWith("data:")) data.push(line.slice(5).trimStart());
         }
         take(event, data.join("\n"));
+        // After a large one others have their turn first.
+        if (block.length > LARGE) await new Promise((resolve) => setTimeout(resolve));
       }
       if (rest.length > LONGEST) throw new Refusal(0, "too-large", texts.error.network, texts.error.networkHint);
     }

@@ -35,13 +35,15 @@ export class ResourceCell {
 }
 
 export class DeviceCell {
+  /** What it is, but for the round trip. */
   readonly device: Signal<Device>;
+  /** The round trip in milliseconds, which changes all the time. */
+  readonly rtt: Signal<number | undefined>;
   readonly resources = signal<ResourceCell[]>([]);
-  /** When the last word of it came, by this page's clock. */
-  heard = performance.now();
 
   constructor(device: Device) {
     this.device = signal(device);
+    this.rtt = signal(device.rtt_ms ?? undefined);
   }
 }
 
@@ -67,10 +69,14 @@ export const resourceCell = (device: string, name: string) => {
   return resources.get(key(device, name));
 };
 
-/** What people notice of a device. Times that only grow are no news. */
+/** Whether two states of a device differ in no more than its round trip, and the time that it was last heard. */
 function same(a: Device, b: Device): boolean {
-  const plain = (d: Device) => ({ ...d, last_seen_ms_ago: d.presence === "offline" ? d.last_seen_ms_ago : 0 });
-  return JSON.stringify(plain(a)) === JSON.stringify(plain(b));
+  const keys = new Set([...Object.keys(a), ...Object.keys(b)] as (keyof Device)[]);
+  for (const key of keys) {
+    if (key === "rtt_ms" || (key === "last_seen_ms_ago" && b.presence !== "offline")) continue;
+    if (a[key] !== b[key]) return false;
+  }
+  return true;
 }
 
 function takeDevices(all: Device[]) {
@@ -88,14 +94,13 @@ function takeDevices(all: Device[]) {
       cells.set(device.id, new DeviceCell(device));
       shape = true;
     } else {
-      cell.heard = performance.now();
+      cell.rtt.value = device.rtt_ms ?? undefined;
       if (!same(cell.device.peek(), device)) {
         shape ||= cell.device.peek().name !== device.name;
         cell.device.value = device;
       }
     }
   }
-  // Also when only presence changed: lists are filtered by it.
   if (shape) devices.value = all.map((device) => cells.get(device.id)!);
 }
 

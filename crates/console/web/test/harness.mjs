@@ -106,10 +106,10 @@ export function request(options, body) {
   });
 }
 
-export async function browser() {
+export async function browser(further = []) {
   const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
   // As root there is no sandbox to be had; what is opened here is our own page.
-  return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"] });
+  return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", ...further] });
 }
 
 /** A page that fails the test if anything on it goes wrong. */

@@ -5,7 +5,7 @@ import { Refusal } from "../api";
 import { texts } from "../texts";
 
 const ICONS: Record<string, string> = {
-  sensor: "M12 14V5a2 2 0 1 0-4 0v9a4 4 0 1 0 4 0Z",
+  sensor: "M3.5 14.5a7 7 0 1 1 13 0M10 12.5l3.5-5M10 13.5a1 1 0 1 0 0-2 1 1 0 0 0 0 2",
   actuator: "M10 3v7M6 5.5a6 6 0 1 0 8 0",
   display: "M3 4h14v9H3zM7 16h6",
   camera: "M3 6h3l1.5-2h5L14 6h3v10H3zM10 13.5a3 3 0 1 0 0-6 3 3 0 0 0 0 6Z",
@@ -103,11 +103,38 @@ export function Confirm(props: { ask: string; yes: string; onYes: () => void; on
   );
 }
 
+/** Elements that came in sight or went out of it, and have not been told yet. */
+const moved = new Map<Element, boolean>();
 const seen = new WeakMap<Element, (visible: boolean) => void>();
 const watcher = new IntersectionObserver(
-  (entries) => entries.forEach((entry) => seen.get(entry.target)?.(entry.isIntersecting)),
-  { rootMargin: "200px" },
+  (entries) => {
+    if (moved.size === 0) requestAnimationFrame(tellSome);
+    for (const entry of entries) moved.set(entry.target, entry.isIntersecting);
+  },
+  { rootMargin: "300px" },
 );
+
+/** Tells a few of them in each frame, so that no frame has to make all that a quick scroll brings. */
+function tellSome() {
+  const end = performance.now() + 4;
+  for (const [element, visible] of moved) {
+    moved.delete(element);
+    seen.get(element)?.(visible);
+    if (performance.now() > end || moved.size % 3 === 0) break;
+  }
+  if (moved.size > 0) requestAnimationFrame(tellSome);
+}
+
+/** Grows up to `all`, by `step` with each frame, so that a long list is made in many short goes. */
+export function useGrowing(all: number, step: number): number {
+  const [room, setRoom] = useState(step);
+  useEffect(() => {
+    if (room >= all) return;
+    const frame = requestAnimationFrame(() => setRoom(room + step));
+    return () => cancelAnimationFrame(frame);
+  }, [room, all]);
+  return room;
+}
 
 /** Whether an element is in sight, or nearly. */
 export function useVisible(ref: RefObject<Element | null>): boolean {

@@ -1,4 +1,5 @@
 // Driving a resource: a switch, a slider, a number or a text, as its values are.
+import { useComputed } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { api, type Resource, type Value } from "../api";
 import { number, show } from "../format";
@@ -22,15 +23,29 @@ function bounds(resource: Resource): { min?: number; max?: number } {
   return { min: bound("min"), max: bound("max") };
 }
 
+/** Whether a resource can be switched: between on and off, or between the ends of what it takes. */
+export function switches(resource: Resource, value: Value | undefined): boolean {
+  if (!resource.writable || resource.kind !== "actuator") return false;
+  const { min, max } = bounds(resource);
+  return sort(resource, value) === "switch" || (typeof value === "number" && min !== undefined && max !== undefined);
+}
+
 /** The switch that stands on a card. */
 export function Toggle({ cell }: { cell: ResourceCell }) {
   const resource = cell.description.value;
-  const on = cell.state.value?.value === true;
+  const on = useComputed(() => {
+    const value = cell.state.value?.value;
+    return typeof value === "number" ? value > (bounds(cell.description.value).min ?? 0) : value === true;
+  });
   const { busy, error, act } = useAction();
-  const flip = () => act(async () => void (await api.set(resource.device, resource.name, !on)));
+  const flip = () => {
+    const { min = 0, max = 1 } = bounds(resource);
+    const wanted = typeof cell.state.peek()?.value === "number" ? (on.peek() ? min : max) : !on.peek();
+    return act(async () => void (await api.set(resource.device, resource.name, wanted)));
+  };
   return (
     <span class="toggle-with-trouble">
-      <button type="button" role="switch" class="switch" aria-checked={on} aria-label={resource.id} disabled={!resource.online}
+      <button type="button" role="switch" class="switch" aria-checked={on.value} aria-label={resource.id} disabled={!resource.online}
         aria-busy={busy} onClick={flip}>
         <span class="knob" />
       </button>

@@ -87,7 +87,7 @@ export function Chart({ points, unit, name }: { points: ChartPoint[]; unit: stri
       <p class="chart-near" aria-hidden="true">{near ? `${clock(near.at)}  ${show(near.value, unit)}` : "\u00a0"}</p>
       <details>
         <summary>{texts.resource.asTable}</summary>
-        <div class="scroll short" tabIndex={0} role="region" aria-label={texts.resource.asTable}>
+        <div class="scroll short" tabIndex={0} role="group" aria-label={texts.resource.asTable}>
           <table>
             <thead><tr><th scope="col">{texts.resource.when}</th><th scope="col">{texts.resource.what}</th></tr></thead>
             <tbody>

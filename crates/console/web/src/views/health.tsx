@@ -57,7 +57,7 @@ function Links() {
       {others.length === 0 ? (
         <p class="faint">{texts.health.linksNone}</p>
       ) : (
-        <div class="scroll" tabIndex={0} role="region" aria-label={texts.health.links}>
+        <div class="scroll" tabIndex={0} role="group" aria-label={texts.health.links}>
           <table>
             <thead>
               <tr>

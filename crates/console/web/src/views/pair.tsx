@@ -54,7 +54,7 @@ function LetIn() {
       </button>
       {open && (
         <div class="offer">
-          <p class="code" aria-label={`${texts.pair.code}: ${[...offer.code].join(" ")}`}><span aria-hidden="true">{offer.code.slice(0, 3)} {offer.code.slice(3)}</span></p>
+          <p class="code"><span class="visually-hidden">{texts.pair.code}: {[...offer.code].join(" ")}</span><span class="digits" aria-hidden="true">{offer.code.slice(0, 3)} {offer.code.slice(3)}</span></p>
           <Left />
           <Qr text={offer.ticket} />
           <Field label={texts.pair.ticket}>

@@ -1,8 +1,8 @@
 // The pool: the map, and below it a card for each device, searched, filtered and grouped.
-import { computed, signal } from "@preact/signals";
+import { computed, signal, useComputed } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import { Icon, useVisible } from "../parts/bits";
-import { sort, Toggle } from "../parts/control";
+import { Icon, useGrowing, useVisible } from "../parts/bits";
+import { switches, Toggle } from "../parts/control";
 import { Spark } from "../parts/spark";
 import { ago, show } from "../format";
 import { connected, devices, type DeviceCell, type ResourceCell } from "../store";
@@ -11,6 +11,9 @@ import { Topology } from "./topology";
 
 /** How many resources a card shows; its page shows all. */
 const ON_CARD = 5;
+
+/** How many cards of each group are made in one go; the next follow with the next frame. */
+const CARDS_AT_ONCE = 12;
 
 type Grouping = "none" | "kind" | "presence" | "role";
 
@@ -55,6 +58,7 @@ const here = computed(() => devices.value.filter((cell) => cell.device.value.pre
 
 export function Pool() {
   const filtered = search.value || kind.value || presence.value;
+  const room = useGrowing(devices.value.length, CARDS_AT_ONCE);
   return (
     <>
       <div class="page-head">
@@ -94,7 +98,7 @@ export function Pool() {
         <section key={name} aria-label={name || texts.pool.title}>
           {name && <h2 class="group">{name} <span class="count">{cells.length}</span></h2>}
           <ul class="cards">
-            {cells.map((cell) => <Card key={cell.device.peek().id} cell={cell} />)}
+            {cells.slice(0, room).map((cell) => <Card key={cell.device.peek().id} cell={cell} Heading={name ? "h3" : "h2"} />)}
           </ul>
         </section>
       ))}
@@ -102,7 +106,7 @@ export function Pool() {
   );
 }
 
-function Card({ cell }: { cell: DeviceCell }) {
+function Card({ cell, Heading }: { cell: DeviceCell; Heading: "h2" | "h3" }) {
   const box = useRef<HTMLLIElement>(null);
   const visible = useVisible(box);
   const device = cell.device.value;
@@ -112,10 +116,10 @@ function Card({ cell }: { cell: DeviceCell }) {
       <div class="card-head">
         <span class="badge"><Icon name={device.kind} /></span>
         <div class="grow">
-          <h3><a href={`#/device/${device.id}`}>{device.name}</a></h3>
+          <Heading class="card-name"><a href={`#/device/${device.id}`}>{device.name}</a></Heading>
           <p class="faint line">{[device.kind, device.architecture].filter(Boolean).join(" · ")}</p>
         </div>
-        <Presence cell={cell} />
+        {visible && <Presence cell={cell} />}
       </div>
       {visible ? <Resources cell={cell} /> : <div class={`room room-${Math.min(count, ON_CARD + 1)}`} />}
     </li>
@@ -134,11 +138,14 @@ export function Presence({ cell }: { cell: DeviceCell }) {
     <p class={`presence ${device.presence}`}>
       <span class="dot" aria-hidden="true" />
       {word}
-      {typeof device.rtt_ms === "number" && (
-        <span class="latency"><span class="visually-hidden">{texts.device.latencyLabel}: </span>{texts.device.latency(device.rtt_ms)}</span>
-      )}
+      {!away && device.presence !== "self" && <Latency cell={cell} />}
     </p>
   );
+}
+
+function Latency({ cell }: { cell: DeviceCell }) {
+  const text = useComputed(() => (cell.rtt.value === undefined ? "" : texts.device.latency(cell.rtt.value)));
+  return <span class="latency"><span class="visually-hidden">{texts.device.latencyLabel}: </span>{text}</span>;
 }
 
 /** What people look for comes first. */
@@ -161,19 +168,24 @@ function Resources({ cell }: { cell: DeviceCell }) {
   );
 }
 
+/** One resource. Only what is drawn of its value follows the value: the row itself is not made anew for it. */
 export function Row({ cell }: { cell: ResourceCell }) {
   const resource = cell.description.value;
-  const state = cell.state.value;
-  const drives = resource.writable && resource.kind === "actuator" && sort(resource, state?.value) === "switch";
-  const lease = state?.lease;
+  const sort = useComputed(() => typeof cell.state.value?.value);
+  const holder = useComputed(() => cell.state.value?.lease?.holder_name);
+  const drives = useComputed(() => switches(cell.description.value, cell.state.value?.value));
+  const text = useComputed(() => {
+    const value = cell.state.value?.value;
+    return value === undefined ? "" : show(value, cell.description.value.unit);
+  });
   return (
     <li data-resource={resource.id}>
       <Icon name={resource.kind} />
       <a class="name" href={`#/resource/${resource.device}/${encodeURIComponent(resource.name)}`}>{resource.name}</a>
-      {lease && <span class="tag" title={texts.resource.held(lease.holder_name)}>{texts.resource.held(lease.holder_name)}</span>}
-      {typeof state?.value === "number" && <Spark cell={cell} />}
-      <span class="value">{state?.value === undefined ? "" : show(state.value, resource.unit)}</span>
-      {drives && <Toggle cell={cell} />}
+      {holder.value && <span class="tag" title={texts.resource.held(holder.value)}>{texts.resource.held(holder.value)}</span>}
+      {sort.value === "number" && <Spark cell={cell} />}
+      <span class="value">{text}</span>
+      {drives.value && <Toggle cell={cell} />}
     </li>
   );
 }

@@ -202,7 +202,7 @@ function Storage({ resource }: { resource: Resource }) {
       {list && <p class="faint">{texts.storage.used(bytes(list.used), bytes(list.quota))}</p>}
       {list?.entries.length === 0 && <p class="faint">{texts.storage.none}</p>}
       {list && list.entries.length > 0 && (
-        <div class="scroll" tabIndex={0} role="region" aria-label={texts.storage.title}>
+        <div class="scroll" tabIndex={0} role="group" aria-label={texts.storage.title}>
           <table>
             <thead><tr><th scope="col">{texts.storage.name}</th><th scope="col" class="num">{texts.storage.size}</th><th scope="col">{texts.storage.modified}</th><td /></tr></thead>
             <tbody>
@@ -220,7 +220,7 @@ function Storage({ resource }: { resource: Resource }) {
         </div>
       )}
       <form onSubmit={put} noValidate>
-        <Field label={texts.storage.put} error={wrong}>
+        <Field label={texts.storage.choose} error={wrong}>
           {(ids) => <input {...ids} ref={file} type="file" onChange={() => setWrong(undefined)} />}
         </Field>
         <button type="submit" aria-busy={busy}>{texts.storage.put}</button>

@@ -2,7 +2,7 @@
 // is drawn for each device that can be reached, with its round trip.
 import { useComputed } from "@preact/signals";
 import { useMemo, useRef } from "preact/hooks";
-import { useWidth } from "../parts/bits";
+import { useGrowing, useWidth } from "../parts/bits";
 import { devices, type DeviceCell } from "../store";
 import { texts } from "../texts";
 
@@ -15,17 +15,18 @@ export function Topology() {
   const box = useRef<HTMLDivElement>(null);
   const width = useWidth(box) || 800;
   const cells = devices.value;
-  const height = cells.length <= 1 ? 120 : width < 560 ? 300 : cells.length > ROOMY ? 380 : 280;
+  const height = cells.length <= 1 ? 120 : width < 560 ? 300 : cells.length > ROOMY ? 380 : cells.length < 4 ? 220 : 290;
   const places = useMemo(() => layOut(cells, width, height), [cells, width, height]);
   const roomy = cells.length <= (width < 560 ? 8 : ROOMY);
+  const room = useGrowing(places.length, 30);
   const myself = cells.find((cell) => cell.device.peek().presence === "self");
   const middle = { x: width / 2, y: height / 2 };
   return (
     <div ref={box} class={roomy ? "topology" : "topology dense"}>
       <svg width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="group"
         aria-label={texts.pool.topologyAlt(Math.max(0, cells.length - 1))}>
-        {places.map((place) => <Link key={place.cell.device.peek().id} place={place} roomy={roomy} />)}
-        {places.map((place) => <Node key={place.cell.device.peek().id} place={place} roomy={roomy} />)}
+        {places.slice(0, room).map((place) => <Link key={place.cell.device.peek().id} place={place} roomy={roomy} />)}
+        {places.slice(0, room).map((place) => <Node key={place.cell.device.peek().id} place={place} roomy={roomy} />)}
         {myself && <Node place={{ cell: myself, ...middle, from: middle, ring: 0 }} roomy={true} me />}
       </svg>
     </div>
@@ -48,7 +49,9 @@ function layOut(cells: DeviceCell[], width: number, height: number): Place[] {
   let at = 0;
   sizes.forEach((size, ring) => {
     const part = sizes.length === 1 ? 1 : 0.45 + (0.55 * (ring + 1)) / sizes.length;
-    const [rx, ry] = [(width / 2 - (dense ? 24 : 74)) * part, (height / 2 - 34) * part];
+    // Few devices stay near each other.
+    const reach = dense ? width / 2 - 24 : Math.min(width / 2 - 74, 170 + 60 * size);
+    const [rx, ry] = [reach * part, (height / 2 - 38) * part];
     for (let n = 0; n < size; n += 1, at += 1) {
       const angle = (2 * Math.PI * (n + (ring % 2) / 2)) / size + (size === 2 || size === 1 ? 0 : -Math.PI / 2);
       const spot = { x: middle.x + rx * Math.cos(angle), y: middle.y + ry * Math.sin(angle) };
@@ -73,8 +76,8 @@ function Link({ place, roomy }: { place: Place; roomy: boolean }) {
   const { cell, x, y, from } = place;
   const state = useComputed(() => `link ${cell.device.value.presence}`);
   const latency = useComputed(() => {
-    const rtt = cell.device.value.rtt_ms;
-    return typeof rtt === "number" ? texts.device.latency(rtt) : "";
+    const rtt = cell.rtt.value;
+    return roomy && rtt !== undefined ? texts.device.latency(rtt) : "";
   });
   return (
     <g class={state} aria-hidden="true">
