@@ -7,7 +7,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{arm64, c_peer, devicetree, linux_peer};
+use super::{arm64, browser, c_peer, devicetree, linux_peer};
 use crate::{
     cargo::{Target, cargo, clippy_driver, has_program, targets},
     deny,
@@ -221,6 +221,20 @@ pub(crate) const LAYERS: &[Layer] = &[
             Ok(vec![full(program.env("TUTTI_FAULTS", "1"), context)])
         },
         check: some_tests,
+    },
+    Layer {
+        name: "browser",
+        about: "the console in a real browser, against real devices; its bundle is the one that its sources make",
+        default: true,
+        needs: &[
+            Need::Build,
+            Need::Program { name: "node", package: "nodejs" },
+            Need::Program { name: "npm", package: "npm" },
+            Need::Program { name: "chromium", package: "chromium" },
+        ],
+        limit: minutes(15),
+        steps: |_| Ok(browser::steps()),
+        check: browser::check,
     },
     Layer {
         name: "linux-peer",

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: runs the layers, one after the other, and says how each of them went.
 
 pub(crate) mod arm64;
+mod browser;
 pub(crate) mod c_peer;
 pub(crate) mod devicetree;
 pub(crate) mod layers;

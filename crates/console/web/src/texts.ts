@@ -7,7 +7,7 @@ export const texts = {
   title: (page: string) => `${page} · Tutti`,
   skip: "Skip to the content",
   nav: { label: "Pages", pool: "Pool", pair: "Pair", screen: "Screen", health: "Health" },
-  theme: { label: "Colours", auto: "As the system", light: "Light", dark: "Dark" },
+  theme: { label: "Colours", auto: "Auto", light: "Light", dark: "Dark" },
   logout: "Log out",
   live: "Live",
   reconnecting: "No connection to the device; trying again…",
@@ -17,7 +17,7 @@ export const texts = {
   notFound: "There is no such page.",
   gone: "It is not in the pool any more.",
   backToPool: "Back to the pool",
-  error: { network: "The device does not answer.", networkHint: "Check that it runs: tutti status" },
+  error: { didNot: "That did not work:", network: "the device does not answer", networkHint: "check that it runs: tutti status" },
 
   login: {
     title: "Log in",
@@ -80,7 +80,7 @@ export const texts = {
   kind: { sensor: "Sensor", display: "Display", camera: "Camera", microphone: "Microphone", speaker: "Speaker",
     input: "Input", storage: "Storage", compute: "Compute", inference: "Inference", actuator: "Actuator" } as Record<string, string>,
 
-  value: { on: "on", off: "off", none: "no value yet", bytes: (n: number) => plural(n, "byte", "bytes") },
+  value: { on: "on", off: "off", turnOn: "Turn on", turnOff: "Turn off", none: "no value yet", bytes: (n: number) => plural(n, "byte", "bytes") },
 
   resource: {
     of: (device: string) => `on ${device}`,
@@ -138,7 +138,7 @@ export const texts = {
     how: (id: string) => `tutti show ${id} "Hello"`,
     input: "Offer pointer and keyboard too",
     surface: "The display. Pointing and typing here is sent to the pool; Escape leaves it.",
-    ended: "The display was closed.",
+    ended: "the display was closed",
   },
 
   storage: {

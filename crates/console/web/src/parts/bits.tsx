@@ -39,15 +39,14 @@ export function Trouble({ error }: { error: unknown }) {
   const hint = error instanceof Refusal ? error.hint : "";
   return (
     <p class="trouble" role="alert">
-      <strong>{sentence(message)}</strong> {hint && sentence(hint)}
+      <strong>{texts.error.didNot}</strong> {ended(hint ? `${message}; ${hint}` : message)}
     </p>
   );
 }
 
-/** The API writes parts of sentences. */
-export function sentence(text: string): string {
-  const whole = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?…]$/.test(whole) ? whole : `${whole}.`;
+/** The API writes parts of sentences. They begin as they are, since it may be with a name. */
+export function ended(text: string): string {
+  return /[.!?…]$/.test(text) ? text : `${text}.`;
 }
 
 /** Does something that may be refused; says so, and that it is under way. */

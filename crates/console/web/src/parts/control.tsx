@@ -78,7 +78,7 @@ export function Control({ cell }: { cell: ResourceCell }) {
       <div>
         <div class="row">
           <button type="button" class="primary" aria-busy={busy} onClick={() => set(value !== true)}>
-            {value === true ? `Turn ${texts.value.off}` : `Turn ${texts.value.on}`}
+            {value === true ? texts.value.turnOff : texts.value.turnOn}
           </button>
         </div>
         {status}

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { api, type Role } from "../api";
 import { moment } from "../format";
-import { Confirm, Field, sentence, Trouble, useAction } from "../parts/bits";
+import { Confirm, Field, ended, Trouble, useAction } from "../parts/bits";
 import { deviceCell, isOwner, me, type DeviceCell } from "../store";
 import { texts } from "../texts";
 import { Gone } from "./gone";
@@ -33,7 +33,7 @@ export function DevicePage({ id }: { id: string }) {
         <h1>{device.name}</h1>
         <Presence cell={cell} />
       </div>
-      {device.last_error && <p class="trouble">{sentence(device.last_error)}</p>}
+      {device.last_error && <p class="trouble">{ended(device.last_error)}</p>}
       <div class="columns">
         <section class="panel" aria-labelledby="resources-title">
           <h2 id="resources-title">{texts.device.resources}</h2>

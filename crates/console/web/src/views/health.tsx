@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { api, type Check } from "../api";
 import { clock } from "../format";
-import { sentence, Trouble, useAction } from "../parts/bits";
+import { ended, Trouble, useAction } from "../parts/bits";
 import { devices, timeline } from "../store";
 import { texts } from "../texts";
 import { Presence } from "./pool";
@@ -73,7 +73,7 @@ function Links() {
                 return (
                   <tr key={device.id}>
                     <th scope="row"><a href={`#/device/${device.id}`}>{device.name}</a></th>
-                    <td><Presence cell={cell} />{device.last_error && <span class="hint">{sentence(device.last_error)}</span>}</td>
+                    <td><Presence cell={cell} />{device.last_error && <span class="hint">{ended(device.last_error)}</span>}</td>
                     <td>{device.address ?? "–"}</td>
                     <td>{device.software || "–"}</td>
                   </tr>
@@ -102,9 +102,9 @@ function Checks() {
       <p class="hint">{texts.health.checksAbout}</p>
       <ul class="checks">
         {checks?.map((check) => (
-          <li key={check.name} class={check.ok}>
+          <li key={check.name}>
             <span class={`tag ${check.ok}`}>{texts.health.state_[check.ok]}</span>
-            <span><strong>{check.name}</strong> {sentence(check.what)} {check.advice && sentence(check.advice)}</span>
+            <span><strong>{check.name}</strong> {ended(check.what)} {check.advice && ended(check.advice)}</span>
           </li>
         ))}
       </ul>

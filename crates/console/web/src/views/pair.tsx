@@ -3,7 +3,7 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { encode } from "uqr";
 import { api, type Joined, type PairingOffer, type Role } from "../api";
 import { span } from "../format";
-import { Confirm, Field, sentence, Trouble, useAction } from "../parts/bits";
+import { Confirm, Field, ended, Trouble, useAction } from "../parts/bits";
 import { group, isOwner, nearby, pairing, pairingHeard } from "../store";
 import { texts } from "../texts";
 
@@ -35,7 +35,7 @@ function LetIn() {
     !offer || !status ? ""
     : status.state === "paired" ? texts.pair.paired(status.name ?? "")
     : status.state === "expired" ? texts.pair.expired
-    : status.state === "failed" ? `${texts.pair.failed} ${status.why ? sentence(status.why) : ""}`
+    : status.state === "failed" ? `${texts.pair.failed} ${status.why ? ended(status.why) : ""}`
     : "";
   return (
     <section class="panel" aria-labelledby="in-title">

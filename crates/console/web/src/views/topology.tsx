@@ -38,22 +38,27 @@ function layOut(cells: DeviceCell[], width: number, height: number): Place[] {
   const all = cells.filter((cell) => cell.device.peek().presence !== "self");
   const direct = all.filter((cell) => !cell.device.peek().via);
   const places: Place[] = [];
-  // Rings of an ellipse; an outer one has room for more.
-  const sizes: number[] = [];
+  // Rings of an ellipse, each with as many as its length has room for in comparison with the others.
   const dense = direct.length > ROOMY;
-  for (let left = direct.length, ring = 1; left > 0; ring += 1) {
-    const room = dense ? Math.floor((width / 14) * (0.4 + ring * 0.35)) : ROOMY;
-    sizes.push(Math.min(left, room));
-    left -= room;
-  }
+  const rings = dense ? Math.ceil(direct.length / (width / 14)) : 1;
+  const parts = Array.from({ length: rings }, (_, ring) => (rings === 1 ? 1 : 0.5 + (0.5 * ring) / (rings - 1)));
+  const whole = parts.reduce((sum, part) => sum + part, 0);
+  let left = direct.length;
+  const sizes = parts.map((part, ring) => {
+    const size = ring === rings - 1 ? left : Math.min(left, Math.round((direct.length * part) / whole));
+    left -= size;
+    return size;
+  });
   let at = 0;
   sizes.forEach((size, ring) => {
-    const part = sizes.length === 1 ? 1 : 0.45 + (0.55 * (ring + 1)) / sizes.length;
+    const part = parts[ring]!;
     // Few devices stay near each other.
     const reach = dense ? width / 2 - 24 : Math.min(width / 2 - 74, 170 + 60 * size);
     const [rx, ry] = [reach * part, (height / 2 - 38) * part];
     for (let n = 0; n < size; n += 1, at += 1) {
-      const angle = (2 * Math.PI * (n + (ring % 2) / 2)) / size + (size === 2 || size === 1 ? 0 : -Math.PI / 2);
+      // None straight above or below the middle, where its link would run through a name.
+      const turn = size % 4 === 0 || ring % 2 ? 0.5 : 0;
+      const angle = even((n + turn) / size, rx / ry);
       const spot = { x: middle.x + rx * Math.cos(angle), y: middle.y + ry * Math.sin(angle) };
       places.push({ cell: direct[at]!, ...spot, from: middle, ring });
     }
@@ -70,6 +75,13 @@ function layOut(cells: DeviceCell[], width: number, height: number): Place[] {
     places.push({ cell, ...spot, from: { x: host.x, y: host.y }, ring: 0 });
   }
   return places;
+}
+
+/** The angle at which a part of an ellipse's length has passed; near enough for the eye. */
+function even(part: number, stretch: number): number {
+  const angle = 2 * Math.PI * part;
+  // On a flat ellipse equal angles crowd at its ends: they are spread by half of what the stretch does to them.
+  return angle - 0.5 * (1 - 1 / Math.max(1, stretch)) * Math.sin(2 * angle) * 0.5;
 }
 
 function Link({ place, roomy }: { place: Place; roomy: boolean }) {
