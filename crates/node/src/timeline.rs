@@ -168,7 +168,7 @@ fn tell(before: &Seen, after: &Seen) -> Vec<Told> {
         }
     }
     // Of a device that came or went, its resources are no news.
-    let both = |id: &String| before.devices.get(id).is_some() && after.devices.contains_key(id);
+    let both = |id: &String| before.devices.contains_key(id) && after.devices.contains_key(id);
     let name = |seen: &Seen, id: &String| seen.devices.get(id).map(|device| device.name.clone()).unwrap_or_default();
     for (id, resource) in after.resources.difference(&before.resources).filter(|(id, _)| both(id)) {
         told.push((What::Offered, id.clone(), name(after, id), Some(resource.clone())));

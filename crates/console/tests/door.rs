@@ -1,0 +1,105 @@
+//! The door in front of an API of one route and one stream: who is let in, and what every answer carries.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, Response, StatusCode},
+    routing::get,
+};
+use futures_util::{StreamExt, stream};
+use http_body_util::BodyExt;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use tutti_console::{
+    Console, KEY_HEADER,
+    sessions::{LINK_LIFE, SESSION_LIFE},
+};
+
+struct Door {
+    console: Arc<Console>,
+    seconds: Arc<AtomicU64>,
+    router: Router,
+}
+
+impl Door {
+    fn new() -> Self {
+        let seconds = Arc::new(AtomicU64::new(5));
+        let clock = seconds.clone();
+        let console = Arc::new(Console::new(move || Duration::from_secs(clock.load(Ordering::Relaxed))));
+        let beats = || async {
+            let beats = stream::repeat("data: x\n\n").then(|beat| async move {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                Ok::<_, std::io::Error>(beat)
+            });
+            ([("content-type", "text/event-stream")], Body::from_stream(beats))
+        };
+        let api = Router::new().route("/v1/device", get(|| async { "device" })).route("/v1/events", get(beats));
+        let router = console.clone().router(api.route("/v1/console", get(|| async { "a link" })));
+        Self { console, seconds, router }
+    }
+
+    async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response<Body> {
+        let request = Request::builder().method(method).uri(path).header("host", "127.0.0.1:9");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let service = TowerToHyperService::new(self.router.clone());
+        let answer = service.call(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+        for name in ["content-security-policy", "x-frame-options", "cross-origin-resource-policy", "cache-control"] {
+            assert!(answer.headers().contains_key(name), "{path} without {name}");
+        }
+        assert!(!answer.headers().contains_key("access-control-allow-origin"));
+        answer
+    }
+
+    async fn log_in(&self, link: &str) -> Result<(String, String), StatusCode> {
+        let body = format!("{{\"token\":\"{}\"}}", link.strip_prefix("#login=").unwrap());
+        let answer = self.ask("POST", "/login", &[(KEY_HEADER, "login")], &body).await;
+        if answer.status() != StatusCode::OK {
+            return Err(answer.status());
+        }
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        Ok((cookie, body["key"].as_str().unwrap().to_owned()))
+    }
+}
+
+#[tokio::test]
+async fn a_link_lets_one_browser_in_until_its_time_is_over() {
+    let door = Door::new();
+    assert_eq!(door.ask("GET", "/", &[], "").await.status(), StatusCode::OK, "the page is for everybody");
+    let (link, _) = door.console.link().unwrap();
+    let (cookie, key) = door.log_in(&link).await.unwrap();
+    assert_eq!(door.log_in(&link).await, Err(StatusCode::UNAUTHORIZED), "a second time");
+    let pass = [("cookie", cookie.as_str()), (KEY_HEADER, key.as_str())];
+    assert_eq!(door.ask("GET", "/v1/device", &pass, "").await.status(), StatusCode::OK);
+    for half in [&pass[..0], &pass[..1], &pass[1..]] {
+        assert_eq!(door.ask("GET", "/v1/device", half, "").await.status(), StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(door.ask("GET", "/v1/console", &pass, "").await.status(), StatusCode::FORBIDDEN);
+    door.seconds.fetch_add(SESSION_LIFE.as_secs(), Ordering::Relaxed);
+    assert_eq!(door.ask("GET", "/v1/device", &pass, "").await.status(), StatusCode::UNAUTHORIZED);
+    let (late, _) = door.console.link().unwrap();
+    door.seconds.fetch_add(LINK_LIFE.as_secs(), Ordering::Relaxed);
+    assert_eq!(door.log_in(&late).await, Err(StatusCode::UNAUTHORIZED));
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_session() {
+    let door = Door::new();
+    let (link, _) = door.console.link().unwrap();
+    let (cookie, key) = door.log_in(&link).await.unwrap();
+    let pass = [("cookie", cookie.as_str()), (KEY_HEADER, key.as_str())];
+    let mut events = door.ask("GET", "/v1/events", &pass, "").await.into_body().into_data_stream();
+    assert!(events.next().await.is_some());
+    assert_eq!(door.ask("POST", "/logout", &pass, "").await.status(), StatusCode::NO_CONTENT);
+    let rest = tokio::time::timeout(Duration::from_secs(5), events.count()).await;
+    assert!(rest.is_ok(), "the stream goes on without its session");
+}
