@@ -81,7 +81,7 @@ function layOut(cells: DeviceCell[], width: number, height: number): Place[] {
 function even(part: number, stretch: number): number {
   const angle = 2 * Math.PI * part;
   // On a flat ellipse equal angles crowd at its ends: they are spread by half of what the stretch does to them.
-  return angle - 0.5 * (1 - 1 / Math.max(1, stretch)) * Math.sin(2 * angle) * 0.5;
+  return angle + 0.5 * (1 - 1 / Math.max(1, stretch)) * Math.sin(2 * angle) * 0.5;
 }
 
 function Link({ place, roomy }: { place: Place; roomy: boolean }) {
