@@ -2,9 +2,10 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 use rustix::thread::futex;
 use tutti_metal::{Doorbell, OutOfBounds, Sleep, Wake};
 
@@ -111,15 +112,46 @@ impl Sleep for FutexSleeper {
         let heard = self.heard.load(Ordering::Relaxed);
         let count = self.bell.count.atomic();
         if count.load(Ordering::Acquire) == heard && !at_most.is_zero() {
+            let began = Instant::now();
             self.bell.sleeping.atomic().store(1, Ordering::SeqCst);
-            if count.load(Ordering::SeqCst) == heard {
-                // Woken, timed out, interrupted, or not asleep because the count had moved: the count tells.
-                let _ = futex::wait(count, futex::Flags::empty(), heard, Some(&timespec(at_most)));
+            // A ring that was heard without sleeping may wake the sleep after it: only the count tells.
+            while count.load(Ordering::SeqCst) == heard {
+                let left = at_most.saturating_sub(began.elapsed());
+                let slept = futex::wait(count, futex::Flags::empty(), heard, Some(&timespec(left)));
+                if left.is_zero() || slept == Err(Errno::INTR) {
+                    break;
+                }
             }
             self.bell.sleeping.atomic().store(0, Ordering::Relaxed);
         }
         let now = count.load(Ordering::Acquire);
         self.heard.store(now, Ordering::Relaxed);
         if now == heard { Wake::TimedOut } else { Wake::Rung }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_wake_ends_no_sleep() {
+        let memory = crate::Mapping::create(4096, tutti_metal::DeviceAddr(0)).unwrap();
+        let bell = FutexBell::new(&memory, 0).unwrap();
+        let sleeper = bell.sleeper();
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // What is left of a ring that was heard before: a wake-up, and the count stays.
+                for _ in 0..20 {
+                    let _ = futex::wake(bell.count.atomic(), futex::Flags::empty(), 1);
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
+            assert_eq!(sleeper.sleep(Duration::from_millis(100)), Wake::TimedOut);
+        });
+        assert!(began.elapsed() >= Duration::from_millis(100));
+        bell.ring(0);
+        assert_eq!(sleeper.sleep(Duration::from_secs(5)), Wake::Rung);
     }
 }
