@@ -7,6 +7,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use tutti_amp_host::vhost::wire::request;
@@ -175,6 +176,9 @@ fn files_in_excess_are_refused_and_closed() {
     }
     // Once the last copy is closed, the pipe is at its end.
     drop(writing);
+    let mut ended = [PollFd::new(&reading, PollFlags::IN)];
+    let most = Timespec { tv_sec: 5, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut ended, Some(&most)), Ok(1), "a copy was not closed");
     assert_eq!(std::fs::File::from(reading).read(&mut [0]).unwrap(), 0);
 }
 

@@ -58,10 +58,17 @@ pub(crate) fn run(args: BenchArgs, context: &mut Context) -> Result<Exit, Failur
     }
     let (rows, remark) = measured.map_err(failed)?;
     if json {
-        context.printer.json(&json!({ "cores": remark, "rows": rows.iter().map(object).collect::<Vec<_>>() }))?;
+        let optimised = !cfg!(debug_assertions);
+        context.printer.json(
+            &json!({ "cores": remark, "optimised": optimised, "rows": rows.iter().map(object).collect::<Vec<_>>() }),
+        )?;
     } else {
         context.printer.table(&table(&rows))?;
         context.printer.note(Line::of(Tone::Plain, remark));
+        if cfg!(debug_assertions) {
+            let unoptimised = "This command is not optimised, so these figures mean little: build it with --release.";
+            context.printer.note(Line::of(Tone::Warn, unoptimised));
+        }
     }
     Ok(Exit::Done)
 }

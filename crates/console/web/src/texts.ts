@@ -85,6 +85,7 @@ export const texts = {
   resource: {
     of: (device: string) => `on ${device}`,
     simulated: "simulated",
+    sim: "sim",
     held: (who: string) => `leased to ${who}`,
     heldFor: (who: string, left: string) => `Leased to ${who}, for another ${left}`,
     control: "Drive it",

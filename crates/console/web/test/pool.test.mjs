@@ -185,7 +185,8 @@ test("the page is a display, with its pointer and keys", async () => {
   await page.getByRole("button", { name: "Be a display" }).click();
   const surface = page.getByRole("application");
   await surface.waitFor();
-  await until("the display", async () => (await studio.ask("GET", "/v1/resources?kind=display")).length === 1);
+  const ofThePage = async () => (await studio.ask("GET", "/v1/resources")).filter((one) => one.name.startsWith("browser"));
+  await until("the display, its keys and its pointer", async () => (await ofThePage()).length === 3);
   await studio.tutti("show", "kitchen/browser", "Dinner!");
   await surface.getByText("Dinner!").waitFor();
   const box = await surface.boundingBox();

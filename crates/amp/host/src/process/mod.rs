@@ -2,7 +2,7 @@
 //!
 //! It has what a real one has: memory that both sides see (a `memfd`), doorbells (`eventfd`), a resource table, queues, a
 //! trace, a heartbeat. [`ProcessCore`] is the host's side, a [`Platform`](tutti_remoteproc::Platform) with a
-//! [`Link`](tutti_rpmsg::Link) on it; [`RemotePort`] is what the program itself uses. Suspending is `SIGSTOP`.
+//! [`Link`] on it; [`RemotePort`] is what the program itself uses. Suspending is `SIGSTOP`.
 //!
 //! # A host that dies, and comes back
 //!

@@ -183,6 +183,7 @@ export function Row({ cell }: { cell: ResourceCell }) {
       <Icon name={resource.kind} />
       <a class="name" href={`#/resource/${resource.device}/${encodeURIComponent(resource.name)}`}>{resource.name}</a>
       {holder.value && <span class="tag" title={texts.resource.held(holder.value)}>{texts.resource.held(holder.value)}</span>}
+      {resource.simulated && <abbr class="faint" title={texts.resource.simulated}>{texts.resource.sim}</abbr>}
       {sort.value === "number" && <Spark cell={cell} />}
       <span class="value">{text}</span>
       {drives.value && <Toggle cell={cell} />}
