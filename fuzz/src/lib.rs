@@ -73,7 +73,6 @@ pub const TARGETS: &[Target] = &[
     Target { name: "dt_blob", run: devicetree::blob, seeds: devicetree::blob_seeds },
     Target { name: "dt_overlay", run: devicetree::overlay, seeds: devicetree::overlay_seeds },
     Target { name: "dt_yaml", run: devicetree::yaml, seeds: devicetree::yaml_seeds },
-    Target { name: "dt_resource_table", run: devicetree::resource_table, seeds: devicetree::resource_table_seeds },
     Target { name: "vhost_front_end", run: vhost::front_end, seeds: vhost::seeds },
     Target { name: "resource_table", run: amp::resource_table, seeds: amp::resource_table_seeds },
     Target { name: "firmware", run: amp::firmware, seeds: amp::firmware_seeds },

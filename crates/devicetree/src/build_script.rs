@@ -52,9 +52,8 @@ pub fn firmware(tree: &str, domain: &str, out: &str) -> Result<Vec<String>, Stri
     };
     write("domain.rs", emit::rust_constants(&layout).as_bytes())?;
     write("memory.x", emit::memory_x(&layout).as_bytes())?;
-    let entries = emit::resource_entries(&layout).map_err(|e| e.to_string())?;
-    if !entries.is_empty() {
-        write("resource_table.bin", &emit::resource_table(&layout).map_err(|e| e.to_string())?)?;
+    if let Some(table) = emit::resource_table(&layout).map_err(|e| e.to_string())? {
+        write("resource_table.bin", &table)?;
     }
     let mut lines = vec![format!("cargo:rustc-link-search={out}")];
     lines.extend(loaded.sources.files().iter().map(|f| format!("cargo:rerun-if-changed={}", f.name)));

@@ -77,11 +77,6 @@ pub fn yaml(bytes: &[u8]) {
     }
 }
 
-/// A resource table.
-pub fn resource_table(bytes: &[u8]) {
-    let _ = emit::parse_resource_table(bytes);
-}
-
 /// Checks, splits and draws whatever the tree is.
 fn everything(tree: &crate::Tree) {
     let _ = check::check(tree);
@@ -97,13 +92,7 @@ fn everything(tree: &crate::Tree) {
                 emit::c_header(&layout),
                 emit::zephyr_overlay(&layout),
             );
-            if let Ok(table) = emit::resource_table(&layout) {
-                assert_eq!(
-                    emit::parse_resource_table(&table),
-                    emit::resource_entries(&layout),
-                    "the table reads as another"
-                );
-            }
+            let _ = emit::resource_table(&layout);
         }
     }
     let _ = (emit::svg_map(&system), emit::markdown_map(&system), crate::yaml::to_yaml(tree), command::domains(tree));

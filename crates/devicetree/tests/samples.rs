@@ -5,6 +5,7 @@ use std::path::Path;
 use tutti_devicetree::{
     Diags, Disk, Limits, Loaded, Memory, Reading, check, command, diff::diff, dtb, emit, load, system::System,
 };
+use tutti_remoteproc::table::{Claim, Entry, Table};
 
 const CHIPS: [(&str, &[&str]); 3] = [
     ("zynqmp-like", &["linux", "rpu0", "rpu1"]),
@@ -111,11 +112,15 @@ fn the_resource_table_of_the_second_core() {
     let loaded = chip("mps2-an521");
     let system = System::read(&loaded.tree, &mut Diags::default());
     let layout = emit::layout(&system, 1).expect("it has one");
-    let table = emit::resource_table(&layout).expect("32-bit addresses");
+    let table = emit::resource_table(&layout).expect("32-bit addresses").expect("a host starts it");
     assert_eq!(table.len(), 16 + 8 + 56 + 28 + 2 * 20);
-    assert_eq!(emit::parse_resource_table(&table), emit::resource_entries(&layout));
-    let vring0: [u8; 4] = table[16 + 8 + 56 + 28..][..4].try_into().expect("four bytes");
-    assert_eq!(u32::from_le_bytes(vring0), 0x3810_0000);
+    let table = Table::new_checked(table).expect("it is one");
+    assert_eq!(table.lint().next(), None);
+    let entries: Vec<_> = table.entries().collect();
+    let [Entry::Carveout(carveout), Entry::Vdev(vdev)] = entries[..] else { panic!("{entries:?}") };
+    assert_eq!((carveout.da, carveout.name.to_string()), (Claim(0x3800_0000), "core1_image".to_owned()));
+    let vrings: Vec<_> = vdev.vrings.iter().map(|vring| (vring.da, vring.num, vring.notifyid)).collect();
+    assert_eq!(vrings, [(0x3810_0000, 256, 0), (0x3810_3000, 256, 1)]);
 }
 
 #[test]

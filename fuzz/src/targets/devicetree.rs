@@ -1,9 +1,9 @@
-//! Device trees: vendors' sources, boot loaders' blobs, anybody's overlays and YAML, a firmware's resource table. What must
+//! Device trees: vendors' sources, boot loaders' blobs, anybody's overlays and YAML. What must
 //! hold of them is said beside the functions themselves, which the crate's own property tests use as well.
 
-use tutti_devicetree::{dtb, emit, from_text, system::System, yaml};
+use tutti_devicetree::{dtb, from_text, yaml};
 
-pub(crate) use tutti_devicetree::fuzz::{blob, overlay, resource_table, source, yaml};
+pub(crate) use tutti_devicetree::fuzz::{blob, overlay, source, yaml};
 
 /// The smallest of the sample chips: two domains, RPMsg between them, macros and references.
 const CHIP: &str = include_str!("../../../examples/devicetree/mps2-an521.dts");
@@ -31,13 +31,6 @@ pub(crate) fn yaml_seeds() -> Vec<(&'static str, Vec<u8>)> {
     vec![("chip", yaml::to_yaml(&from_text("a.dts", CHIP).tree).into())]
 }
 
-pub(crate) fn resource_table_seeds() -> Vec<(&'static str, Vec<u8>)> {
-    let loaded = from_text("a.dts", CHIP);
-    let system = System::read(&loaded.tree, &mut Default::default());
-    let layout = system.domain("core1").and_then(|index| emit::layout(&system, index)).expect("the chip has it");
-    vec![("core1", emit::resource_table(&layout).expect("its addresses have 32 bits"))]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +43,5 @@ mod tests {
             assert!(!loaded.diags.has_errors(), "{name}: {}", loaded.render(false));
         }
         assert_eq!(tutti_devicetree::command::domains(&from_text("a.dts", CHIP).tree).len(), 2);
-        assert!(!emit::parse_resource_table(&resource_table_seeds()[0].1).expect("it is one").is_empty());
     }
 }

@@ -107,12 +107,8 @@ pub fn split(loaded: &Loaded, domain: &str) -> Option<(Vec<Output>, Vec<String>)
     if layout.os == OsType::Zephyr {
         files.push(file(".overlay", emit::zephyr_overlay(&layout).into_bytes()));
     }
-    match emit::resource_entries(&layout) {
-        Ok(entries) if entries.is_empty() => {}
-        Ok(_) => match emit::resource_table(&layout) {
-            Ok(bytes) => files.push(file("-resource_table.bin", bytes)),
-            Err(error) => notes.push(format!("no resource table: {error}")),
-        },
+    match emit::resource_table(&layout) {
+        Ok(table) => files.extend(table.map(|bytes| file("-resource_table.bin", bytes))),
         Err(error) => notes.push(format!("no resource table: {error}")),
     }
     Some((files, notes))

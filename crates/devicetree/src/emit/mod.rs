@@ -20,6 +20,4 @@ pub use code::{c_header, memory_x, rust_constants, zephyr_overlay};
 pub use layout::{Channel, Device, Layout, Named, RegionKind, layout};
 pub use map::{markdown_map, svg_map};
 pub use prune::{Pruned, prune};
-pub use resource_table::{
-    Entry, TableError, entries as resource_entries, parse as parse_resource_table, resource_table,
-};
+pub use resource_table::{TableError, resource_table};
