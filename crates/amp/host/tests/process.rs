@@ -373,7 +373,10 @@ fn letting_go_and_coming_back_finds_what_was_not_done_with() {
     let answer = ask(core, "echo x").expect("an answer");
     run(core, clock, Do::Detach).unwrap();
     run(core, clock, Do::Attach).unwrap();
-    assert_eq!((core.state(), core.platform().to_deliver()), (State::Attached, 1));
+    assert_eq!(core.state(), State::Attached);
+    // The answer; and the announcement before it, if both had come by the first look.
+    let found = core.platform().to_deliver();
+    assert!((1..=2).contains(&found), "{found}");
     assert!(core.platform().link().is_none() && core.platform_mut().relink().is_err(), "it is to be delivered first");
     assert_eq!(core.platform_mut().receive(&[]), Ok(Some(answer.clone())), "the same message at the same position");
     assert_eq!(core.platform_mut().receive(&[]), Err(InboxError::NotLinked));

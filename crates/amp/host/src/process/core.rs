@@ -163,7 +163,8 @@ impl ProcessCore {
         }
     }
 
-    /// How many messages that were found are still to be delivered.
+    /// How many messages that were found are still to be delivered. Announcements among them count until they are passed
+    /// over.
     #[must_use]
     pub fn to_deliver(&self) -> usize {
         self.found.as_ref().map_or(0, |found| usize::from(found.left))
