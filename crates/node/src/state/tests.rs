@@ -287,7 +287,7 @@ fn kill_at_any_moment() {
             .unwrap()
     };
     // How long it takes here to get as far as saving something; on an emulated machine that may be seconds.
-    let (elsewhere, begun) = (folder(), std::time::Instant::now());
+    let (elsewhere, begun) = (folder(), Instant::now());
     let mut child = writer(elsewhere.path());
     let saves = |line: io::Result<String>| line.unwrap().starts_with("saved ");
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
