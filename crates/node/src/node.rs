@@ -1,8 +1,8 @@
 //! One running device: the rooms, put together, as the control API sees them.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 use tutti_control::ErrorCode;
 use tutti_fabric::{Fabric, View, clock::Clock, transport::Transport};
 use tutti_model::{BootTime, DeviceId, Name};
@@ -20,6 +20,9 @@ use crate::{
     stop::StopSwitch,
     timeline::Timeline,
 };
+
+/// How long a new name may take into the list of devices before whoever gave it is answered all the same.
+const LISTED: Duration = Duration::from_secs(2);
 
 /// The key of the name in the settings.
 pub(crate) const NAME: &str = "name";
@@ -75,6 +78,13 @@ impl Node {
         if let Err(error) = self.pool.rename(name).await {
             tracing::warn!(%error, "the others were not told of the new name");
         }
+        // Whoever asks for it by its new name next is to find it.
+        let me = self.pool.me();
+        let mut catalogues = self.pool.catalogues();
+        let listed = |catalogue: &Arc<Catalogue>| {
+            catalogue.devices.values().any(|device| device.device == me && device.name == name)
+        };
+        let _ = timeout(LISTED, catalogues.wait_for(listed)).await;
         Ok(())
     }
 
