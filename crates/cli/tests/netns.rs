@@ -35,8 +35,8 @@ fn three_hosts_become_one_pool(lan: &Lan) -> Vec<Device> {
     let hosts: Vec<Device> = ["anna", "bert", "cleo"].iter().enumerate().map(|(at, name)| lan.host(at, name)).collect();
     for host in &hosts {
         for other in hosts.iter().filter(|other| other.name != host.name) {
-            // Multicast is not repeated when it is lost: the next question comes after 1, 2, 4, 8, 16 s.
-            eventually(S(60), &format!("{} discovers {}", host.name, other.name), || sees_nearby(host, &other.name));
+            // Multicast is not repeated when it is lost: the next question comes after 1, 2, 4, 8 s.
+            eventually(S(30), &format!("{} discovers {}", host.name, other.name), || sees_nearby(host, &other.name));
         }
     }
     hosts[1].join(&hosts[0]);

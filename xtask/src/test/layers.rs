@@ -180,7 +180,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "netns",
-        about: "three hosts in network namespaces, with loss and cuts",
+        about: "two and three hosts in network namespaces, with loss and cuts",
         default: true,
         needs: &[
             Need::Build,
@@ -190,8 +190,9 @@ pub(crate) const LAYERS: &[Layer] = &[
         ],
         limit: minutes(15),
         steps: |context| {
-            let program = cargo(["test", "--workspace", "--test", "netns", "--", "--test-threads=1"]);
-            Ok(vec![full(program.env("TUTTI_NETNS", "1"), context)])
+            let lib = cargo(["test", "--workspace", "--lib", "--", "netns_tests", "--test-threads=1"]);
+            let hosts = cargo(["test", "--workspace", "--test", "netns", "--", "--test-threads=1"]);
+            Ok([lib, hosts].map(|program| full(program.env("TUTTI_NETNS", "1"), context)).into())
         },
         check: some_tests,
     },

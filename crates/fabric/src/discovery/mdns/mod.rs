@@ -41,8 +41,11 @@ use mdns_sd::{
 use tokio::sync::mpsc;
 use tutti_model::{DeviceId, Text};
 
+use self::lookups::Lookups;
 use super::{Announcement, DiscoveryEvent, MAX_ADDRS, table::Table, txt};
 use crate::{Source, addresses::dialable};
+
+mod lookups;
 
 /// What devices announce.
 pub const SERVICE: &str = "_tutti._udp.local.";
@@ -137,6 +140,7 @@ struct Inner {
     /// When to say and ask all anew, because an interface came.
     refresh: Option<Instant>,
     seeking: bool,
+    lookups: Lookups,
     table: Table,
     problem: Option<String>,
     closing: bool,
@@ -164,6 +168,7 @@ impl Mdns {
                 asked: Instant::now(),
                 refresh: None,
                 seeking: false,
+                lookups: Lookups::default(),
                 table: Table::new(Source::Mdns),
                 problem: None,
                 closing: false,
@@ -298,11 +303,19 @@ impl Inner {
 
     fn handle(&mut self, event: ServiceEvent, shared: &Shared) {
         match event {
-            ServiceEvent::ServiceResolved(service) => match sighting(&service, shared.config.loopback) {
-                Some(sighting) if sighting.device != shared.me => self.table.see(&service.fullname, sighting),
-                Some(_) => {}
-                None => self.table.lose(&service.fullname),
-            },
+            ServiceEvent::ServiceResolved(service) => {
+                let addrs = addrs(&service, shared.config.loopback);
+                if addrs.is_empty() {
+                    self.lookups.begin(&self.daemon, &service.host);
+                } else {
+                    self.lookups.end(&self.daemon, &service.host);
+                }
+                match txt::parse(|key| service.txt_properties.get_property_val(key).flatten(), addrs) {
+                    Some(sighting) if sighting.device != shared.me => self.table.see(&service.fullname, sighting),
+                    Some(_) => {}
+                    None => self.table.lose(&service.fullname),
+                }
+            }
             ServiceEvent::ServiceRemoved(_, fullname) => self.table.lose(&fullname),
             _ => {}
         }
@@ -340,6 +353,7 @@ impl Inner {
         let (daemon, monitor) = start_daemon(config)?;
         let _ = std::mem::replace(&mut self.daemon, daemon).shutdown();
         self.monitor = monitor;
+        self.lookups = Lookups::default();
         self.table.keep_only(&BTreeSet::new());
         self.fullname = announce(&self.daemon, &self.announcement)?;
         self.ask();
@@ -354,8 +368,8 @@ fn cached_records(daemon: &ServiceDaemon) -> i64 {
     counts.iter().filter(|(name, _)| name.starts_with("cached-")).fold(0, |sum, (_, count)| sum.saturating_add(*count))
 }
 
-/// The device of a service, if it is one of ours and can be reached.
-fn sighting(service: &ResolvedService, loopback: bool) -> Option<super::table::Sighting> {
+/// Where a service can be reached.
+fn addrs(service: &ResolvedService, loopback: bool) -> Vec<SocketAddr> {
     let mut addrs: Vec<_> = service
         .addresses
         .iter()
@@ -365,7 +379,7 @@ fn sighting(service: &ResolvedService, loopback: bool) -> Option<super::table::S
         .collect();
     addrs.sort();
     addrs.truncate(MAX_ADDRS);
-    txt::parse(|key| service.txt_properties.get_property_val(key).flatten(), addrs)
+    addrs
 }
 
 /// Hands on what the library sees, until it ends or nobody listens.
