@@ -208,6 +208,12 @@ mod tests {
 Words.
 ";
 
+    #[test]
+    fn the_goals_of_the_specification_are_understood() {
+        let goals = Goals::parse(include_str!("../../../SPECIFICATION.md")).unwrap();
+        assert!(["fabric.", "amp.", "dt."].iter().all(|group| goals.0.keys().any(|name| name.starts_with(group))));
+    }
+
     fn row(value: f64, unit: &str, reference: Option<f64>) -> Row {
         let reference = reference.map(|value| ("beside".to_owned(), value));
         Row { name: "fabric.x".into(), value, unit: unit.into(), reference }
