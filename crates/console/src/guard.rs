@@ -3,10 +3,8 @@
 //! Sources: the Fetch standard (`Origin`), W3C Fetch Metadata (`Sec-Fetch-*`), RFC 6265bis (cookies and `SameSite`),
 //! CSP level 3, the Trusted Types draft.
 
-use std::net::IpAddr;
-
 use axum::http::{HeaderMap, HeaderValue, Method, header};
-use tutti_control::{ErrorCode, ErrorDetail};
+use tutti_control::{ErrorCode, ErrorDetail, host::is_loopback};
 
 use crate::sessions::{Pass, Secret};
 
@@ -82,15 +80,6 @@ pub(crate) fn pass(headers: &HeaderMap) -> Option<Pass> {
         .filter_map(|pair| pair.trim().split_once('='))
         .find_map(|(name, value)| (name == COOKIE).then(|| Secret::parse(value)).flatten())?;
     Some(Pass { cookie, key })
-}
-
-fn is_loopback(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let literal = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
-    name.eq_ignore_ascii_case("localhost") || literal.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 #[cfg(test)]

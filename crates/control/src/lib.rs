@@ -6,6 +6,7 @@
 //! * [`types`] holds the bodies, [`error`] what a refusal looks like.
 //! * [`routes::ROUTES`] lists every route once. The description ([`openapi()`]) is made from it, and the device's
 //!   tests hold its router against it, so the three cannot drift apart.
+//! * [`host`] tells requests for this machine from those that came by another name.
 //! * [`Client`] speaks it. [`Selection`] finds the device to speak to, by the files of [`runtime`].
 //!
 //! # What the other side may send
@@ -18,6 +19,7 @@ pub mod client;
 pub mod error;
 #[cfg(feature = "test-utils")]
 pub mod fake;
+pub mod host;
 pub mod openapi;
 pub mod routes;
 pub mod runtime;

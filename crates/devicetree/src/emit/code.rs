@@ -258,14 +258,7 @@ pub fn zephyr_overlay(layout: &Layout) -> String {
     }
     out.push_str("\t};\n");
     for region in layout.regions.iter().filter(|r| r.kind != RegionKind::Carveout) {
-        node(
-            &mut out,
-            &region.name.to_lowercase(),
-            "memory",
-            region.region.start,
-            region.region.size,
-            Some(&region.name),
-        );
+        memory(&mut out, region);
     }
     if let (Some(start), Some(last)) =
         (shared.iter().map(|r| r.region.start).min(), shared.iter().map(|r| r.region.last()).max())
@@ -273,20 +266,18 @@ pub fn zephyr_overlay(layout: &Layout) -> String {
         node(&mut out, "ipc_shm", "memory", start, (last - start).saturating_add(1), Some("IPC_SHM"));
     }
     for region in layout.firmware.iter().filter(|r| r.kind == RegionKind::Carveout) {
-        node(
-            &mut out,
-            &region.name.to_lowercase(),
-            "memory",
-            region.region.start,
-            region.region.size,
-            Some(&region.name),
-        );
+        memory(&mut out, region);
     }
     out.push_str("};\n");
     for device in &layout.devices {
         let _ = writeln!(out, "\n&{} {{\n\tstatus = \"okay\";\n}};", device.name.to_lowercase());
     }
     out
+}
+
+fn memory(out: &mut String, named: &Named) {
+    let region = &named.region;
+    node(out, &named.name.to_lowercase(), "memory", region.start, region.size, Some(&named.name));
 }
 
 fn node(out: &mut String, label: &str, name: &str, start: u64, size: u64, region: Option<&str>) {
