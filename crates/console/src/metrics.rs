@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use tutti_control::{Device, DeviceInfo, Lease, Presence, Resource};
+use tutti_control::{Device, DeviceInfo, Lease, Presence, Resource, Traffic};
 
 /// The media type.
 pub const MEDIA: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -43,23 +43,34 @@ pub fn render(facts: &Facts<'_>) -> String {
         page.family("process_resident_memory_bytes", "gauge", "Memory of the device's process.");
         page.sample("process_resident_memory_bytes", &[], *bytes as f64);
     }
-    page.family("tutti_device_up", "gauge", "Whether a device of the group can be reached from here.");
-    for one in *devices {
-        let up = f64::from(u8::from(one.presence != Presence::Offline));
-        page.sample("tutti_device_up", &[("device", &one.name), ("id", &one.id)], up);
-    }
-    page.family("tutti_device_round_trip_seconds", "gauge", "The round trip to a device.");
-    for one in *devices {
-        if let Some(rtt) = one.rtt_ms {
-            let labels = [("device", one.name.as_str()), ("id", &one.id)];
-            page.sample("tutti_device_round_trip_seconds", &labels, rtt / 1e3);
+    let mut each = |name, kind, help, value: &dyn Fn(&Device) -> Option<f64>| {
+        page.family(name, kind, help);
+        for one in *devices {
+            if let Some(value) = value(one) {
+                page.sample(name, &[("device", &one.name), ("id", &one.id)], value);
+            }
         }
-    }
-    page.family("tutti_device_resources", "gauge", "Resources that a device offers.");
-    for one in *devices {
-        let labels = [("device", one.name.as_str()), ("id", &one.id)];
-        page.sample("tutti_device_resources", &labels, f64::from(one.resources));
-    }
+    };
+    let traffic = |of: fn(Traffic) -> u64| move |one: &Device| one.traffic.map(|traffic| of(traffic) as f64);
+    each("tutti_device_up", "gauge", "Whether a device of the group can be reached from here.", &|one| {
+        Some(f64::from(u8::from(one.presence != Presence::Offline)))
+    });
+    each("tutti_device_round_trip_seconds", "gauge", "The round trip to a device.", &|one| {
+        one.rtt_ms.map(|rtt| rtt / 1e3)
+    });
+    each(
+        "tutti_device_sent_bytes_total",
+        "counter",
+        "Bytes on the network to a device since it was connected to.",
+        &traffic(|traffic| traffic.sent),
+    );
+    each(
+        "tutti_device_received_bytes_total",
+        "counter",
+        "Bytes on the network from a device since it was connected to.",
+        &traffic(|traffic| traffic.received),
+    );
+    each("tutti_device_resources", "gauge", "Resources that a device offers.", &|one| Some(f64::from(one.resources)));
     page.family(
         "tutti_resource_value",
         "gauge",

@@ -370,6 +370,7 @@ fn show_peer(peer: &PeerState, device: DeviceId, book: &AddressBook, now: BootTi
         version: session.version,
         addr: session.conn.remote_addr(),
         rtt: session.conn.rtt(),
+        traffic: session.conn.traffic(),
         since: session.since,
     });
     let last_seen = peer.session.as_ref().map(|session| session.last_heard()).or(peer.last_seen);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use tutti_model::{BootTime, DeviceId, Name, ProtocolVersion, Role};
 
-use crate::{group::GroupId, pairing::OfferStatus};
+use crate::{group::GroupId, pairing::OfferStatus, transport::Traffic};
 
 /// The state of the fabric at one moment.
 #[derive(Clone, Debug)]
@@ -102,6 +102,8 @@ pub struct Session {
     pub addr: Option<SocketAddr>,
     /// The round-trip time.
     pub rtt: Option<Duration>,
+    /// What it has carried.
+    pub traffic: Traffic,
     /// Since when.
     pub since: BootTime,
 }

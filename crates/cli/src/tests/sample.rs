@@ -41,6 +41,7 @@ pub(crate) fn devices() -> Vec<Device> {
         role: Some(Role::Member),
         presence,
         rtt_ms: None,
+        traffic: None,
         last_seen_ms_ago: None,
         address: None,
         via: None,

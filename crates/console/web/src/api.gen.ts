@@ -757,6 +757,7 @@ export interface components {
             rtt_ms?: number | null;
             /** @description The version of its software. */
             software: string;
+            traffic?: components["schemas"]["Traffic"] | null;
             /** @description The id of the device that it is reached through. */
             via?: string | null;
         };
@@ -1238,6 +1239,19 @@ export interface components {
              * @description Its size in bytes.
              */
             size: number;
+        };
+        /** @description Bytes on the network, with what the protocol adds and what had to be sent again. */
+        Traffic: {
+            /**
+             * Format: int64
+             * @description From the other device.
+             */
+            received: number;
+            /**
+             * Format: int64
+             * @description To the other device.
+             */
+            sent: number;
         };
         /** @description A switch, a number (null if it is not finite), a text, or bytes. */
         Value: boolean | number | null | string | {

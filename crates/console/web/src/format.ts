@@ -37,6 +37,11 @@ export function bytes(n: number): string {
   return `${at === 0 ? n : n.toFixed(n < 10 ? 1 : 0)} ${units[at]}`;
 }
 
+/** Bytes a second. */
+export function rate(n: number): string {
+  return texts.value.rate(bytes(Math.round(n)));
+}
+
 export function span(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000));
   if (seconds < 90) return texts.time.seconds(seconds);

@@ -34,16 +34,41 @@ export class ResourceCell {
   }
 }
 
+/** Bytes a second to a device and from it. */
+export type Flow = { to: number; from: number };
+
 export class DeviceCell {
-  /** What it is, but for the round trip. */
+  /** What it is, but for what changes all the time. */
   readonly device: Signal<Device>;
-  /** The round trip in milliseconds, which changes all the time. */
+  /** The round trip in milliseconds. */
   readonly rtt: Signal<number | undefined>;
+  /** What the link carries now. */
+  readonly flow = signal<Flow | undefined>(undefined);
+  private counted?: { at: number; sent: number; received: number };
   readonly resources = signal<ResourceCell[]>([]);
 
   constructor(device: Device) {
     this.device = signal(device);
     this.rtt = signal(device.rtt_ms ?? undefined);
+    this.measure(device);
+  }
+
+  /** Takes what was measured on the link. The flow is that of the last second or more. */
+  measure(device: Device, now = performance.now()) {
+    this.rtt.value = device.rtt_ms ?? undefined;
+    const { sent, received } = device.traffic ?? {};
+    if (sent === undefined || received === undefined) {
+      this.counted = undefined;
+      this.flow.value = undefined;
+      return;
+    }
+    const before = this.counted;
+    if (before && now - before.at < 1000) return;
+    this.counted = { at: now, sent, received };
+    // A new connection counts from nothing.
+    if (!before || sent < before.sent || received < before.received) return;
+    const seconds = (now - before.at) / 1000;
+    this.flow.value = { to: (sent - before.sent) / seconds, from: (received - before.received) / seconds };
   }
 }
 
@@ -69,11 +94,11 @@ export const resourceCell = (device: string, name: string) => {
   return resources.get(key(device, name));
 };
 
-/** Whether two states of a device differ in no more than its round trip, and the time that it was last heard. */
+/** Whether two states of a device differ in no more than what its link measures, and the time that it was last heard. */
 function same(a: Device, b: Device): boolean {
   const keys = new Set([...Object.keys(a), ...Object.keys(b)] as (keyof Device)[]);
   for (const key of keys) {
-    if (key === "rtt_ms" || (key === "last_seen_ms_ago" && b.presence !== "offline")) continue;
+    if (key === "rtt_ms" || key === "traffic" || (key === "last_seen_ms_ago" && b.presence !== "offline")) continue;
     if (a[key] !== b[key]) return false;
   }
   return true;
@@ -94,7 +119,7 @@ function takeDevices(all: Device[]) {
       cells.set(device.id, new DeviceCell(device));
       shape = true;
     } else {
-      cell.rtt.value = device.rtt_ms ?? undefined;
+      cell.measure(device);
       if (!same(cell.device.peek(), device)) {
         shape ||= cell.device.peek().name !== device.name;
         cell.device.value = device;

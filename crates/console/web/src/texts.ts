@@ -80,7 +80,7 @@ export const texts = {
   kind: { sensor: "Sensor", display: "Display", camera: "Camera", microphone: "Microphone", speaker: "Speaker",
     input: "Input", storage: "Storage", compute: "Compute", inference: "Inference", actuator: "Actuator" } as Record<string, string>,
 
-  value: { on: "on", off: "off", turnOn: "Turn on", turnOff: "Turn off", none: "no value yet", bytes: (n: number) => plural(n, "byte", "bytes") },
+  value: { on: "on", off: "off", turnOn: "Turn on", turnOff: "Turn off", none: "no value yet", rate: (size: string) => `${size}/s`, bytes: (n: number) => plural(n, "byte", "bytes") },
 
   resource: {
     of: (device: string) => `on ${device}`,
@@ -198,6 +198,8 @@ export const texts = {
     search: "Search what happened",
     links: "Links",
     linksNone: "There are no links: this device is alone.",
+    flow: "Traffic",
+    carries: (to: string, from: string) => `${to} to it, ${from} from it`,
     device: "Device", address: "Address", latency: "Round trip", version: "Tutti", system: "System", state: "State",
     versions: (n: number) => (n === 1 ? "All devices run the same version." : `${n} versions are in use.`),
     checks: "Checks",

@@ -225,6 +225,7 @@ test("metrics and history are there for any program", async () => {
   const { request } = await import("./harness.mjs");
   const { text, headers } = await request(socket);
   assert.match(headers["content-type"], /version=0\.0\.4/);
+  assert.match(text, /tutti_device_received_bytes_total\{device="studio",id="[0-9a-f]{64}"\} [1-9]/);
   assert.match(text, /tutti_device_up\{device="studio",id="[0-9a-f]{64}"\} 1\n/);
   await until("a point of history", async () => (await kitchen.ask("GET", "/v1/resources/kitchen/room-temperature/history")).points.length > 0, 25_000);
 });
@@ -246,6 +247,8 @@ test("health tells it, and forgetting takes it out of the group", async () => {
   await page.goto(`${origin}/#/health`);
   await page.getByText("attic is away").first().waitFor();
   await page.locator(".checks li").first().waitFor();
+  // Even an idle link carries heartbeats.
+  await page.getByRole("row", { name: /studio/ }).getByText(/^[1-9].* to it, [1-9].* from it$/).waitFor();
   await accessible(page, "health");
   await picture(page, "health");
   await page.goto(`${origin}/#/device/${attic.info.id}`);

@@ -135,6 +135,9 @@ pub struct Device {
     /// The time to it and back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtt_ms: Option<f64>,
+    /// What the connection with it has carried so far; begins anew when it is connected to again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Traffic>,
     /// How long ago it was last heard of; none if never, or if it is the answering device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_ms_ago: Option<u64>,
@@ -149,6 +152,15 @@ pub struct Device {
     /// Why the last attempt to reach it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+}
+
+/// Bytes on the network, with what the protocol adds and what had to be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Traffic {
+    /// To the other device.
+    pub sent: u64,
+    /// From the other device.
+    pub received: u64,
 }
 
 /// A new role.

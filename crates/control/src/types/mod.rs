@@ -14,7 +14,7 @@ mod storage;
 
 pub use device::{
     ApiAddresses, Check, CheckState, Device, DeviceInfo, GroupInfo, NearbyDevice, Presence, Rename, Role, RoleChange,
-    Source,
+    Source, Traffic,
 };
 pub use event::Event;
 pub use history::{ConsoleLink, ConsoleRequest, Happening, History, Point, ResourceState, What};

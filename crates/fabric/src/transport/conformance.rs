@@ -47,6 +47,7 @@ macro_rules! transport_conformance {
             uni_streams_go_both_ways
             bi_streams_go_both_ways
             a_mebibyte_arrives_whole
+            traffic_is_counted_at_both_ends
             half_a_stream_can_be_closed
             a_stream_shows_once_written
             a_reset_is_seen
@@ -275,6 +276,20 @@ pub async fn a_mebibyte_arrives_whole(factory: &dyn Factory) {
     let (left, right) = tokio::join!(left, right);
     assert!(left == bytes, "what the dialling side read differs");
     assert!(right == bytes, "what the accepting side read differs");
+}
+
+/// Both ends count what goes to and fro, each at least the bytes that were written.
+pub async fn traffic_is_counted_at_both_ends(factory: &dyn Factory) {
+    let Pair { a: _a, b: _b, dialled, accepted } = pair(factory).await;
+    let before = (dialled.traffic(), accepted.traffic());
+    let mut send = open_uni(&dialled).await;
+    write_all(&mut send, &pattern(100_000)).await;
+    finish(&mut send).await;
+    read_to_end(&mut accept_uni(&accepted).await).await;
+    let (sent, received) = (dialled.traffic().sent - before.0.sent, accepted.traffic().received - before.1.received);
+    assert!((100_000..200_000).contains(&sent), "{sent} bytes were sent");
+    assert!((100_000..200_000).contains(&received), "{received} bytes were received");
+    assert!(accepted.traffic().sent - before.1.sent < 50_000, "nothing was written the other way");
 }
 
 /// The end of one direction leaves the other open.

@@ -187,6 +187,16 @@ pub trait Transport: Send + Sync + 'static {
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
+/// What a connection has carried since it began, in bytes on the network: with what the protocol adds, what was sent again
+/// and what never arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// To the other side.
+    pub sent: u64,
+    /// From the other side.
+    pub received: u64,
+}
+
 /// A connection to a device that has proved its key. Clones of the `Arc` share it; it lives until closed.
 pub trait Connection: Send + Sync + 'static {
     /// Who is at the other end.
@@ -207,6 +217,9 @@ pub trait Connection: Send + Sync + 'static {
 
     /// The smoothed round-trip time.
     fn rtt(&self) -> Option<Duration>;
+
+    /// What it has carried so far.
+    fn traffic(&self) -> Traffic;
 
     /// Opens a stream in both directions. Waits while the other side allows no more of them.
     fn open_bi(&self) -> BoxFuture<'_, Result<BiStream, Closed>>;

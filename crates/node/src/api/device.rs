@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode};
-use tutti_control::{Device, DeviceInfo, ErrorCode, GroupInfo, NearbyDevice, Presence, Rename, RoleChange};
+use tutti_control::{Device, DeviceInfo, ErrorCode, GroupInfo, NearbyDevice, Presence, Rename, RoleChange, Traffic};
 use tutti_fabric::view::View;
 use tutti_model::{DeviceRecord, Name};
 use tutti_pool::DeviceEntry;
@@ -120,6 +120,7 @@ pub(crate) fn devices(node: &Node) -> Vec<Device> {
             if let Some(peer) = view.peers.get(&entry.device) {
                 if let Some(session) = &peer.session {
                     device.rtt_ms = session.rtt.map(|rtt| (rtt.as_secs_f64() * 1e6).round() / 1e3);
+                    device.traffic = Some(Traffic { sent: session.traffic.sent, received: session.traffic.received });
                     device.address = session.addr.map(|address| address.to_string());
                 } else {
                     device.last_error = peer.trouble.as_ref().map(ToString::to_string);
@@ -150,6 +151,7 @@ fn describe(entry: &DeviceEntry) -> Device {
         role: entry.role.map(convert::role),
         presence: convert::presence(entry.presence),
         rtt_ms: None,
+        traffic: None,
         last_seen_ms_ago: None,
         address: None,
         via: entry.via.map(|via| via.to_string()),

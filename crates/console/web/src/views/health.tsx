@@ -1,9 +1,10 @@
 // Health: what happened, the links, versions, and the device's checks of itself.
+import { useComputed } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { api, type Check } from "../api";
-import { clock } from "../format";
+import { clock, rate } from "../format";
 import { ended, Trouble, useAction } from "../parts/bits";
-import { devices, timeline } from "../store";
+import { type DeviceCell, devices, timeline } from "../store";
 import { texts } from "../texts";
 import { Presence } from "./pool";
 
@@ -63,6 +64,7 @@ function Links() {
               <tr>
                 <th scope="col">{texts.health.device}</th>
                 <th scope="col">{texts.health.state}</th>
+                <th scope="col">{texts.health.flow}</th>
                 <th scope="col">{texts.health.address}</th>
                 <th scope="col">{texts.health.version}</th>
               </tr>
@@ -74,6 +76,7 @@ function Links() {
                   <tr key={device.id}>
                     <th scope="row"><a href={`#/device/${device.id}`}>{device.name}</a></th>
                     <td><Presence cell={cell} />{device.last_error && <span class="hint">{ended(device.last_error)}</span>}</td>
+                    <td><Flow cell={cell} /></td>
                     <td>{device.address ?? "–"}</td>
                     <td>{device.software || "–"}</td>
                   </tr>
@@ -86,6 +89,14 @@ function Links() {
       <p class="hint">{texts.health.versions(versions.size)} {texts.health.metrics}</p>
     </section>
   );
+}
+
+function Flow({ cell }: { cell: DeviceCell }) {
+  const text = useComputed(() => {
+    const flow = cell.flow.value;
+    return flow ? texts.health.carries(rate(flow.to), rate(flow.from)) : "–";
+  });
+  return <span class="flow">{text}</span>;
 }
 
 function Checks() {

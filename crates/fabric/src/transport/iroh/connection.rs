@@ -20,7 +20,7 @@ use tutti_model::DeviceId;
 
 use super::{MAX_STREAMS, RECEIVE_WINDOW, errors, registry::Registry};
 use crate::transport::{
-    BiStream, CloseCode, Closed, Connection, MAX_DATAGRAM, Priority, Protocol, RecvStream, SendStream,
+    BiStream, CloseCode, Closed, Connection, MAX_DATAGRAM, Priority, Protocol, RecvStream, SendStream, Traffic,
 };
 
 /// What a stream is reset with: the reason matters to nobody.
@@ -85,6 +85,11 @@ impl Connection for IrohConnection {
 
     fn rtt(&self) -> Option<Duration> {
         self.on_path(|path| Some(path.rtt()))
+    }
+
+    fn traffic(&self) -> Traffic {
+        let stats = self.inner.stats();
+        Traffic { sent: stats.udp_tx.bytes, received: stats.udp_rx.bytes }
     }
 
     fn open_bi(&self) -> BoxFuture<'_, Result<BiStream, Closed>> {

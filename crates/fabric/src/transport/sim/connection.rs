@@ -18,7 +18,7 @@ use super::{
     trace::What,
     world::{EndpointId, Event, Waiters, World, later},
 };
-use crate::transport::{CloseCode, Closed, MAX_DATAGRAM, Protocol};
+use crate::transport::{CloseCode, Closed, MAX_DATAGRAM, Protocol, Traffic};
 
 /// A side that has heard nothing for this long gives up.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -60,6 +60,7 @@ pub(super) struct Half {
     pub(super) over: Option<Closed>,
     heard: Instant,
     pub(super) rtt: Option<Duration>,
+    pub(super) traffic: Traffic,
     /// What found the path cut, and how often that has been tried since.
     pub(super) parked: Vec<Frame>,
     pub(super) probes: u32,
@@ -99,6 +100,7 @@ impl World {
             over: None,
             heard: self.now,
             rtt: None,
+            traffic: Traffic::default(),
             parked: Vec::new(),
             probes: 0,
             sends: BTreeMap::new(),
@@ -134,6 +136,7 @@ impl World {
         self.trace(link.0, link.1, What::Delivered(kind, len));
         let Some(half) = self.halves.get_mut(&to) else { return };
         half.heard = now;
+        half.traffic.received += len as u64;
         match payload {
             Payload::Frame(frame) => self.on_frame(to, frame),
             Payload::Datagram(bytes) => {

@@ -22,7 +22,8 @@ use super::{
     world::{EndpointId, Shared},
 };
 use crate::transport::{
-    BiStream, CloseCode, Closed, ConnectError, Connection, Priority, Protocol, RecvStream, SendStream, Transport,
+    BiStream, CloseCode, Closed, ConnectError, Connection, Priority, Protocol, RecvStream, SendStream, Traffic,
+    Transport,
 };
 
 /// One device's transport on a simulated network. When the last handle is dropped it stops listening.
@@ -169,6 +170,11 @@ impl Connection for SimConnection {
 
     fn rtt(&self) -> Option<Duration> {
         self.0.shared.enter(|world| world.halves.get(&self.0.half).and_then(|half| half.rtt))
+    }
+
+    fn traffic(&self) -> Traffic {
+        let traffic = self.0.shared.enter(|world| world.halves.get(&self.0.half).map(|half| half.traffic));
+        traffic.unwrap_or_default()
     }
 
     fn open_bi(&self) -> BoxFuture<'_, Result<BiStream, Closed>> {

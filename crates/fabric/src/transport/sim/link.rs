@@ -239,10 +239,17 @@ impl World {
         }
     }
 
+    fn count_sent(&mut self, from: HalfId, bytes: usize) {
+        if let Some(half) = self.halves.get_mut(&from) {
+            half.traffic.sent += bytes as u64;
+        }
+    }
+
     /// Sends something that must arrive.
     pub(super) fn send_frame(&mut self, from: HalfId, frame: Frame) {
         let Some(link) = self.link_of(from) else { return };
         let payload = Payload::Frame(frame);
+        self.count_sent(from, payload.len());
         let leaves = self.occupy(link, payload.len());
         let kind = payload.kind();
         let Payload::Frame(frame) = payload else { return };
@@ -302,6 +309,7 @@ impl World {
             self.trace(link.0, link.1, What::Dropped);
             return;
         }
+        self.count_sent(from, payload.len());
         let leaves = self.occupy(link, payload.len());
         let (to, lane) = (from.other(), Lane::connection(link, from));
         if !self.passes(lane) {
