@@ -98,7 +98,7 @@ pub(crate) enum Command {
     Show(show::ShowArgs),
     /// Shows the pool as it lives
     Watch(watch::WatchArgs),
-    /// Opens the pool in a browser of this machine
+    /// Opens the pool in a browser
     Console(console::ConsoleArgs),
     /// Finds out why nobody is seen, and says what to do
     Doctor(doctor::DoctorArgs),

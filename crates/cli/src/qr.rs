@@ -2,9 +2,26 @@
 
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 
+use crate::{
+    failure::Failure,
+    printer::{Printer, width},
+};
+
+/// Shows a text as a QR code and an empty line, if this is a terminal with room for it.
+pub(crate) fn show(text: &str, printer: &mut Printer) -> Result<(), Failure> {
+    if printer.is_terminal()
+        && let Some(picture) = picture(text)
+        && picture.lines().all(|line| width(line) <= printer.columns())
+    {
+        printer.picture(&picture)?;
+        printer.line("")?;
+    }
+    Ok(())
+}
+
 /// The picture of a ticket, or none if the text is too long for a QR code. Light modules are drawn, so it reads on a dark
 /// terminal as on paper; the quiet zone of four modules (ISO/IEC 18004) is part of it.
-pub(crate) fn picture(text: &str) -> Option<String> {
+fn picture(text: &str) -> Option<String> {
     // Letters in upper case take less room (ISO/IEC 18004, alphanumeric mode); tickets are read in either case.
     let compact = text.bytes().all(|byte| byte.is_ascii_alphanumeric()).then(|| text.to_ascii_uppercase());
     let text = compact.as_deref().unwrap_or(text);

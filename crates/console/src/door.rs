@@ -20,8 +20,8 @@ use tutti_control::{ErrorBody, ErrorCode, ErrorDetail};
 
 use crate::{
     assets::ASSETS,
-    guard::{self, COOKIE, KEY_HEADER},
-    sessions::{Entry, LINK_LIFE, Pass, SESSION_LIFE, Secret, Sessions},
+    guard::{self, Door, KEY_HEADER},
+    sessions::{Code, Entry, LINK_LIFE, Pass, SESSION_LIFE, Secret, Sessions},
 };
 
 /// The largest body of a login.
@@ -29,14 +29,27 @@ const MAX_LOGIN: usize = 1024;
 
 /// Who is let in, and for how long.
 pub struct Console {
+    door: Door,
     now: Box<dyn Fn() -> Duration + Send + Sync>,
     sessions: Mutex<Sessions>,
 }
 
+/// A way in for one browser.
+pub struct Invitation {
+    /// What comes after the door's address in a link.
+    pub fragment: String,
+    /// What can be typed instead; none on loopback, where any user of the machine could guess.
+    pub code: Option<Code>,
+    /// For how long both count.
+    pub life: Duration,
+}
+
 /// What the page sends to come in.
 #[derive(Deserialize)]
-struct Login {
-    token: String,
+#[serde(rename_all = "lowercase")]
+enum Login {
+    Token(String),
+    Code(String),
 }
 
 /// What it gets besides the cookie.
@@ -57,16 +70,19 @@ impl IntoResponse for Refused {
 
 impl Console {
     /// Nobody is let in yet. `now` is a clock that never goes back, and goes on while the machine sleeps.
-    pub fn new(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        Self { now: Box::new(now), sessions: Mutex::default() }
+    pub fn new(door: Door, now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self { door, now: Box::new(now), sessions: Mutex::default() }
     }
 
-    /// What comes after `http://HOST/` in a link that lets one browser in, and for how long it counts. None if the
-    /// operating system has no randomness to give.
-    pub fn link(&self) -> Option<(String, Duration)> {
+    /// Lets one browser in. None if the operating system has no randomness to give.
+    pub fn invite(&self) -> Option<Invitation> {
         let token = Secret::random()?;
-        self.sessions().offer((self.now)(), token);
-        Some((format!("#login={}", token.hex()), LINK_LIFE))
+        let code = match self.door {
+            Door::Loopback => None,
+            Door::Network => Some(Code::random()?),
+        };
+        self.sessions().offer((self.now)(), token, code);
+        Some(Invitation { fragment: format!("#login={}", token.hex()), code, life: LINK_LIFE })
     }
 
     /// The page, the login, and behind it `api`, which must have no door of its own.
@@ -87,12 +103,12 @@ impl Console {
     }
 
     fn admit(&self, headers: &HeaderMap) -> Result<Entry, Refused> {
-        let found = guard::pass(headers).and_then(|pass| self.sessions().find((self.now)(), &pass));
+        let found = guard::pass(self.door, headers).and_then(|pass| self.sessions().find((self.now)(), &pass));
         found.ok_or_else(|| {
             Refused(ErrorDetail::new(
                 ErrorCode::Unauthorized,
                 "this browser is not logged in, or its time is over",
-                "run `tutti console` on this machine and open the link that it prints",
+                self.door.advice(),
             ))
         })
     }
@@ -112,7 +128,7 @@ async fn stand_guard(State(console): State<Arc<Console>>, request: Request, next
 fn admit(console: &Console, request: &Request) -> Result<Option<Entry>, Refused> {
     let path = request.uri().path();
     let page = ASSETS.iter().any(|asset| asset.path == path);
-    guard::check(request.method(), page, request.headers()).map_err(Refused)?;
+    guard::check(console.door, request.method(), page, request.headers()).map_err(Refused)?;
     if page || path == "/login" {
         return Ok(None);
     }
@@ -121,7 +137,7 @@ fn admit(console: &Console, request: &Request) -> Result<Option<Entry>, Refused>
         return Err(Refused(ErrorDetail::new(
             ErrorCode::NotAllowed,
             "a console makes no further links",
-            "run `tutti console` on this machine",
+            "run `tutti console` on the device",
         )));
     }
     Ok(Some(session))
@@ -142,23 +158,38 @@ fn cut_off(response: Response, session: Entry) -> Response {
 }
 
 async fn login(State(console): State<Arc<Console>>, headers: HeaderMap, body: Bytes) -> Result<Response, Refused> {
-    let refused = |code, what: &str| {
-        Refused(ErrorDetail::new(code, what, "run `tutti console` on this machine and open the link that it prints"))
-    };
+    let refused = |code, what: &str| Refused(ErrorDetail::new(code, what, console.door.advice()));
     // No form and no page elsewhere can send this header.
     if headers.get(KEY_HEADER).is_none_or(|value| value != "login") {
         return Err(refused(ErrorCode::CrossOrigin, "another page than the console's own asked for this"));
     }
-    let token = serde_json::from_slice::<Login>(&body).ok().and_then(|login| Secret::parse(&login.token));
-    let token = token.ok_or_else(|| refused(ErrorCode::BadRequest, "the link is not whole"))?;
+    let no_login = || refused(ErrorCode::BadRequest, "the link is not whole, or the code has not six digits");
+    let login: Login = serde_json::from_slice(&body).map_err(|_| no_login())?;
     let (Some(cookie), Some(key)) = (Secret::random(), Secret::random()) else {
         return Err(refused(ErrorCode::Internal, "the operating system has no randomness to give"));
     };
-    if !console.sessions().enter((console.now)(), &token, Pass { cookie, key }) {
-        return Err(refused(ErrorCode::Unauthorized, "the link was used before, or is older than two minutes"));
+    let (now, pass) = ((console.now)(), Pass { cookie, key });
+    let (entered, what) = match login {
+        Login::Token(token) => {
+            let token = Secret::parse(&token).ok_or_else(no_login)?;
+            let entered = console.sessions().enter(now, &token, pass);
+            (entered, "the link was used before, or is older than two minutes")
+        }
+        Login::Code(code) => {
+            let code = Code::parse(&code).ok_or_else(no_login)?;
+            let entered = console.sessions().enter_by_code(now, &code, pass);
+            (
+                entered,
+                "the code is wrong, was used before, or is older than two minutes; after three wrong ones none counts",
+            )
+        }
+    };
+    if !entered {
+        return Err(refused(ErrorCode::Unauthorized, what));
     }
     let life = SESSION_LIFE.as_secs();
-    let line = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={life}", cookie.hex());
+    let (name, attributes) = (console.door.cookie(), console.door.attributes());
+    let line = format!("{name}={}; {attributes}; Max-Age={life}", cookie.hex());
     let admitted = Admitted { key: key.hex(), expires_in_ms: life * 1000 };
     let mut response = Json(admitted).into_response();
     if let Ok(line) = HeaderValue::from_str(&line) {
@@ -168,10 +199,10 @@ async fn login(State(console): State<Arc<Console>>, headers: HeaderMap, body: By
 }
 
 async fn logout(State(console): State<Arc<Console>>, headers: HeaderMap) -> Response {
-    if let Some(pass) = guard::pass(&headers) {
+    if let Some(pass) = guard::pass(console.door, &headers) {
         console.sessions().leave(&pass);
     }
-    let gone = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+    let gone = format!("{}=; {}; Max-Age=0", console.door.cookie(), console.door.attributes());
     let mut response = StatusCode::NO_CONTENT.into_response();
     if let Ok(line) = HeaderValue::from_str(&gone) {
         response.headers_mut().insert(header::SET_COOKIE, line);

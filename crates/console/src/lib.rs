@@ -27,8 +27,21 @@
 //! | very many links or logins | eight links and sixteen sessions at a time; the oldest goes |
 //! | a console makes further links for itself | `POST /v1/console` is refused to it |
 //!
-//! Only loopback is offered. Access from other machines needs TLS and pairing of browsers, which there is not yet;
-//! `ssh -L` to the port does the same for a person with an account.
+//! # From other machines
+//!
+//! Where a person asks for it, there is a second door ([`Door::Network`]) for browsers of other machines: TLS 1.3 with the
+//! certificate that the device made for itself ([`tls`]), sessions of its own, and besides the link, which a phone takes
+//! as a QR code, six digits to type. It is shut again with the device, or when the person says so.
+//!
+//! | attack | met by |
+//! |---|---|
+//! | listening on the network | TLS 1.3 |
+//! | standing in between with another certificate | the browser warns; the person compares the fingerprint that the device shows. Nothing in a browser can do that for them |
+//! | guessing the code | three wrong ones void it, and it counts for two minutes: three chances in a million for each time that a person asks for one |
+//! | guessing on purpose, so that no code ever counts | the link goes on to count |
+//! | a name that is made to point here | `Host` must be an address: a page elsewhere has a name |
+//! | another server of this machine plants a cookie | the cookie's name begins with `__Host-`: browsers take it over TLS from this very host only |
+//! | half a handshake, and many of them | so many connections and no more, each with an end ([`MAX_HANDSHAKE`](tls::MAX_HANDSHAKE)) |
 #![forbid(unsafe_code)]
 
 mod assets;
@@ -36,5 +49,9 @@ mod door;
 mod guard;
 pub mod metrics;
 pub mod sessions;
+pub mod tls;
 
-pub use self::{door::Console, guard::KEY_HEADER};
+pub use self::{
+    door::{Console, Invitation},
+    guard::{Door, KEY_HEADER},
+};

@@ -19,21 +19,22 @@ use http_body_util::BodyExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use tutti_console::{
-    Console, KEY_HEADER,
-    sessions::{LINK_LIFE, SESSION_LIFE},
+    Console, Door, KEY_HEADER,
+    sessions::{LINK_LIFE, MAX_WRONG, SESSION_LIFE},
 };
 
-struct Door {
+struct Stage {
+    host: &'static str,
     console: Arc<Console>,
     seconds: Arc<AtomicU64>,
     router: Router,
 }
 
-impl Door {
-    fn new() -> Self {
+impl Stage {
+    fn new(door: Door, host: &'static str) -> Self {
         let seconds = Arc::new(AtomicU64::new(5));
         let clock = seconds.clone();
-        let console = Arc::new(Console::new(move || Duration::from_secs(clock.load(Ordering::Relaxed))));
+        let console = Arc::new(Console::new(door, move || Duration::from_secs(clock.load(Ordering::Relaxed))));
         let beats = || async {
             let beats = stream::repeat("data: x\n\n").then(|beat| async move {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -43,11 +44,11 @@ impl Door {
         };
         let api = Router::new().route("/v1/device", get(|| async { "device" })).route("/v1/events", get(beats));
         let router = console.clone().router(api.route("/v1/console", get(|| async { "a link" })));
-        Self { console, seconds, router }
+        Self { host, console, seconds, router }
     }
 
     async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response<Body> {
-        let request = Request::builder().method(method).uri(path).header("host", "127.0.0.1:9");
+        let request = Request::builder().method(method).uri(path).header("host", self.host);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let service = TowerToHyperService::new(self.router.clone());
         let answer = service.call(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
@@ -59,7 +60,11 @@ impl Door {
     }
 
     async fn log_in(&self, link: &str) -> Result<(String, String), StatusCode> {
-        let body = format!("{{\"token\":\"{}\"}}", link.strip_prefix("#login=").unwrap());
+        self.log_in_by("token", link.strip_prefix("#login=").unwrap()).await
+    }
+
+    async fn log_in_by(&self, what: &str, word: &str) -> Result<(String, String), StatusCode> {
+        let body = format!("{{\"{what}\":\"{word}\"}}");
         let answer = self.ask("POST", "/login", &[(KEY_HEADER, "login")], &body).await;
         if answer.status() != StatusCode::OK {
             return Err(answer.status());
@@ -73,9 +78,9 @@ impl Door {
 
 #[tokio::test]
 async fn a_link_lets_one_browser_in_until_its_time_is_over() {
-    let door = Door::new();
+    let door = Stage::new(Door::Loopback, "127.0.0.1:9");
     assert_eq!(door.ask("GET", "/", &[], "").await.status(), StatusCode::OK, "the page is for everybody");
-    let (link, _) = door.console.link().unwrap();
+    let link = door.console.invite().unwrap().fragment;
     let (cookie, key) = door.log_in(&link).await.unwrap();
     assert_eq!(door.log_in(&link).await, Err(StatusCode::UNAUTHORIZED), "a second time");
     let pass = [("cookie", cookie.as_str()), (KEY_HEADER, key.as_str())];
@@ -86,15 +91,15 @@ async fn a_link_lets_one_browser_in_until_its_time_is_over() {
     assert_eq!(door.ask("GET", "/v1/console", &pass, "").await.status(), StatusCode::FORBIDDEN);
     door.seconds.fetch_add(SESSION_LIFE.as_secs(), Ordering::Relaxed);
     assert_eq!(door.ask("GET", "/v1/device", &pass, "").await.status(), StatusCode::UNAUTHORIZED);
-    let (late, _) = door.console.link().unwrap();
+    let late = door.console.invite().unwrap().fragment;
     door.seconds.fetch_add(LINK_LIFE.as_secs(), Ordering::Relaxed);
     assert_eq!(door.log_in(&late).await, Err(StatusCode::UNAUTHORIZED));
 }
 
 #[tokio::test]
 async fn a_stream_ends_with_its_session() {
-    let door = Door::new();
-    let (link, _) = door.console.link().unwrap();
+    let door = Stage::new(Door::Loopback, "127.0.0.1:9");
+    let link = door.console.invite().unwrap().fragment;
     let (cookie, key) = door.log_in(&link).await.unwrap();
     let pass = [("cookie", cookie.as_str()), (KEY_HEADER, key.as_str())];
     let mut events = door.ask("GET", "/v1/events", &pass, "").await.into_body().into_data_stream();
@@ -102,4 +107,35 @@ async fn a_stream_ends_with_its_session() {
     assert_eq!(door.ask("POST", "/logout", &pass, "").await.status(), StatusCode::NO_CONTENT);
     let rest = tokio::time::timeout(Duration::from_secs(5), events.count()).await;
     assert!(rest.is_ok(), "the stream goes on without its session");
+}
+
+#[tokio::test]
+async fn on_the_network_a_code_lets_one_browser_in() {
+    let door = Stage::new(Door::Network, "10.0.0.1:9");
+    let invitation = door.console.invite().unwrap();
+    let code = invitation.code.unwrap().to_string();
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    assert_eq!(door.log_in_by("code", wrong).await, Err(StatusCode::UNAUTHORIZED));
+    for nonsense in ["", "12345", "abcdef"] {
+        assert_eq!(door.log_in_by("code", nonsense).await, Err(StatusCode::BAD_REQUEST), "{nonsense:?}");
+    }
+    let answer = door.ask("POST", "/login", &[(KEY_HEADER, "login")], &format!("{{\"code\":\"{code}\"}}")).await;
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+    assert!(cookie.starts_with("__Host-") && cookie.contains("; Secure; HttpOnly; SameSite=Strict"), "{cookie}");
+    assert_eq!(door.log_in_by("code", &code).await, Err(StatusCode::UNAUTHORIZED), "a second time");
+
+    let invitation = door.console.invite().unwrap();
+    for _ in 0..MAX_WRONG {
+        assert_eq!(door.log_in_by("code", wrong).await, Err(StatusCode::UNAUTHORIZED));
+    }
+    let code = invitation.code.unwrap().to_string();
+    assert_eq!(door.log_in_by("code", &code).await, Err(StatusCode::UNAUTHORIZED), "void");
+    assert!(door.log_in(&invitation.fragment).await.is_ok(), "the link still counts");
+}
+
+#[tokio::test]
+async fn on_loopback_no_code_is_offered() {
+    let door = Stage::new(Door::Loopback, "127.0.0.1:9");
+    assert!(door.console.invite().unwrap().code.is_none());
+    assert_eq!(door.log_in_by("code", "123456").await, Err(StatusCode::UNAUTHORIZED));
 }

@@ -9,7 +9,7 @@ use crate::{
     ask,
     context::Context,
     failure::{Exit, Explain, Failure},
-    printer::{Line, Printer, Tone, width},
+    printer::{Line, Printer, Tone},
     qr, tui, words,
 };
 
@@ -163,13 +163,7 @@ fn show(offer: &PairingOffer, name: &str, printer: &mut Printer) -> Result<(), F
     )?;
     printer.line(Line::from("or with the ticket:   ").and(Tone::Strong, format!("tutti pair {}", offer.ticket)))?;
     printer.line("")?;
-    if printer.is_terminal()
-        && let Some(picture) = qr::picture(&offer.ticket)
-        && picture.lines().all(|line| width(line) <= printer.columns())
-    {
-        printer.picture(&picture)?;
-        printer.line("")?;
-    }
+    qr::show(&offer.ticket, printer)?;
     let line = format!("It comes in as {}. Ctrl-C takes the code back.", offer.role);
     printer.line(Line::of(Tone::Faint, line))
 }

@@ -31,11 +31,15 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Makes a link that opens the console in a browser of this machine, once
-         * @description Makes a link that opens the console in a browser of this machine, once. The console itself may not ask.
+         * Makes a link that opens the console in a browser of this machine, or of another, once
+         * @description Makes a link that opens the console in a browser of this machine, or of another, once. The console itself may not ask.
          */
         post: operations["post_console"];
-        delete?: never;
+        /**
+         * Shuts the console's door for browsers of other machines, and ends what they have open
+         * @description Shuts the console's door for browsers of other machines, and ends what they have open.
+         */
+        delete: operations["delete_console"];
         options?: never;
         head?: never;
         patch?: never;
@@ -692,14 +696,17 @@ export interface components {
              * @description For how long it counts.
              */
             expires_in_ms: number;
+            network?: components["schemas"]["NetworkLink"] | null;
             /** @description The link. Whoever opens it first is let in, so it is not to be shown to others. */
             url: string;
         };
         /** @description Asks for a link to the console. */
         ConsoleRequest: {
+            /** @description For a browser of another machine: over TLS, at every address of this one. Else on 127.0.0.1. */
+            network?: boolean;
             /**
              * Format: int32
-             * @description The port on 127.0.0.1 to serve the console at, if it is not served yet: any free one if left out.
+             * @description The port to serve the console at, if it is not served yet: any free one if left out.
              */
             port?: number | null;
         };
@@ -946,6 +953,15 @@ export interface components {
             pairing_open: boolean;
             /** @description How it was discovered. */
             source: components["schemas"]["Source"];
+        };
+        /** @description What a person needs to come in from another machine. */
+        NetworkLink: {
+            /** @description What can be typed at the page instead, once: six digits. */
+            code: string;
+            /** @description The SHA-256 of the certificate, as browsers show it, to be compared before their warning is passed over. */
+            fingerprint: string;
+            /** @description The link by each address of this machine, the likeliest first. */
+            urls: string[];
         };
         /** @description Offers a resource of this device, or refreshes it. One that is not refreshed within `ttl_ms` is withdrawn. */
         OfferRequest: {
@@ -1321,6 +1337,33 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ConsoleLink"];
                 };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_console: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description An error. */
             default: {

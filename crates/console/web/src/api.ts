@@ -50,9 +50,12 @@ export function hasKey(): boolean {
   return localStorage.getItem(KEY) !== null;
 }
 
-/** Exchanges the token of a link for a session. */
-export async function logIn(token: string): Promise<void> {
-  const answer = await send("POST", "/login", JSON.stringify({ token }), { [HEADER]: "login" });
+/** What lets a browser in: the token of a link, or the code that may be typed instead. */
+export type Word = { token: string } | { code: string };
+
+/** Exchanges it for a session. */
+export async function logIn(word: Word): Promise<void> {
+  const answer = await send("POST", "/login", JSON.stringify(word), { [HEADER]: "login" });
   const { key } = (await answer.json()) as { key: string };
   localStorage.setItem(KEY, key);
 }

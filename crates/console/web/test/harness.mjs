@@ -95,7 +95,8 @@ class Device {
 export function request(options, body) {
   return new Promise((resolve, reject) => {
     const headers = { ...(body ? { "content-type": "application/json", "content-length": Buffer.byteLength(body) } : {}), ...options.headers };
-    const sent = http.request({ agent: false, timeout: 20_000, ...options, headers }, (answer) => {
+    const { via = http, ...asked } = options;
+    const sent = via.request({ agent: false, timeout: 20_000, ...asked, headers }, (answer) => {
       let text = "";
       answer.on("data", (data) => (text += data));
       answer.on("end", () => resolve({ status: answer.statusCode, headers: answer.headers, text }));

@@ -309,6 +309,11 @@ impl Client {
         self.json(Method::Get, "/v1/timeline", Nothing).await
     }
 
+    /// Shuts the console's door for browsers of other machines.
+    pub async fn shut_console(&self) -> Result<(), ClientError> {
+        self.done(Method::Delete, "/v1/console", Nothing).await
+    }
+
     /// A link that opens the console.
     pub async fn console(&self, request: &ConsoleRequest) -> Result<ConsoleLink, ClientError> {
         self.json(Method::Post, "/v1/console", Some(request)).await

@@ -100,9 +100,12 @@ pub struct ResourceState {
 /// Asks for a link to the console.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConsoleRequest {
-    /// The port on 127.0.0.1 to serve the console at, if it is not served yet: any free one if left out.
+    /// The port to serve the console at, if it is not served yet: any free one if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// For a browser of another machine: over TLS, at every address of this one. Else on 127.0.0.1.
+    #[serde(default)]
+    pub network: bool,
 }
 
 /// A link that opens the console in a browser of this machine, once.
@@ -112,4 +115,18 @@ pub struct ConsoleLink {
     pub url: String,
     /// For how long it counts.
     pub expires_in_ms: u64,
+    /// For a browser of another machine, what a person needs besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkLink>,
+}
+
+/// What a person needs to come in from another machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NetworkLink {
+    /// The link by each address of this machine, the likeliest first.
+    pub urls: Vec<String>,
+    /// What can be typed at the page instead, once: six digits.
+    pub code: String,
+    /// The SHA-256 of the certificate, as browsers show it, to be compared before their warning is passed over.
+    pub fingerprint: String,
 }

@@ -17,7 +17,7 @@ pub use device::{
     Source, Traffic,
 };
 pub use event::Event;
-pub use history::{ConsoleLink, ConsoleRequest, Happening, History, Point, ResourceState, What};
+pub use history::{ConsoleLink, ConsoleRequest, Happening, History, NetworkLink, Point, ResourceState, What};
 pub use lease::{Lease, LeaseHolder, LeaseMode, LeaseRequest, RenewLease};
 pub use offer::{Command, OfferRequest, Offered, ScreenFrame, ScreenRequest};
 pub use pairing::{JoinRequest, Joined, PairingOffer, PairingRequest, PairingState, PairingStatus, RecoveryWords};

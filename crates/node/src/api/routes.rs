@@ -101,6 +101,7 @@ fn table() -> Vec<Entry> {
         on(Get, "/v1/events", events::stream),
         on(Get, "/v1/doctor", doctor::checks),
         on(Post, "/v1/console", console::link),
+        on(Delete, "/v1/console", console::shut),
         on(Get, "/metrics", console::metrics),
         on(Post, "/v1/shutdown", system::shutdown),
         on(Get, "/v1/openapi.json", system::description),

@@ -1,4 +1,5 @@
-//! Accepting connections: bounded in number, in time and in size, on a Unix socket and, when asked, on loopback TCP.
+//! Accepting connections: bounded in number, in time and in size, on a Unix socket and, when asked, on loopback TCP; for
+//! the console, when asked, over TLS from other machines.
 //!
 //! | attack | met by |
 //! |---|---|
@@ -15,7 +16,7 @@ use std::{
     fs,
     future::pending,
     io,
-    net::SocketAddr,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     pin::pin,
@@ -38,6 +39,8 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
 };
+use tokio_rustls::TlsAcceptor;
+use tutti_console::tls::MAX_HANDSHAKE;
 
 use crate::stop::Stop;
 
@@ -72,7 +75,13 @@ pub(crate) enum Entrance {
 /// The open doors.
 pub(crate) struct Listeners {
     unix: Option<(UnixListener, PathBuf)>,
-    tcp: Option<(TcpListener, Entrance)>,
+    tcp: Option<Tcp>,
+}
+
+struct Tcp {
+    listener: TcpListener,
+    entrance: Entrance,
+    tls: Option<TlsAcceptor>,
 }
 
 /// Why a door cannot be opened.
@@ -121,19 +130,33 @@ impl Listeners {
             .map_err(failed)?;
         let tcp = match tcp {
             None => None,
-            Some(address) => Some((loopback(address).await?, Entrance::Tcp)),
+            Some(address) => Some(Tcp { listener: loopback(address).await?, entrance: Entrance::Tcp, tls: None }),
         };
         Ok(Self { unix: Some((unix, socket.to_path_buf())), tcp })
     }
 
     /// Opens the console's door at this address.
     pub(crate) async fn console(address: SocketAddr) -> Result<Self, BindError> {
-        Ok(Self { unix: None, tcp: Some((loopback(address).await?, Entrance::Console)) })
+        let listener = loopback(address).await?;
+        Ok(Self { unix: None, tcp: Some(Tcp { listener, entrance: Entrance::Console, tls: None }) })
+    }
+
+    /// Opens the console's door for other machines: at every address, over TLS.
+    pub(crate) async fn console_on_network(port: u16, tls: TlsAcceptor) -> Result<Self, BindError> {
+        let listener = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+            Ok(both) => both,
+            // Without IPv6.
+            Err(_) => {
+                let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+                TcpListener::bind(address).await.map_err(|error| BindError::Tcp(address, error))?
+            }
+        };
+        Ok(Self { unix: None, tcp: Some(Tcp { listener, entrance: Entrance::Console, tls: Some(tls) }) })
     }
 
     /// The TCP address, with the port that was chosen.
     pub(crate) fn tcp(&self) -> Option<SocketAddr> {
-        self.tcp.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
+        self.tcp.as_ref().and_then(|tcp| tcp.listener.local_addr().ok())
     }
 
     /// Serves until `stop`, then ends in good order: what is under way gets `limits.goodbye`.
@@ -152,8 +175,17 @@ impl Listeners {
                 Ok((Accepted::Unix(stream), slot)) => {
                     connections.spawn(serve_one(stream, Entrance::Unix, router, limits, stop, slot));
                 }
-                Ok((Accepted::Tcp(stream, entrance), slot)) => {
+                Ok((Accepted::Tcp(stream, entrance, None), slot)) => {
                     connections.spawn(serve_one(stream, entrance, router, limits, stop, slot));
+                }
+                Ok((Accepted::Tcp(stream, entrance, Some(tls)), slot)) => {
+                    connections.spawn(async move {
+                        match tokio::time::timeout(MAX_HANDSHAKE, tls.accept(stream)).await {
+                            Ok(Ok(stream)) => serve_one(stream, entrance, router, limits, stop, slot).await,
+                            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                            Err(_) => tracing::debug!("a TLS handshake took too long"),
+                        }
+                    });
                 }
                 Err(error) => {
                     // Out of descriptors, most likely: what is open may close meanwhile.
@@ -179,7 +211,7 @@ impl Listeners {
         };
         let tcp = async {
             match &self.tcp {
-                Some((tcp, entrance)) => Ok(Accepted::Tcp(tcp.accept().await?.0, *entrance)),
+                Some(tcp) => Ok(Accepted::Tcp(tcp.listener.accept().await?.0, tcp.entrance, tcp.tls.clone())),
                 None => pending().await,
             }
         };
@@ -202,7 +234,7 @@ impl Drop for Listeners {
 
 enum Accepted {
     Unix(UnixStream),
-    Tcp(tokio::net::TcpStream, Entrance),
+    Tcp(tokio::net::TcpStream, Entrance, Option<TlsAcceptor>),
 }
 
 async fn loopback(address: SocketAddr) -> Result<TcpListener, BindError> {
