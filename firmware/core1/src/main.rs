@@ -1,0 +1,179 @@
+//! Core 1's firmware: a complete remote.
+//!
+//! It has a resource table, follows its host through it ([`Attachment`]), and offers over RPMsg: an echo, a console by proxy
+//! calls, a satellite with a sensor and a lamp, and orders, by which tests make it crash. Its text goes into a trace that the
+//! host reads. There is no unsafe code in it but what `resource_table!` and `image!` stand for.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+mod console;
+mod orders;
+mod resources;
+mod satellite;
+
+use core::fmt::Write as _;
+
+use an521::memory::{self, ENTRIES};
+use an521::{Spawner, mhu};
+use embassy_futures::select::{Either, select, select4};
+use embassy_time::Timer;
+use tutti_metal::{DeviceAddr, Local, Memory, Region};
+use tutti_remoteproc::table::{Claim, Entry, Label, Table, Trace, Vdev};
+use tutti_remoteproc::trace::TraceWriter;
+use tutti_rpmsg::{Address, Attachment, Change, Corrupt, Inline, Link, Name, Platform, Remote, SendError};
+use tutti_virtio::{VdevEntry, VringEntry};
+
+const QUEUE: VringEntry =
+    VringEntry { da: Claim::ANY.0, align: memory::ALIGN, num: ENTRIES as u32, notifyid: 0 };
+
+tutti_remoteproc::resource_table! {
+    /// What this firmware asks of its host.
+    static TABLE = &[
+        Entry::Vdev(Vdev::rpmsg(&[QUEUE, VringEntry { notifyid: 1, ..QUEUE }])),
+        Entry::Trace(Trace { da: Claim(memory::TRACE.0), len: memory::TRACE.1, name: Label::literal("core1") }),
+    ];
+}
+
+an521::image!(start, { 6 => mhu::on_message });
+
+/// What the link stands on.
+enum Chip {}
+
+impl Platform for Chip {
+    type Memory = Region<'static>;
+    type Doorbell = mhu::Bell;
+    type Locks = Local;
+    type Storage = Inline<ENTRIES, 5>;
+}
+
+type Port = Link<Chip, Remote>;
+type Log = TraceWriter<Region<'static>>;
+
+/// The names of the services, as core 0 knows them.
+const ECHO: Name = name("tutti-echo");
+const CONSOLE: Name = name("tutti-console");
+const SATELLITE: Name = name("tutti-satellite");
+const ORDERS: Name = name("tutti-orders");
+
+const fn name(text: &str) -> Name {
+    match Name::new(text) {
+        Ok(name) => name,
+        Err(_) => panic!("no name"),
+    }
+}
+
+fn start(spawner: Spawner) {
+    if let Ok(task) = run() {
+        spawner.spawn(task);
+    }
+}
+
+/// Why it cannot go on. There is nobody to tell but whoever reads the trace.
+enum Failed {
+    /// The board's memory, or its own table, is not as it should be: this image was built wrongly.
+    Built,
+    /// The host wrote what cannot be.
+    Corrupt(Corrupt),
+}
+
+impl From<Corrupt> for Failed {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Corrupt(corrupt)
+    }
+}
+
+impl From<SendError> for Failed {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Corrupt(corrupt) => Self::Corrupt(corrupt),
+            _ => Self::Built,
+        }
+    }
+}
+
+#[embassy_executor::task]
+async fn run() {
+    mhu::listen(mhu::MESSAGES);
+    let Ok(shared) = memory::shared() else { return };
+    let (at, len) = ((memory::TRACE.0 - memory::SHARED.0) as usize, memory::TRACE.1 as usize);
+    let Ok(mut log) = TraceWriter::new(shared, at, len) else { return };
+    let generation = shared.get::<u32>(memory::GENERATION).unwrap_or(0);
+    let _ = log.write_str("core 1 runs\n");
+    let (Err(failed), _) = embassy_futures::join::join(remote(shared, generation, &mut log), heartbeat(shared)).await;
+    let _ = log.write_str(match failed {
+        Failed::Built => "this image was built wrongly\n",
+        Failed::Corrupt(_) => "the host wrote what cannot be\n",
+    });
+}
+
+/// Says that the executor runs.
+async fn heartbeat(shared: Region<'static>) {
+    for count in 1u32.. {
+        let _ = shared.put(memory::HEARTBEAT, &count);
+        Timer::after_millis(50).await;
+    }
+}
+
+/// Follows the host: whenever it is there, a new link.
+async fn remote(shared: Region<'static>, generation: u32, log: &mut Log) -> Result<core::convert::Infallible, Failed> {
+    let table = TABLE.region(DeviceAddr(0)).map_err(|_| Failed::Built)?;
+    let entry = VdevEntry::new(table, vdev(&table)?).map_err(|_| Failed::Built)?;
+    let mut attachment = Attachment::new(entry).map_err(|_| Failed::Built)?;
+    loop {
+        while !matches!(attachment.poll(), Change::Up(_)) {
+            select(mhu::RUNG.wait(), Timer::after_millis(10)).await;
+        }
+        let setup = attachment.setup(shared, shared).map_err(|_| Failed::Built)?;
+        let link = Port::new(setup, mhu::Bell, Inline).map_err(|_| Failed::Built)?;
+        let _ = log.write_str("the host is there\n");
+        let served = select4(
+            interrupts(&link, &mut attachment),
+            echo(&link),
+            console::run(&link, generation),
+            select(satellite::run(&link, generation), orders::run(&link)),
+        );
+        match served.await {
+            embassy_futures::select::Either4::First(Err(Failed::Built)) => return Err(Failed::Built),
+            _ => attachment.lost(),
+        }
+        let _ = log.write_str("the host has gone\n");
+    }
+}
+
+/// Where the vdev entry stands in the table, behind its type.
+fn vdev(table: &Region<'static>) -> Result<usize, Failed> {
+    let mut bytes = [0; 256];
+    let bytes = bytes.get_mut(..table.len()).ok_or(Failed::Built)?;
+    table.copy_out(0, bytes).map_err(|_| Failed::Built)?;
+    let table = Table::new_checked(&*bytes).map_err(|_| Failed::Built)?;
+    let index = table.entries().position(|entry| matches!(entry, Entry::Vdev(_))).ok_or(Failed::Built)?;
+    Ok(table.offset(index).ok_or(Failed::Built)? + 4)
+}
+
+/// Takes in what arrives, and notices when the host goes.
+async fn interrupts(link: &Port, attachment: &mut Attachment<Region<'static>>) -> Result<(), Failed> {
+    loop {
+        link.on_interrupt()?;
+        match select(mhu::RUNG.wait(), Timer::after_millis(100)).await {
+            Either::First(()) => {}
+            Either::Second(()) => {
+                if attachment.poll() != Change::Same {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Sends back whatever comes.
+async fn echo(link: &Port) -> Result<(), Failed> {
+    let echo = link.endpoint(Some(ECHO), Address::ANY).map_err(|_| Failed::Built)?;
+    loop {
+        let question = echo.receive().await?;
+        let mut answer = link.loan().await?;
+        if answer.bytes().copy_from(&question.bytes()).is_ok() {
+            answer.send(echo.address(), question.source(), question.len())?;
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Orders of the host: the ways to end that tests need. Each is a message of one byte.
+
+use an521::hardware;
+use tutti_rpmsg::Address;
+
+use crate::{Failed, ORDERS, Port};
+
+/// Takes orders.
+pub(crate) async fn run(link: &Port) -> Result<(), Failed> {
+    let end = link.endpoint(Some(ORDERS), Address::ANY).map_err(|_| Failed::Built)?;
+    loop {
+        let order = {
+            let message = end.receive().await?;
+            message.bytes().get::<u8>(0).unwrap_or(0)
+        };
+        obey(order);
+    }
+}
+
+fn obey(order: u8) {
+    match order {
+        b'f' => read_the_broken_sensor(3),
+        b'p' => look_up_the_calibration(usize::from(order)),
+        b's' => overflow_the_stack(0),
+        b'h' => hang(),
+        b'd' => {
+            hardware::go_deaf();
+            hang();
+        }
+        _ => {}
+    }
+}
+
+/// Reads a register where there is nothing: a bus fault.
+#[inline(never)]
+fn read_the_broken_sensor(channel: u32) {
+    let value = hardware::read_nowhere();
+    crate::resources::spoil(value.wrapping_add(channel));
+}
+
+/// Looks behind the end of a table: a panic.
+#[inline(never)]
+fn look_up_the_calibration(index: usize) {
+    const CALIBRATION: [u32; 4] = [3, 1, 4, 1];
+    let table: &[u32] = core::hint::black_box(&CALIBRATION);
+    crate::resources::spoil(table[index]);
+}
+
+/// Calls itself until there is no stack.
+#[inline(never)]
+fn overflow_the_stack(depth: u32) {
+    let room = core::hint::black_box([depth; 16]);
+    overflow_the_stack(depth.wrapping_add(room.len() as u32));
+    crate::resources::spoil(core::hint::black_box(&room).len() as u32);
+}
+
+/// Does nothing any more, so that no heartbeat leaves.
+#[inline(never)]
+fn hang() {
+    loop {
+        core::hint::spin_loop();
+    }
+}
