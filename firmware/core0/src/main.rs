@@ -1,2 +1,63 @@
+//! Core 0's firmware: it runs core 1, and is its link with the world.
+//!
+//! | task | what it does |
+//! |---|---|
+//! | [`chip`] | core 1's life: loads it from this image, starts it, notices its end, keeps a core dump, starts it again |
+//! | [`messages`] | RPMsg with core 1: its console, its satellite's frames, and what is asked of it from the command line |
+//! | [`satellite`] | this core as a satellite of whoever is at the other end of the second serial line, and core 1's frames within |
+//! | [`commands`] | lines that are typed on the first serial line |
+//!
+//! Core dumps leave by the third.
 #![no_std]
 #![no_main]
+#![forbid(unsafe_code)]
+
+mod chip;
+mod commands;
+mod messages;
+mod satellite;
+
+use an521::uart::{CONSOLE, DUMP, INTERRUPTS, LINE};
+use an521::{Spawner, mhu, say, uart};
+
+/// Core 1's image.
+static CORE1: &[u8] = include_bytes!(env!("TUTTI_CORE1", "build with `cargo xtask firmware`, which builds core 1 first"));
+
+an521::image!(start, {
+    6 => mhu::on_message,
+    7 => mhu::on_parked,
+    32 => uart::on_console,
+    34 => uart::on_line,
+});
+
+fn start(spawner: Spawner) {
+    if let Ok(task) = run() {
+        spawner.spawn(task);
+    }
+}
+
+#[embassy_executor::task]
+async fn run() {
+    CONSOLE.open(Some(INTERRUPTS[0]));
+    LINE.open(Some(INTERRUPTS[1]));
+    DUMP.open(None);
+    mhu::listen(mhu::MESSAGES);
+    mhu::listen(mhu::PARKING);
+    say!("core0: tutti {} on mps2-an521", env!("CARGO_PKG_VERSION"));
+    let chip = match chip::Chip::new(CORE1) {
+        Ok(chip) => chip,
+        Err(error) => {
+            say!("core0: {error}");
+            return;
+        }
+    };
+    let Some(resources) = satellite::resources() else { return };
+    let uplink = satellite::Uplink::new(&resources);
+    embassy_futures::join::join4(
+        chip.run(),
+        messages::run(&chip, &uplink),
+        uplink.run(&chip),
+        commands::run(&chip),
+    )
+    .await;
+}

@@ -1,0 +1,169 @@
+//! Core 1's life.
+
+use core::cell::RefCell;
+
+use an521::remote::Core1;
+use an521::uart::DUMP;
+use an521::{clock, mhu, say};
+use embassy_futures::select::select;
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::channel::Channel;
+use embassy_sync::signal::Signal;
+use embassy_time::{Instant, Timer};
+use tutti_metal::{Clock as _, OutOfBounds};
+use tutti_remoteproc::RemoteCore;
+use tutti_remoteproc::life::{Action, Cause, Command, Config, Generation, Recovery, Report, State};
+
+use crate::messages::Wish;
+
+/// How long core 1 may go without a heartbeat: twenty of them.
+const WATCHDOG: core::time::Duration = core::time::Duration::from_secs(1);
+
+/// Core 1, shared by the tasks of this core.
+pub(crate) struct Chip {
+    core: RefCell<RemoteCore<Core1>>,
+    /// Its state has changed.
+    pub(crate) changed: Signal<NoopRawMutex, ()>,
+    /// What is wanted of it over RPMsg.
+    pub(crate) wishes: Channel<NoopRawMutex, Wish, 2>,
+    /// What was typed for it.
+    pub(crate) typed: RefCell<Typed>,
+    /// When it was last started.
+    pub(crate) started: core::cell::Cell<Instant>,
+}
+
+/// A line that was typed for core 1, until it asks for it.
+#[derive(Default)]
+pub(crate) struct Typed {
+    bytes: [[u8; 16]; 4],
+    len: usize,
+}
+
+impl Typed {
+    /// Keeps a line in place of the last one; what is too long is cut off.
+    pub(crate) fn put(&mut self, text: &str) {
+        let room = self.bytes.as_flattened_mut();
+        self.len = text.len().min(room.len());
+        for (room, byte) in room.iter_mut().zip(text.bytes()) {
+            *room = byte;
+        }
+    }
+    /// Gives it out, once.
+    pub(crate) fn take(&mut self, to: &mut [u8]) -> usize {
+        let len = core::mem::take(&mut self.len).min(to.len());
+        for (to, byte) in to.iter_mut().zip(self.bytes.as_flattened().iter().take(len)) {
+            *to = *byte;
+        }
+        len
+    }
+}
+
+impl Chip {
+    pub(crate) fn new(firmware: &'static [u8]) -> Result<Self, OutOfBounds> {
+        let config = Config {
+            watchdog: Some(WATCHDOG),
+            recovery: Recovery::BackOff {
+                first: core::time::Duration::from_millis(10),
+                most: core::time::Duration::from_secs(1),
+                attempts: 8,
+            },
+            well_after: core::time::Duration::from_secs(2),
+            ..Config::default()
+        };
+        let core = RemoteCore::new(Core1::new(firmware, keep)?, config);
+        let core = core.map_err(|_| OutOfBounds { at: 0, len: 0, region: 0 })?;
+        Ok(Self {
+            core: RefCell::new(core),
+            changed: Signal::new(),
+            wishes: Channel::new(),
+            typed: RefCell::default(),
+            started: core::cell::Cell::new(Instant::from_micros(0)),
+        })
+    }
+
+    /// In which generation core 1 runs, if it does.
+    pub(crate) fn runs(&self) -> Option<Generation> {
+        let core = self.core.borrow();
+        (core.state() == State::Running).then(|| core.generation())
+    }
+
+    /// How often it was started.
+    pub(crate) fn generation(&self) -> Generation {
+        self.core.borrow().generation()
+    }
+
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&Core1) -> R) -> R {
+        work(self.core.borrow().platform())
+    }
+
+    /// Tells core 1's life something; errors are said.
+    pub(crate) fn command(&self, command: Command) {
+        let now = clock::Now.now();
+        if let Err(refused) = self.core.borrow_mut().command(now, command) {
+            say!("core1: {refused}");
+        }
+        self.reports();
+    }
+
+    /// Starts core 1, and looks after it.
+    pub(crate) async fn run(&self) {
+        self.command(Command::Start);
+        loop {
+            self.core.borrow_mut().step(clock::Now.now());
+            self.reports();
+            select(mhu::PARKED.wait(), Timer::after_millis(5)).await;
+        }
+    }
+
+    fn reports(&self) {
+        loop {
+            let Some(report) = self.core.borrow_mut().poll_report() else { return };
+            self.report(report);
+        }
+    }
+
+    fn report(&self, report: Report) {
+        match report {
+            Report::Now(state, generation) => {
+                if state == State::Running {
+                    self.started.set(Instant::now());
+                }
+                if state == State::Offline(tutti_remoteproc::life::Stage::Configured) {
+                    self.said_dump();
+                }
+                say!("core1: {state} ({})", generation.0);
+                self.changed.signal(());
+            }
+            Report::Done(command) => say!("core1: {} done", command.word()),
+            Report::Failed(_, action, failure) => {
+                let core = self.core.borrow();
+                match core.fault() {
+                    Some(fault) => say!("core1: {action:?} failed: {fault}"),
+                    None => say!("core1: {action:?} failed: {failure:?}"),
+                }
+                if action == Action::Halt {
+                    say!("core1: forced stop is not supported by this board");
+                }
+            }
+            Report::Crashed(cause, generation) => match cause {
+                Cause::Fault(status) => say!("core1: fault {status:#x} in generation {}", generation.0),
+                Cause::Watchdog => say!("core1: no heartbeat in generation {}", generation.0),
+                other => say!("core1: {other:?} in generation {}", generation.0),
+            },
+            Report::Restart(_) => say!("core1: starts again"),
+            Report::GivenUp => say!("core1: crashed too often and stays as it is; type start"),
+        }
+    }
+
+    fn said_dump(&self) {
+        let len = self.with(Core1::dumped);
+        if len > 0 {
+            say!("core1: the last core dump has {len} bytes");
+        }
+    }
+}
+
+/// Core dumps leave by the third line.
+fn keep(bytes: &[u8]) -> bool {
+    DUMP.write(bytes) == bytes.len()
+}

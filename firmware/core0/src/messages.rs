@@ -1,0 +1,326 @@
+//! RPMsg with core 1: a link for each of its lives.
+
+use core::fmt;
+
+use an521::memory::{self, BUFFERS, ENTRIES, QUEUES};
+use an521::remote::Fault;
+use an521::{mhu, say};
+use embassy_futures::select::{Either, select, select3, select4};
+use embassy_time::{Duration, Instant, Timer, with_timeout};
+use tutti_metal::{Local, Region};
+use tutti_proxy::{Errno, Files, Policy, Server, Whence};
+use tutti_remoteproc::life::Generation;
+use tutti_rpmsg::{
+    Address, AttachError, Attaching, Corrupt, EndpointError, F_NS, Host, Inline, Link, Name, Platform, SendError,
+    SetupError,
+};
+
+use crate::chip::Chip;
+use crate::satellite::Uplink;
+
+/// What the link stands on.
+enum Board {}
+
+impl Platform for Board {
+    type Memory = Region<'static>;
+    type Doorbell = mhu::Bell;
+    type Locks = Local;
+    type Storage = Inline<ENTRIES, 8>;
+}
+
+type Port = Link<Board, Host>;
+
+/// What a message holds.
+const FRAME: usize = 496;
+/// How long core 1 has for an answer.
+const ANSWER: Duration = Duration::from_secs(2);
+
+const CLOCK: &str = "tutti-clock";
+const CONSOLE: &str = "tutti-console";
+const ECHO: &str = "tutti-echo";
+const ORDERS: &str = "tutti-orders";
+const SATELLITE: &str = "tutti-satellite";
+
+/// What is asked of core 1 from the command line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wish {
+    /// So many messages of so many bytes to and fro.
+    Echo(u32, usize),
+    /// An order.
+    Order(u8),
+    /// Which services it has announced.
+    Names,
+    /// Its trace.
+    Trace,
+}
+
+/// Why a link ended.
+enum Ended {
+    /// Core 1 ended before it.
+    Core,
+    Chip(Fault),
+    Attach(AttachError),
+    Setup(SetupError),
+    Endpoint(EndpointError),
+    Send(SendError),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Core => f.write_str("core 1 has ended"),
+            Self::Chip(error) => error.fmt(f),
+            Self::Attach(error) => error.fmt(f),
+            Self::Setup(error) => error.fmt(f),
+            Self::Endpoint(error) => error.fmt(f),
+            Self::Send(error) => error.fmt(f),
+        }
+    }
+}
+
+macro_rules! from {
+    ($($error:ident => $variant:ident),*) => {$(
+        impl From<$error> for Ended {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        }
+    )*};
+}
+from!(Fault => Chip, AttachError => Attach, SetupError => Setup, EndpointError => Endpoint, SendError => Send);
+
+impl From<Corrupt> for Ended {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Send(SendError::Corrupt(corrupt))
+    }
+}
+
+/// A link whenever core 1 runs.
+pub(crate) async fn run(chip: &Chip, uplink: &Uplink<'_>) {
+    let mut served = None;
+    loop {
+        match chip.runs().filter(|generation| served != Some(*generation)) {
+            Some(generation) => {
+                served = Some(generation);
+                let Err(ended) = serve(chip, uplink, generation).await else { continue };
+                say!("link: over: {ended}");
+            }
+            None => {
+                select(chip.changed.wait(), Timer::after_millis(20)).await;
+                while let Ok(wish) = chip.wishes.try_receive() {
+                    say!("link: none, so not done: {wish:?}");
+                }
+            }
+        }
+    }
+}
+
+async fn serve(chip: &Chip, uplink: &Uplink<'_>, generation: Generation) -> Result<(), Ended> {
+    let shared = memory::shared().map_err(Fault::Memory)?;
+    let attaching = Attaching::new(chip.with(|core| core.vdev())?)?;
+    let queues = [(QUEUES[0], 0), (QUEUES[1], 1)];
+    let setup = attaching.setup(queues, &shared, BUFFERS, F_NS, 512)?;
+    let link = Port::new(setup, mhu::Bell, Inline)?;
+    attaching.ready();
+    tutti_metal::Doorbell::ring(&mhu::Bell, 0);
+    let served = select4(
+        select(interrupts(chip, &link), ended(chip, generation)),
+        select(console(chip, &link), clock(&link)),
+        satellite(uplink, &link),
+        wishes(chip, &link, &shared),
+    );
+    use embassy_futures::select::Either4 as E;
+    match served.await {
+        E::First(Either::First(result)) | E::Second(Either::First(result) | Either::Second(result)) => result,
+        E::First(Either::Second(())) => Err(Ended::Core),
+        E::Third(result) | E::Fourth(result) => result,
+    }
+}
+
+/// Takes in what arrives; says when the first message is there.
+async fn interrupts(chip: &Chip, link: &Port) -> Result<(), Ended> {
+    let mut first = true;
+    loop {
+        link.on_interrupt()?;
+        if first && link.service(0).is_some() {
+            first = false;
+            let took = Instant::now().duration_since(chip.started.get());
+            say!("link: first message {} us after the start", took.as_micros());
+        }
+        mhu::RUNG.wait().await;
+    }
+}
+
+/// Waits until core 1's life is over.
+async fn ended(chip: &Chip, generation: Generation) {
+    while chip.runs() == Some(generation) {
+        select(chip.changed.wait(), Timer::after_millis(20)).await;
+    }
+}
+
+fn name(text: &str) -> Result<Name, Ended> {
+    Name::new(text).map_err(|_| Ended::Endpoint(EndpointError::Reserved))
+}
+
+/// The address of the service of this name, which core 1 has announced.
+fn service(link: &Port, text: &str) -> Option<Address> {
+    let all = (0..).map_while(|index| link.service(index));
+    all.into_iter().find(|service| service.name.as_str() == Some(text)).map(|service| service.address)
+}
+
+/// Serves core 1's console, and nothing else.
+async fn console(chip: &Chip, link: &Port) -> Result<(), Ended> {
+    let end = link.endpoint(Some(name(CONSOLE)?), Address::ANY)?;
+    let policy = Policy { console: true, read: false, write: false, quota: 0, longest: 0 };
+    let mut server = Server::<_, 1>::new(Terminal(chip), policy);
+    let (mut call, mut answer) = ([0; FRAME], [0; FRAME]);
+    loop {
+        let received = end.receive().await?;
+        let from = received.source();
+        let call = call.get_mut(..received.len()).unwrap_or(&mut []);
+        if received.read(0, call).is_err() {
+            continue;
+        }
+        drop(received);
+        let len = match server.handle(call, &mut answer) {
+            Ok(len) => len,
+            Err(error) => {
+                say!("core1| what is no call: {error}");
+                Server::<Terminal<'_>, 1>::refusal(call, &mut answer)
+            }
+        };
+        if let Some(answer) = len.and_then(|len| answer.get(..len)) {
+            end.send(from, answer).await?;
+        }
+    }
+}
+
+/// Core 1's console is this one, each line marked. It has no files.
+struct Terminal<'a>(&'a Chip);
+
+impl Files for Terminal<'_> {
+    type File = core::convert::Infallible;
+
+    fn open(&mut self, _: &str, _: i32, _: i32, _: bool) -> Result<Self::File, Errno> {
+        Err(Errno::ACCES)
+    }
+    fn read(&mut self, file: &mut Self::File, _: &mut [u8]) -> Result<usize, Errno> {
+        match *file {}
+    }
+    fn write(&mut self, file: &mut Self::File, _: &[u8]) -> Result<usize, Errno> {
+        match *file {}
+    }
+    fn seek(&mut self, file: &mut Self::File, _: Whence, _: i64) -> Result<u64, Errno> {
+        match *file {}
+    }
+    fn position(&mut self, file: &mut Self::File) -> Result<u64, Errno> {
+        match *file {}
+    }
+    fn console_write(&mut self, bytes: &[u8]) {
+        say!("core1| {}", bytes.escape_ascii());
+    }
+    fn console_read(&mut self, to: &mut [u8]) -> usize {
+        self.0.typed.borrow_mut().take(to)
+    }
+}
+
+/// Tells core 1 what time it is here: a service of this side, which core 1 finds by its name.
+async fn clock(link: &Port) -> Result<(), Ended> {
+    let end = link.endpoint(Some(name(CLOCK)?), Address::ANY)?;
+    loop {
+        let from = end.receive().await?.source();
+        end.send(from, &Instant::now().as_micros().to_le_bytes()).await?;
+    }
+}
+
+/// Carries frames between core 1's satellite and the line.
+async fn satellite(uplink: &Uplink<'_>, link: &Port) -> Result<(), Ended> {
+    let end = link.endpoint(Some(name(SATELLITE)?), Address::ANY)?;
+    let mut frame = [0; FRAME];
+    loop {
+        match select(end.receive(), uplink.for_core1.receive()).await {
+            Either::First(received) => {
+                let received = received?;
+                let room = frame.get_mut(..received.len()).unwrap_or(&mut []);
+                if received.read(0, room).is_ok() {
+                    drop(received);
+                    uplink.relay(room);
+                }
+            }
+            // What cannot be delivered is sent again, end to end.
+            Either::Second(frame) => {
+                if let Some(to) = service(link, SATELLITE) {
+                    end.send(to, frame.bytes()).await?;
+                }
+            }
+        }
+    }
+}
+
+/// Does what is asked on the command line.
+async fn wishes(chip: &Chip, link: &Port, shared: &Region<'static>) -> Result<(), Ended> {
+    let mut trace = tutti_remoteproc::trace::TraceReader::new();
+    loop {
+        match chip.wishes.receive().await {
+            Wish::Echo(count, len) => echo(link, count, len).await?,
+            Wish::Order(order) => match service(link, ORDERS) {
+                Some(to) => link.endpoint(None, Address::ANY)?.send(to, &[order]).await?,
+                None => say!("orders: core 1 takes none"),
+            },
+            Wish::Names => {
+                for service in (0..).map_while(|index| link.service(index)) {
+                    say!("names: {} at {}", service.name.as_bytes().escape_ascii(), service.address.0);
+                }
+                say!("names: done");
+            }
+            Wish::Trace => {
+                let (at, len) = chip.with(|core| core.trace()).unwrap_or((0, 0));
+                let read = trace.read(shared, at, len, &mut |piece| say!("trace: {}", piece.escape_ascii()));
+                say!("trace: {} bytes", read.map_or(0, |read| read.bytes));
+            }
+        }
+    }
+}
+
+async fn echo(link: &Port, count: u32, len: usize) -> Result<(), Ended> {
+    let end = link.endpoint(None, Address::ANY)?;
+    let waited = async {
+        loop {
+            match service(link, ECHO) {
+                Some(to) => break to,
+                None => Timer::after_millis(2).await,
+            }
+        }
+    };
+    let Ok(to) = with_timeout(ANSWER, waited).await else {
+        say!("echo: core 1 has announced none");
+        return Ok(());
+    };
+    let (mut sent, mut got) = ([0; FRAME], [0; FRAME]);
+    let sent = sent.get_mut(..len.clamp(4, FRAME)).unwrap_or(&mut []);
+    let start = Instant::now();
+    for number in 0..count {
+        if let Some(front) = sent.first_chunk_mut() {
+            *front = number.to_le_bytes();
+        }
+        end.send(to, sent).await?;
+        // The bound is on each, but a timer for each would be most of what is measured: the watchdog and the end of the link
+        // bound this wait.
+        let received = end.receive().await?;
+        let got = got.get_mut(..received.len()).unwrap_or(&mut []);
+        if received.read(0, got).is_err() || *got != *sent {
+            say!("echo: message {number} came back as another");
+            return Ok(());
+        }
+    }
+    let took = Instant::now().duration_since(start).as_micros();
+    say!("echo: {count} of {} bytes in {took} us", sent.len());
+    let stats = link.stats();
+    say!("echo: {stats:?}");
+    // Nothing more is to come.
+    match select3(end.receive(), Timer::after_millis(4), core::future::pending::<()>()).await {
+        embassy_futures::select::Either3::First(_) => say!("echo: one too many came back"),
+        _ => {}
+    }
+    Ok(())
+}
