@@ -8,6 +8,7 @@
 mod bench;
 mod cargo;
 mod deny;
+mod firmware;
 mod needs;
 mod process;
 mod rustdoc;
@@ -22,6 +23,7 @@ Usage: cargo xtask COMMAND
 
   test [NAME…]     run all layers of tests, or these; `test --list` shows them
   bench [GROUP]    run all benchmarks, or one group, and compare them with the goals in SPECIFICATION.md
+  firmware         build the images for microcontrollers and remote cores, and show their sizes
   setup [NAME…]    install what the layers need, without running them
 
 Each has --help.
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
     let result = match command.as_str() {
         "test" => test::run(&rest),
         "bench" => bench::run(&rest),
+        "firmware" => firmware::run(&rest),
         "setup" => setup::run(&rest),
         "" | "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -7,6 +7,7 @@ use std::{fmt, fs, path::Path, time::Duration};
 
 use crate::{
     cargo::{clippy_driver, has_program},
+    firmware,
     process::{Program, Progress, target_dir},
     test::{arm64, linux_peer},
 };
@@ -28,6 +29,8 @@ pub(crate) enum Need {
     Clippy,
     /// Rust for 64-bit Arm: of rustup or of Debian.
     Arm64Compiler,
+    /// Rust for the microcontrollers of `firmware/`: of rustup or of Debian.
+    FirmwareCompiler,
     /// Debian's packages as files.
     Apt,
     /// Python that makes virtual environments.
@@ -46,6 +49,7 @@ impl fmt::Display for Need {
             Self::Rustfmt => f.write_str("rustfmt"),
             Self::Clippy => f.write_str("clippy"),
             Self::Arm64Compiler => write!(f, "Rust for {}", arm64::TARGET),
+            Self::FirmwareCompiler => write!(f, "Rust for {}", firmware::TARGET),
             Self::Apt => f.write_str("Debian's apt"),
             Self::PythonVenv => f.write_str("Python with venv"),
             Self::LinuxSource => f.write_str("the source of Linux (on x86-64)"),
@@ -63,6 +67,7 @@ impl Need {
             Self::Rustfmt => Program::new("rustfmt").args(["--version"]).output().is_ok(),
             Self::Clippy => clippy_driver().is_ok(),
             Self::Arm64Compiler => arm64::has_compiler(),
+            Self::FirmwareCompiler => firmware::has_compiler(),
             Self::Apt => has_program("apt-get") && has_program("dpkg-deb"),
             // Debian's Python has the module without what it installs.
             Self::PythonVenv => Program::new("python3").args(["-c", "import venv, ensurepip"]).output().is_ok(),
@@ -81,6 +86,9 @@ impl Need {
             Self::Arm64Compiler => {
                 format!("rustup target add {}, or apt-get install {}", arm64::TARGET, arm64::DEBIAN)
             }
+            Self::FirmwareCompiler => {
+                format!("rustup target add {}, or apt-get install {}", firmware::TARGET, firmware::DEBIAN)
+            }
             Self::Apt => "run this on Debian, whose kernel packages are compared with".into(),
             Self::PythonVenv => "apt-get install python3-venv".into(),
             Self::LinuxSource => format!("apt-get install {}", linux_peer::DEBIAN),
@@ -92,6 +100,7 @@ impl Need {
         match self {
             Self::Program { package, .. } | Self::File { package, .. } => Some(package),
             Self::Arm64Compiler => Some(arm64::DEBIAN),
+            Self::FirmwareCompiler => Some(firmware::DEBIAN),
             Self::PythonVenv => Some("python3-venv"),
             Self::LinuxSource => Some(linux_peer::DEBIAN),
             _ => None,
@@ -103,6 +112,7 @@ impl Need {
             Self::Rustfmt => Some(["component", "add", "rustfmt"]),
             Self::Clippy => Some(["component", "add", "clippy"]),
             Self::Arm64Compiler => Some(["target", "add", arm64::TARGET]),
+            Self::FirmwareCompiler => Some(["target", "add", firmware::TARGET]),
             _ => None,
         }
     }

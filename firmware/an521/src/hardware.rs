@@ -120,7 +120,7 @@ pub(crate) fn barrier() {
 /// Sleeps until an interrupt is pending, unless `awake` says otherwise once interrupts are masked: check-then-sleep would lose
 /// the one that comes in between. A masked interrupt that is pending ends the sleep, and is taken afterwards.
 pub(crate) fn sleep_unless(awake: impl FnOnce() -> bool) {
-    // SAFETY: masks interrupts, on a core that has them unmasked (it is only called by the executor's loop).
+    // SAFETY: masks interrupts, on a core that has them unmasked (by the executor's loop, and by what waits within a task).
     unsafe { asm!("cpsid i", options(nostack, preserves_flags)) }
     if !awake() {
         // SAFETY: waits; what was written before is there before it does.

@@ -11,6 +11,7 @@ use tutti_remoteproc::table::{Entry, Finding, Table};
 use tutti_remoteproc::{Platform, Space, Spaces};
 use tutti_virtio::{VdevEntry, VdevError};
 
+use crate::hardware::sleep_unless;
 use crate::memory;
 use crate::park::{self, Position};
 
@@ -235,13 +236,15 @@ fn space(own: Region<'static>) -> Space<Region<'static>> {
     Space { name: "core 1", da: DeviceAddr(start), pa: PhysAddr(start), memory: own }
 }
 
-/// Waits for core 1 to get there.
+/// Waits for core 1 to get there. Sleeps meanwhile: an emulator that runs one core at a time has the other wait otherwise.
 fn reaches(position: Position) -> bool {
     let until = Instant::now() + PATIENCE;
     while park::position() != position {
         if Instant::now() >= until {
             return false;
         }
+        // The clock's tick ends it at the latest.
+        sleep_unless(|| park::position() == position);
     }
     true
 }

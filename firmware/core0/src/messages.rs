@@ -5,7 +5,7 @@ use core::fmt;
 use an521::memory::{self, BUFFERS, ENTRIES, QUEUES};
 use an521::remote::Fault;
 use an521::{mhu, say};
-use embassy_futures::select::{Either, select, select3, select4};
+use embassy_futures::select::{Either, select, select4};
 use embassy_time::{Duration, Instant, Timer, with_timeout};
 use tutti_metal::{Local, Region};
 use tutti_proxy::{Errno, Files, Policy, Server, Whence};
@@ -315,12 +315,5 @@ async fn echo(link: &Port, count: u32, len: usize) -> Result<(), Ended> {
     }
     let took = Instant::now().duration_since(start).as_micros();
     say!("echo: {count} of {} bytes in {took} us", sent.len());
-    let stats = link.stats();
-    say!("echo: {stats:?}");
-    // Nothing more is to come.
-    match select3(end.receive(), Timer::after_millis(4), core::future::pending::<()>()).await {
-        embassy_futures::select::Either3::First(_) => say!("echo: one too many came back"),
-        _ => {}
-    }
     Ok(())
 }

@@ -78,7 +78,8 @@ pub(crate) fn has_compiler() -> bool {
     compiler().is_some()
 }
 
-fn debian_is_new_enough() -> bool {
+/// Whether Debian's compiler and the library's source are there, and as new as this workspace demands.
+pub(crate) fn debian_is_new_enough() -> bool {
     let source = Path::new("/usr/lib/rustlib/src/rust/library/std/Cargo.toml");
     if !source.exists() || !Path::new("/usr/bin/cargo").exists() {
         return false;

@@ -1,13 +1,13 @@
 //! The layers: what each needs, what it runs, what its output must show.
 //!
 //! Conventions: an integration test whose name starts with `sim` is a seeded simulation and belongs to the layer
-//! `sim` (it reads how many seeds to run from `TUTTI_SIM_SEEDS`); `netns`, `linux_peer` and `loom` belong to layers of their
-//! own, those in [`FAULTS`] to `faults`, those in [`HOSTILE`] to `hostile`; all others are `unit`. Every cargo command names the whole workspace, so that features and
+//! `sim` (it reads how many seeds to run from `TUTTI_SIM_SEEDS`); `an521`, `netns`, `linux_peer` and `loom` belong to layers
+//! of their own, those in [`FAULTS`] to `faults`, those in [`HOSTILE`] to `hostile`; all others are `unit`. Every cargo command names the whole workspace, so that features and
 //! hence artefacts are the same for all of them.
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{arm64, browser, c_peer, devicetree, linux_peer};
+use super::{an521, arm64, browser, c_peer, devicetree, linux_peer};
 use crate::{
     cargo::{Target, cargo, clippy_driver, has_program, targets},
     deny,
@@ -247,6 +247,15 @@ pub(crate) const LAYERS: &[Layer] = &[
         check: linux_peer::check,
     },
     Layer {
+        name: "an521",
+        about: "an emulated chip with two cores: the first runs, dumps and restarts the second; both as satellites",
+        default: true,
+        needs: an521::NEEDS,
+        limit: minutes(15),
+        steps: |_| an521::steps(),
+        check: an521::check,
+    },
+    Layer {
         name: C_PEER,
         about: "open-amp and rpmsg-lite in both roles, from source trees that --path names; never without it",
         default: false,
@@ -345,7 +354,7 @@ pub(crate) enum Kind {
 /// What an integration test of this name is; `None` if it has a layer of its own.
 fn kind_of(test: &str) -> Option<Kind> {
     match test {
-        "netns" | "linux_peer" | "loom" | "core_dump" => None,
+        "an521" | "netns" | "linux_peer" | "loom" | "core_dump" => None,
         test if FAULTS.contains(&test) || HOSTILE.contains(&test) => None,
         test if test.starts_with("sim") => Some(Kind::Sim),
         _ => Some(Kind::Unit),
@@ -430,7 +439,7 @@ fn some_steps_and_kills(output: &str) -> Result<String, String> {
 }
 
 /// A layer of tests that ran none has not passed.
-fn some_tests(output: &str) -> Result<String, String> {
+pub(crate) fn some_tests(output: &str) -> Result<String, String> {
     match test_count(output)? {
         Passed(0) => Err("it ran no test".into()),
         passed => Ok(passed.to_string()),

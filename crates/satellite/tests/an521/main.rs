@@ -1,0 +1,192 @@
+//! An emulated AMP chip, end to end: `cargo xtask test an521`, which builds the firmware and names it in `TUTTI_AN521`.
+//!
+//! QEMU's mps2-an521 runs `firmware/core0`, which runs `firmware/core1`. What is driven here is all that a person has of the board: the
+//! console on its first serial line, the satellite protocol on the second, core dumps on the third. Every wait has a bound.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the layer reads what each part says")]
+
+mod board;
+mod host;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tutti_model::Value;
+use tutti_satellite::{Event, Measure};
+
+use board::Board;
+use host::Host;
+
+/// The image of core 0; without it there is nothing to test.
+fn image(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(name).map(PathBuf::from);
+    if path.is_none() {
+        eprintln!("skipped: {name} names no image; use `cargo xtask test an521`");
+    }
+    path
+}
+
+const SHORT: Duration = Duration::from_secs(20);
+
+#[test]
+fn core_0_runs_core_1_and_brings_it_back() {
+    let (Some(core0), Some(core1)) = (image("TUTTI_AN521"), image("TUTTI_AN521_CORE1")) else { return };
+    let mut board = Board::start(&core0, &[]);
+    board.wait_for("link: first message ", SHORT);
+    board.wait_for("core1| generation 1 greets", SHORT);
+    // Core 1 has found a service of core 0's by its name, and was answered by it.
+    board.wait_for("core1| found tutti-clock, where it is ", SHORT);
+
+    board.say("names");
+    for name in ["tutti-echo", "tutti-console", "tutti-satellite", "tutti-orders"] {
+        board.wait_for(&format!("names: {name} at "), SHORT);
+    }
+    board.say("type good evening");
+    board.wait_for("core1| heard: good evening", SHORT);
+    board.say("trace");
+    assert!(board.wait_for("trace: ", SHORT).contains("core 1 runs"));
+    let took = board.echo(100_000, 16);
+    board.echo(2_000, 496);
+    println!("ok messages: names both ways, console, 100000 echoes of {} us", took / 100_000);
+
+    satellites(&mut board);
+    crashes(&mut board, &core1);
+    restarts(&mut board);
+
+    // At last a core that hears nothing any more: it is noticed, and what cannot be done is said.
+    board.say("order deaf");
+    board.wait_for("core1: no heartbeat in generation ", SHORT);
+    board.wait_for("core1: Halt failed: core 1 does not hear that it is to stop", SHORT);
+    board.wait_for("core1: forced stop is not supported by this board", SHORT);
+    board.say("help");
+    board.wait_for("help: ", SHORT);
+    println!("ok deaf: a core that masks interrupts is reported");
+}
+
+/// Both cores in the pool, as a host of satellites sees them.
+fn satellites(board: &mut Board) {
+    let mut host = Host::connect(&board.line);
+    let core0 = host.wait(SHORT, |event| match event {
+        Event::Joined(about, resources) => Some((about, resources)),
+        _ => None,
+    });
+    assert_eq!((core0.0.name.as_str(), core0.1.len()), ("an521-core0", 2));
+    let core1 = host.wait_behind(SHORT, |event| match event {
+        Event::Joined(about, resources) => Some((about, resources)),
+        _ => None,
+    });
+    assert_eq!(core1.0.name.as_str(), "an521-core1");
+    assert_eq!(core1.0.os.as_str(), "embassy");
+    let names: Vec<_> = core1.1.iter().map(|resource| resource.name.as_str()).collect();
+    assert_eq!(names, ["temperature", "lamp"]);
+
+    let now = host.now();
+    host.core1().subscribe(0, Some(Duration::from_millis(200))).unwrap();
+    let request = host.core1().set(now, 1, Measure::Bool(true)).unwrap();
+    let answered = |wanted| {
+        move |event| match event {
+            Event::Answered(request, outcome) if request == wanted => Some(outcome),
+            _ => None,
+        }
+    };
+    assert_eq!(host.wait_behind(SHORT, answered(request)), Ok(None));
+    let now = host.now();
+    let request = host.core1().read(now, 1).unwrap();
+    assert_eq!(host.wait_behind(SHORT, answered(request)), Ok(Some(Measure::Bool(true))));
+    let now = host.now();
+    let request = host.core1().set(now, 1, Measure::Int(7)).unwrap();
+    assert!(host.wait_behind(SHORT, answered(request)).is_err());
+    let mut readings = 0;
+    while readings < 5 {
+        let measure = host.wait_behind(SHORT, |event| match event {
+            Event::Reading { resource: 0, measure, .. } => Some(measure),
+            _ => None,
+        });
+        assert!(matches!(Value::from(measure), Value::Float(degrees) if (20.0..24.0).contains(&degrees)), "{measure:?}");
+        readings += 1;
+    }
+    let now = host.now();
+    let request = host.satellite().read(now, 1).unwrap();
+    let starts = host.wait(SHORT, answered(request));
+    assert_eq!(starts, Ok(Some(Measure::Int(1))));
+    println!("ok satellites: core 0, and core 1 behind it: its sensor read, its lamp switched");
+
+    // It goes with its core, and comes back with it.
+    let start = Instant::now();
+    board.say("stop");
+    host.wait_behind(SHORT, |event| (event == Event::Lost).then_some(()));
+    let lost = start.elapsed();
+    assert!(lost < Duration::from_secs(3), "noticed after {lost:?}");
+    board.say("start");
+    host.wait_behind(SHORT, |event| matches!(event, Event::Joined(..)).then_some(()));
+    println!("ok lost: gone {lost:.1?} after its core, back with it");
+}
+
+/// Every way to crash, each noticed, dumped and got over.
+fn crashes(board: &mut Board, core1: &std::path::Path) {
+    let ways = [
+        ("fault", "core1: fault ", ["read_the_broken_sensor", "orders.rs"]),
+        ("panic", "core1: fault ", ["look_up_the_calibration", "orders.rs"]),
+        ("stack", "core1: fault ", ["overflow_the_stack", "orders.rs"]),
+        ("hang", "core1: no heartbeat ", ["hang", "orders.rs"]),
+    ];
+    for (order, noticed, frames) in ways {
+        board.say(&format!("order {order}"));
+        board.wait_for(noticed, SHORT);
+        let said = board.wait_for("core1: the last core dump has ", SHORT);
+        let len: usize = said.split(' ').next().and_then(|len| len.parse().ok()).expect("a length");
+        board.wait_for("core1: running ", SHORT);
+        board.wait_for("link: first message ", SHORT);
+        board.echo(100, 16);
+        let core = board.folder().join(format!("core.{order}"));
+        std::fs::write(&core, board.last_dump(len)).unwrap();
+        let shown = backtrace(core1, &core);
+        for frame in frames {
+            assert!(shown.contains(frame), "no {frame} in the core dump of {order}: {shown}");
+        }
+    }
+    println!("ok crashes: {} sorts noticed, dumped (gdb names the line), restarted, messages again", ways.len());
+}
+
+fn backtrace(firmware: &std::path::Path, core: &std::path::Path) -> String {
+    let mut gdb = Command::new("gdb-multiarch");
+    // Core files with a processor's registers are Linux's; which system a bare firmware has, gdb has to be told.
+    gdb.args(["--batch", "-nx", "-ex", "set osabi GNU/Linux", "-ex"]).arg(format!("file {}", firmware.display()));
+    gdb.args(["-ex"]).arg(format!("core-file {}", core.display())).args(["-ex", "bt 20"]).stdin(Stdio::null());
+    let output = gdb.output().expect("gdb-multiarch runs");
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+/// 50 restarts in a row, by command and by crash in turn.
+fn restarts(board: &mut Board) {
+    let start = Instant::now();
+    let mut generation = None;
+    for number in 0..50 {
+        board.say(if number % 2 == 0 { "restart" } else { "order fault" });
+        let said = board.wait_for("core1: running (", SHORT);
+        let now: u32 = said.trim_end_matches(')').parse().expect("a generation");
+        assert!(generation.is_none_or(|before| now == before + 1), "{generation:?}, then {now}");
+        generation = Some(now);
+        board.wait_for("link: first message ", SHORT);
+        board.echo(20, 16);
+    }
+    println!("ok restarts: 50 in a row, {} ms each", start.elapsed().as_millis() / 50);
+}
+
+/// What a round trip costs, where the clock counts instructions: one a nanosecond, those of both cores.
+#[test]
+fn instructions_are_counted() {
+    let Some(core0) = image("TUTTI_AN521") else { return };
+    let mut board = Board::start(&core0, &["-icount", "shift=0"]);
+    let first = board.wait_for("link: first message ", SHORT);
+    let first: u64 = first.split(' ').next().and_then(|us| us.parse().ok()).expect("a time");
+    board.wait_for("core1| found tutti-clock", SHORT);
+    let count = 20_000;
+    let took = board.echo(count, 16);
+    println!(
+        "ok instructions: {} for a round trip of 16 bytes on both cores, {} from start to the first message",
+        took * 1000 / u64::from(count),
+        first * 1000
+    );
+}

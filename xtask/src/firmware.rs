@@ -1,0 +1,188 @@
+//! `cargo xtask firmware`: the images in `firmware/`, by whichever compiler has their processor.
+//!
+//! rustup's, if it has the target; else Debian's (`rustc-web`), which has the library's source, and cargo builds it along. Core 0 of
+//! the an521 carries core 1's image, which is why that is built first.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    Failure,
+    cargo::{cargo_path, has_target},
+    needs::{self, Need, in_ci},
+    process::{Program, Progress, target_dir},
+    row,
+    table::columns,
+    test::arm64::debian_is_new_enough,
+};
+
+/// Cortex-M33, without floating point: core 0 of the an521 has none.
+pub(crate) const TARGET: &str = "thumbv8m.main-none-eabi";
+
+/// The packages of Debian's compiler.
+pub(crate) const DEBIAN: &str = "rustc-web cargo-web rust-web-src lld";
+
+const LINKER: &str = "/usr/bin/ld.lld";
+
+const USAGE: &str = "\
+Usage: cargo xtask firmware
+
+Builds the images for microcontrollers and remote cores in firmware/, with the toolchain of rustup if it has the
+target, else with Debian's, and shows where they are and how large.
+";
+
+/// Whether something here can compile for it.
+pub(crate) fn has_compiler() -> bool {
+    has_target(TARGET) || (debian_is_new_enough() && Path::new(LINKER).exists())
+}
+
+/// An image of the an521.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Image {
+    Core0,
+    Core1,
+}
+
+impl Image {
+    const fn package(self) -> &'static str {
+        match self {
+            Self::Core0 => "core0",
+            Self::Core1 => "core1",
+        }
+    }
+
+    /// Where it is once it was built.
+    pub(crate) fn path(self) -> PathBuf {
+        folder().join(TARGET).join("release").join(self.package())
+    }
+
+    /// How large it is.
+    pub(crate) fn size(self) -> Result<Size, String> {
+        let path = self.path();
+        let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Size::of(&bytes).ok_or_else(|| format!("{} is no 32-bit ELF file", path.display()))
+    }
+}
+
+fn folder() -> PathBuf {
+    target_dir().join("firmware")
+}
+
+/// Builds both images of the an521.
+pub(crate) fn steps() -> Result<Vec<Program>, String> {
+    println!(
+        "firmware: compiled by {}",
+        if has_target(TARGET) { "rustup's toolchain" } else { "Debian's rustc, with the library from source" }
+    );
+    Ok(vec![build(Image::Core1), build(Image::Core0).env("TUTTI_CORE1", Image::Core1.path())])
+}
+
+fn build(image: Image) -> Program {
+    let what = ["build", "--release", "--manifest-path", "firmware/Cargo.toml", "--target", TARGET];
+    let program = if has_target(TARGET) {
+        Program::new(cargo_path()).args(what).env("RUSTFLAGS", "-Clinker=rust-lld")
+    } else {
+        Program::new("/usr/bin/cargo")
+            .args(what)
+            .args(["-Zbuild-std=core"])
+            .env("RUSTC", "/usr/bin/rustc")
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("RUSTFLAGS", format!("-Clinker={LINKER}"))
+    };
+    let program = program.args(["-p", image.package()]).args(in_ci().then_some("--locked"));
+    program.args(["--target-dir".as_ref(), folder().as_os_str()])
+}
+
+pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
+    match args.first().map(String::as_str) {
+        None => {}
+        Some("--help" | "-h") => {
+            print!("{USAGE}");
+            return Ok(());
+        }
+        Some(other) => return Err(Failure::Usage(format!("there is no option {other}\n\n{USAGE}"))),
+    }
+    needs::install(&[Need::FirmwareCompiler]);
+    if let Some(missing) = needs::missing(&[Need::FirmwareCompiler]) {
+        return Err(Failure::Failed(missing));
+    }
+    let logs = target_dir().join("xtask");
+    fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
+    let log = logs.join("firmware.log");
+    let _ = fs::remove_file(&log);
+    let mut progress = Progress::new("firmware");
+    for step in steps()? {
+        let result = step.run(&log, None, Duration::from_secs(900), &mut progress);
+        if let Err(error) = result {
+            progress.clear();
+            print!("{}", fs::read_to_string(&log).unwrap_or_default());
+            return Err(Failure::Failed(error.to_string()));
+        }
+    }
+    progress.clear();
+    let mut rows = vec![row!["image", "flash", "RAM", "file"]];
+    for image in [Image::Core0, Image::Core1] {
+        let Size { flash, ram } = image.size()?;
+        rows.push(row![image.package(), flash.to_string(), ram.to_string(), image.path().display()]);
+    }
+    print!("{}", columns(&rows));
+    Ok(())
+}
+
+/// How large an image is, in bytes, by the sections that are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// Code, constants and the initial values of data.
+    pub(crate) flash: u32,
+    /// Data, what is zeroed, and the stack.
+    pub(crate) ram: u32,
+}
+
+impl Size {
+    /// Of a 32-bit little-endian ELF file.
+    fn of(elf: &[u8]) -> Option<Self> {
+        let half = |at: usize| Some(usize::from(u16::from_le_bytes(elf.get(at..at + 2)?.try_into().ok()?)));
+        let word = |at: usize| Some(u32::from_le_bytes(elf.get(at..at + 4)?.try_into().ok()?));
+        if elf.get(..6)? != b"\x7fELF\x01\x01" {
+            return None;
+        }
+        let (table, each, count) = (word(0x20)? as usize, half(0x2e)?, half(0x30)?);
+        let mut size = Self { flash: 0, ram: 0 };
+        for at in (0..count).map(|index| table + each * index) {
+            let (kind, flags, len) = (word(at + 4)?, word(at + 8)?, word(at + 20)?);
+            let (allocated, writable, zeroed) = (flags & 2 != 0, flags & 1 != 0, kind == 8);
+            size.flash += if allocated && !zeroed { len } else { 0 };
+            size.ram += if allocated && (writable || zeroed) { len } else { 0 };
+        }
+        Some(size)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes of flash, {} of RAM", self.flash, self.ram)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_are_flash_memory_or_both() {
+        let mut elf = vec![0; 52];
+        elf[..6].copy_from_slice(b"\x7fELF\x01\x01");
+        (elf[0x20], elf[0x2e], elf[0x30]) = (52, 40, 4);
+        // Code, initial values, what is zeroed, and symbols, which are not loaded.
+        for (kind, flags, len) in [(1u32, 6u32, 100u32), (1, 3, 20), (8, 3, 7), (2, 0, 1000)] {
+            let section = [0, kind, flags, 0, 0, len, 0, 0, 0, 0];
+            elf.extend(section.iter().flat_map(|word| word.to_le_bytes()));
+        }
+        assert_eq!(Size::of(&elf), Some(Size { flash: 120, ram: 27 }));
+        assert_eq!(Size::of(&elf[..60]), None);
+        assert_eq!(Size::of(b"#!/bin/sh"), None);
+    }
+}
