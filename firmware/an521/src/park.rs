@@ -82,8 +82,10 @@ pub struct Record {
     pub status: u32,
     /// The address of a bus fault, or else of a memory fault, if one is known.
     pub address: Option<u32>,
-    /// r0 to r15 and xpsr. Where the stack was bad, only r4 to r11 are known, the others are zero.
+    /// r0 to r15 and xpsr.
     pub registers: [u32; 17],
+    /// Whether all of them are known. Where the stack was bad, only r4 to r11 are, and the others are zero.
+    pub whole: bool,
 }
 
 fn word(at: usize) -> u32 {
@@ -111,10 +113,10 @@ pub fn position() -> Position {
 /// Why core 1 is parked.
 #[must_use]
 pub fn record() -> Record {
-    let known = word(108) == 1;
+    let whole = word(108) == 1;
     let mut registers = [0; 17];
     for (index, register) in registers.iter_mut().enumerate() {
-        if known || (4..12).contains(&index) {
+        if whole || (4..12).contains(&index) {
             *register = word(40 + 4 * index);
         }
     }
@@ -125,7 +127,7 @@ pub fn record() -> Record {
         (_, true) => Some(word(32)),
         _ => None,
     };
-    Record { exception: word(16), status, address, registers }
+    Record { exception: word(16), status, address, registers, whole }
 }
 
 /// Lets core 1 out of reset, into the stub; the first time, that is.

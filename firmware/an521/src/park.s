@@ -39,7 +39,8 @@ park_taken:
     str r5, [r0, #36]
     movs r5, #0
     str r5, [r0, #108]
-    // What was stacked, if the stack pointer points into this core's data: a fault here would be the last one.
+    // What was stacked, if the stack pointer points into this core's data (a fault here would be the last one), and above its
+    // limit: an overflowing stack takes no frame.
     tst lr, #4
     ite eq
     mrseq r1, msp
@@ -50,6 +51,9 @@ park_taken:
     ldr r5, =PARK_STACK_TO - 104
     cmp r1, r5
     bhi 2f
+    mrs r5, msplim
+    cmp r1, r5
+    bls 2f
     add r4, r0, #40
     ldmia r1, {{r5-r8}}
     stmia r4, {{r5-r8}}

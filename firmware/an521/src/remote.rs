@@ -104,7 +104,7 @@ pub struct Core1 {
     noticed: bool,
     /// Takes a piece of a core dump; false if it cannot.
     keep: fn(&[u8]) -> bool,
-    /// How many bytes the last dump had.
+    /// How many bytes the last dump has, until somebody asks.
     dumped: usize,
 }
 
@@ -141,9 +141,9 @@ impl Core1 {
         self.found?.trace
     }
 
-    /// How many bytes the last core dump had.
-    pub fn dumped(&self) -> usize {
-        self.dumped
+    /// How many bytes the last core dump has, once for each.
+    pub fn take_dumped(&mut self) -> usize {
+        core::mem::take(&mut self.dumped)
     }
 
     fn load(&mut self) -> Result<(), Fault> {
@@ -207,10 +207,25 @@ impl Core1 {
         if reaches(Position::Parked) { Ok(()) } else { Err(Fault::Deaf) }
     }
 
+    /// Where nothing could be stacked, as when the stack is full, the frame pointer still leads to the caller: Rust keeps one in r7 for
+    /// this processor, which points to the caller's and to the return address.
+    fn step_out(&self, values: &mut [u64; 17]) {
+        let frame = DeviceAddr(values[7]);
+        let caller = self.own.offset_of(frame, 8).ok();
+        let read = |at: usize| self.own.get::<u32>(at).map_or(0, u64::from);
+        if let Some(at) = caller {
+            (values[7], values[13], values[15]) = (read(at), frame.0 + 8, read(at + 4) & !1);
+            values[16] = 1 << 24;
+        }
+    }
+
     fn dump(&mut self) -> Result<(), Fault> {
         self.halt()?;
         let record = park::record();
         let mut values = record.registers.map(u64::from);
+        if !record.whole {
+            self.step_out(&mut values);
+        }
         // Linux's flag for Thumb code, where debuggers of its core files look for it. Bits 0 to 8 name the exception that was
         // interrupted.
         values[16] |= 1 << 5;

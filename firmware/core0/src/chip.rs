@@ -128,10 +128,14 @@ impl Chip {
                 if state == State::Running {
                     self.started.set(Instant::now());
                 }
-                if state == State::Offline(tutti_remoteproc::life::Stage::Configured) {
-                    self.said_dump();
+                let dumped = self.core.borrow_mut().platform_mut().take_dumped();
+                if dumped > 0 {
+                    say!("core1: its core dump has {dumped} bytes");
                 }
-                say!("core1: {state} ({})", generation.0);
+                match state {
+                    State::Offline(stage) => say!("core1: {state}, {stage:?}"),
+                    _ => say!("core1: {state} ({})", generation.0),
+                }
                 self.changed.signal(());
             }
             Report::Done(command) => say!("core1: {} done", command.word()),
@@ -152,13 +156,6 @@ impl Chip {
             },
             Report::Restart(_) => say!("core1: starts again"),
             Report::GivenUp => say!("core1: crashed too often and stays as it is; type start"),
-        }
-    }
-
-    fn said_dump(&self) {
-        let len = self.with(Core1::dumped);
-        if len > 0 {
-            say!("core1: the last core dump has {len} bytes");
         }
     }
 }

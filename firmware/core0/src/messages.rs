@@ -164,8 +164,21 @@ fn name(text: &str) -> Result<Name, Ended> {
 
 /// The address of the service of this name, which core 1 has announced.
 fn service(link: &Port, text: &str) -> Option<Address> {
-    let all = (0..).map_while(|index| link.service(index));
-    all.into_iter().find(|service| service.name.as_str() == Some(text)).map(|service| service.address)
+    let mut all = (0..).map_while(|index| link.service(index));
+    all.find(|service| service.name.as_str() == Some(text)).map(|service| service.address)
+}
+
+/// The same, or once it is announced.
+async fn await_service(link: &Port, text: &str) -> Option<Address> {
+    let announced = async {
+        loop {
+            match service(link, text) {
+                Some(address) => break address,
+                None => Timer::after_millis(2).await,
+            }
+        }
+    };
+    with_timeout(ANSWER, announced).await.ok()
 }
 
 /// Serves core 1's console, and nothing else.
@@ -263,7 +276,7 @@ async fn wishes(chip: &Chip, link: &Port, shared: &Region<'static>) -> Result<()
     loop {
         match chip.wishes.receive().await {
             Wish::Echo(count, len) => echo(link, count, len).await?,
-            Wish::Order(order) => match service(link, ORDERS) {
+            Wish::Order(order) => match await_service(link, ORDERS).await {
                 Some(to) => link.endpoint(None, Address::ANY)?.send(to, &[order]).await?,
                 None => say!("orders: core 1 takes none"),
             },
@@ -284,15 +297,7 @@ async fn wishes(chip: &Chip, link: &Port, shared: &Region<'static>) -> Result<()
 
 async fn echo(link: &Port, count: u32, len: usize) -> Result<(), Ended> {
     let end = link.endpoint(None, Address::ANY)?;
-    let waited = async {
-        loop {
-            match service(link, ECHO) {
-                Some(to) => break to,
-                None => Timer::after_millis(2).await,
-            }
-        }
-    };
-    let Ok(to) = with_timeout(ANSWER, waited).await else {
+    let Some(to) = await_service(link, ECHO).await else {
         say!("echo: core 1 has announced none");
         return Ok(());
     };

@@ -134,7 +134,7 @@ fn crashes(board: &mut Board, core1: &std::path::Path) {
     for (order, noticed, frames) in ways {
         board.say(&format!("order {order}"));
         board.wait_for(noticed, SHORT);
-        let said = board.wait_for("core1: the last core dump has ", SHORT);
+        let said = board.wait_for("core1: its core dump has ", SHORT);
         let len: usize = said.split(' ').next().and_then(|len| len.parse().ok()).expect("a length");
         board.wait_for("core1: running ", SHORT);
         board.wait_for("link: first message ", SHORT);
