@@ -19,7 +19,7 @@ use an521::{Spawner, mhu};
 use embassy_futures::select::{Either, select, select4};
 use embassy_time::Timer;
 use tutti_metal::{DeviceAddr, Local, Memory, Region};
-use tutti_remoteproc::table::{Claim, Entry, Label, Table, Trace, Vdev};
+use tutti_remoteproc::table::{Claim, Entry, HEADER, Label, Trace, Vdev};
 use tutti_remoteproc::trace::TraceWriter;
 use tutti_rpmsg::{Address, Attachment, Change, Corrupt, Inline, Link, Name, Platform, Remote, SendError};
 use tutti_virtio::{VdevEntry, VringEntry};
@@ -34,6 +34,9 @@ tutti_remoteproc::resource_table! {
         Entry::Trace(Trace { da: Claim(memory::TRACE.0), len: memory::TRACE.1, name: Label::literal("core1") }),
     ];
 }
+
+/// Where the vdev entry, the first of the two, stands in the table, behind its type.
+const VDEV: usize = HEADER + 2 * 4 + 4;
 
 an521::image!(start, { 6 => mhu::on_message });
 
@@ -74,19 +77,19 @@ enum Failed {
     /// The board's memory, or its own table, is not as it should be: this image was built wrongly.
     Built,
     /// The host wrote what cannot be.
-    Corrupt(Corrupt),
+    Corrupt,
 }
 
 impl From<Corrupt> for Failed {
-    fn from(corrupt: Corrupt) -> Self {
-        Self::Corrupt(corrupt)
+    fn from(_: Corrupt) -> Self {
+        Self::Corrupt
     }
 }
 
 impl From<SendError> for Failed {
     fn from(error: SendError) -> Self {
         match error {
-            SendError::Corrupt(corrupt) => Self::Corrupt(corrupt),
+            SendError::Corrupt(_) => Self::Corrupt,
             _ => Self::Built,
         }
     }
@@ -103,7 +106,7 @@ async fn run() {
     let (Err(failed), _) = embassy_futures::join::join(remote(shared, generation, &mut log), heartbeat(shared)).await;
     let _ = log.write_str(match failed {
         Failed::Built => "this image was built wrongly\n",
-        Failed::Corrupt(_) => "the host wrote what cannot be\n",
+        Failed::Corrupt => "the host wrote what cannot be\n",
     });
 }
 
@@ -118,7 +121,7 @@ async fn heartbeat(shared: Region<'static>) {
 /// Follows the host: whenever it is there, a new link.
 async fn remote(shared: Region<'static>, generation: u32, log: &mut Log) -> Result<core::convert::Infallible, Failed> {
     let table = TABLE.region(DeviceAddr(0)).map_err(|_| Failed::Built)?;
-    let entry = VdevEntry::new(table, vdev(&table)?).map_err(|_| Failed::Built)?;
+    let entry = VdevEntry::new(table, VDEV).map_err(|_| Failed::Built)?;
     let mut attachment = Attachment::new(entry).map_err(|_| Failed::Built)?;
     loop {
         while !matches!(attachment.poll(), Change::Up(_)) {
@@ -139,16 +142,6 @@ async fn remote(shared: Region<'static>, generation: u32, log: &mut Log) -> Resu
         }
         let _ = log.write_str("the host has gone\n");
     }
-}
-
-/// Where the vdev entry stands in the table, behind its type.
-fn vdev(table: &Region<'static>) -> Result<usize, Failed> {
-    let mut bytes = [0; 256];
-    let bytes = bytes.get_mut(..table.len()).ok_or(Failed::Built)?;
-    table.copy_out(0, bytes).map_err(|_| Failed::Built)?;
-    let table = Table::new_checked(&*bytes).map_err(|_| Failed::Built)?;
-    let index = table.entries().position(|entry| matches!(entry, Entry::Vdev(_))).ok_or(Failed::Built)?;
-    Ok(table.offset(index).ok_or(Failed::Built)? + 4)
 }
 
 /// Takes in what arrives, and notices when the host goes.

@@ -35,7 +35,7 @@ fn obey(order: u8) {
 #[inline(never)]
 fn read_the_broken_sensor(channel: u32) {
     let value = hardware::read_nowhere();
-    crate::resources::spoil(value.wrapping_add(channel));
+    crate::resources::calibrate(value.wrapping_add(channel));
 }
 
 /// Looks behind the end of a table: a panic.
@@ -43,15 +43,16 @@ fn read_the_broken_sensor(channel: u32) {
 fn look_up_the_calibration(index: usize) {
     const CALIBRATION: [u32; 4] = [3, 1, 4, 1];
     let table: &[u32] = core::hint::black_box(&CALIBRATION);
-    crate::resources::spoil(table[index]);
+    crate::resources::calibrate(table[index]);
 }
 
 /// Calls itself until there is no stack.
 #[inline(never)]
+#[expect(unconditional_recursion, reason = "that is the order")]
 fn overflow_the_stack(depth: u32) {
     let room = core::hint::black_box([depth; 16]);
     overflow_the_stack(depth.wrapping_add(room.len() as u32));
-    crate::resources::spoil(core::hint::black_box(&room).len() as u32);
+    crate::resources::calibrate(core::hint::black_box(&room).len() as u32);
 }
 
 /// Does nothing any more, so that no heartbeat leaves.

@@ -6,12 +6,24 @@ use an521::hardware::LEDS;
 use tutti_model::{BootTime, Name, ResourceKind, Text, Unit};
 use tutti_satellite::{Denied, Measure, Resource};
 
-/// Where the temperature starts, in tenths of a degree.
-static BASE: AtomicU32 = AtomicU32::new(205);
+/// The made-up temperatures, a second each. The processor has no floating point: they are worked out by the compiler.
+const TEMPERATURES: [f64; 16] = {
+    let mut all = [0.0; 16];
+    let mut i = 0;
+    while i < 16 {
+        // Up and down by a degree.
+        all[i] = 20.5 + (if i < 8 { i } else { 16 - i }) as f64 / 8.0;
+        i += 1;
+    }
+    all
+};
 
-/// Sets the made-up temperature off by something.
-pub(crate) fn spoil(by: u32) {
-    BASE.store(205 + by % 10, Ordering::Relaxed);
+/// How far the made-up temperatures are shifted.
+static SHIFT: AtomicU32 = AtomicU32::new(0);
+
+/// Shifts them: what a sensor that works would do with what it reads.
+pub(crate) fn calibrate(by: u32) {
+    SHIFT.store(by, Ordering::Relaxed);
 }
 
 /// The list of them; `None` if a name is none.
@@ -39,10 +51,10 @@ pub(crate) fn all() -> Option<[Resource; 2]> {
 /// Reads one.
 pub(crate) fn read(index: usize, now: BootTime) -> Result<Measure, Denied> {
     match index {
-        // A slow saw tooth of two degrees in twenty seconds.
         0 => {
-            let tenths = (now.as_nanos() / 1_000_000_000 % 20) as u32;
-            Ok(Measure::Float(f64::from(BASE.load(Ordering::Relaxed) + tenths) / 10.0))
+            let second = (now.as_nanos() / 1_000_000_000) as u32;
+            let index = second.wrapping_add(SHIFT.load(Ordering::Relaxed)) as usize;
+            TEMPERATURES.get(index % TEMPERATURES.len()).copied().map(Measure::Float).ok_or(Denied::Failed)
         }
         1 => Ok(Measure::Bool(LEDS.read() & 1 != 0)),
         _ => Err(Denied::NoSuchResource),

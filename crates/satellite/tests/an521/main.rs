@@ -48,7 +48,7 @@ fn core_0_runs_core_1_and_brings_it_back() {
     assert!(board.wait_for("trace: ", SHORT).contains("core 1 runs"));
     let took = board.echo(100_000, 16);
     board.echo(2_000, 496);
-    println!("ok messages: names both ways, console, 100000 echoes of {} us", took / 100_000);
+    println!("\nok messages: names both ways, console, 100000 echoes of {} us", took / 100_000);
 
     satellites(&mut board);
     crashes(&mut board, &core1);
@@ -61,7 +61,7 @@ fn core_0_runs_core_1_and_brings_it_back() {
     board.wait_for("core1: forced stop is not supported by this board", SHORT);
     board.say("help");
     board.wait_for("help: ", SHORT);
-    println!("ok deaf: a core that masks interrupts is reported");
+    println!("\nok deaf: a core that masks interrupts is reported");
 }
 
 /// Both cores in the pool, as a host of satellites sees them.
@@ -110,7 +110,7 @@ fn satellites(board: &mut Board) {
     let request = host.satellite().read(now, 1).unwrap();
     let starts = host.wait(SHORT, answered(request));
     assert_eq!(starts, Ok(Some(Measure::Int(1))));
-    println!("ok satellites: core 0, and core 1 behind it: its sensor read, its lamp switched");
+    println!("\nok satellites: core 0, and core 1 behind it: its sensor read, its lamp switched");
 
     // It goes with its core, and comes back with it.
     let start = Instant::now();
@@ -120,7 +120,7 @@ fn satellites(board: &mut Board) {
     assert!(lost < Duration::from_secs(3), "noticed after {lost:?}");
     board.say("start");
     host.wait_behind(SHORT, |event| matches!(event, Event::Joined(..)).then_some(()));
-    println!("ok lost: gone {lost:.1?} after its core, back with it");
+    println!("\nok lost: gone {lost:.1?} after its core, back with it");
 }
 
 /// Every way to crash, each noticed, dumped and got over.
@@ -146,7 +146,7 @@ fn crashes(board: &mut Board, core1: &std::path::Path) {
             assert!(shown.contains(frame), "no {frame} in the core dump of {order}: {shown}");
         }
     }
-    println!("ok crashes: {} sorts noticed, dumped (gdb names the line), restarted, messages again", ways.len());
+    println!("\nok crashes: {} sorts noticed, dumped (gdb names the line), restarted, messages again", ways.len());
 }
 
 fn backtrace(firmware: &std::path::Path, core: &std::path::Path) -> String {
@@ -171,7 +171,7 @@ fn restarts(board: &mut Board) {
         board.wait_for("link: first message ", SHORT);
         board.echo(20, 16);
     }
-    println!("ok restarts: 50 in a row, {} ms each", start.elapsed().as_millis() / 50);
+    println!("\nok restarts: 50 in a row, {} ms each", start.elapsed().as_millis() / 50);
 }
 
 /// What a round trip costs, where the clock counts instructions: one a nanosecond, those of both cores.
@@ -185,7 +185,7 @@ fn instructions_are_counted() {
     let count = 20_000;
     let took = board.echo(count, 16);
     println!(
-        "ok instructions: {} for a round trip of 16 bytes on both cores, {} from start to the first message",
+        "\nok instructions: {} for a round trip of 16 bytes on both cores, {} from start to the first message",
         took * 1000 / u64::from(count),
         first * 1000
     );
