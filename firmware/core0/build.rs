@@ -11,6 +11,8 @@ fn main() {
     println!("cargo:rerun-if-env-changed=TUTTI_CORE1");
     match std::env::var("TUTTI_CORE1") {
         Ok(image) => println!("cargo:rerun-if-changed={image}"),
-        Err(_) => println!("cargo:warning=TUTTI_CORE1 does not name the image of core 1: build with `cargo xtask firmware`"),
+        Err(_) => {
+            println!("cargo:warning=TUTTI_CORE1 does not name the image of core 1: build with `cargo xtask firmware`")
+        }
     }
 }

@@ -38,12 +38,10 @@ async fn obey(chip: &Chip, line: &str) {
     let mut words = line.split_whitespace();
     match (words.next(), words.next(), words.next()) {
         (None, ..) => {}
-        (Some("echo"), Some(count), bytes) => {
-            match (count.parse(), bytes.map_or(Ok(16), str::parse)) {
-                (Ok(count), Ok(bytes)) => chip.wishes.send(Wish::Echo(count, bytes)).await,
-                _ => say!("{HELP}"),
-            }
-        }
+        (Some("echo"), Some(count), bytes) => match (count.parse(), bytes.map_or(Ok(16), str::parse)) {
+            (Ok(count), Ok(bytes)) => chip.wishes.send(Wish::Echo(count, bytes)).await,
+            _ => say!("{HELP}"),
+        },
         (Some("names"), ..) => chip.wishes.send(Wish::Names).await,
         (Some("trace"), ..) => chip.wishes.send(Wish::Trace).await,
         (Some("type"), ..) => {

@@ -21,7 +21,8 @@ use an521::uart::{CONSOLE, DUMP, INTERRUPTS, LINE};
 use an521::{Spawner, mhu, say, uart};
 
 /// Core 1's image.
-static CORE1: &[u8] = include_bytes!(env!("TUTTI_CORE1", "build with `cargo xtask firmware`, which builds core 1 first"));
+static CORE1: &[u8] =
+    include_bytes!(env!("TUTTI_CORE1", "build with `cargo xtask firmware`, which builds core 1 first"));
 
 an521::image!(start, {
     6 => mhu::on_message,
@@ -53,11 +54,6 @@ async fn run() {
     };
     let Some(resources) = satellite::resources() else { return };
     let uplink = satellite::Uplink::new(&resources);
-    embassy_futures::join::join4(
-        chip.run(),
-        messages::run(&chip, &uplink),
-        uplink.run(&chip),
-        commands::run(&chip),
-    )
-    .await;
+    embassy_futures::join::join4(chip.run(), messages::run(&chip, &uplink), uplink.run(&chip), commands::run(&chip))
+        .await;
 }

@@ -24,8 +24,7 @@ use tutti_remoteproc::trace::TraceWriter;
 use tutti_rpmsg::{Address, Attachment, Change, Corrupt, Inline, Link, Name, Platform, Remote, SendError};
 use tutti_virtio::{VdevEntry, VringEntry};
 
-const QUEUE: VringEntry =
-    VringEntry { da: Claim::ANY.0, align: memory::ALIGN, num: ENTRIES as u32, notifyid: 0 };
+const QUEUE: VringEntry = VringEntry { da: Claim::ANY.0, align: memory::ALIGN, num: ENTRIES as u32, notifyid: 0 };
 
 tutti_remoteproc::resource_table! {
     /// What this firmware asks of its host.

@@ -65,8 +65,9 @@ pub(crate) const LAYERS: &[Layer] = &[
         needs: &[Need::Rustfmt],
         limit: minutes(2),
         steps: |_| {
-            let fuzz = has_fuzz().then(|| cargo(["fmt", "--all", "--check", "--manifest-path", FUZZ]));
-            Ok([cargo(["fmt", "--all", "--check"])].into_iter().chain(fuzz).collect())
+            let others = [has_fuzz().then_some(FUZZ), Some(FIRMWARE)].into_iter().flatten();
+            let others = others.map(|other| cargo(["fmt", "--all", "--check", "--manifest-path", other]));
+            Ok([cargo(["fmt", "--all", "--check"])].into_iter().chain(others).collect())
         },
         check: nothing_to_say,
     },
@@ -319,6 +320,9 @@ fn locked<const N: usize>(args: [&str; N]) -> Program {
 fn full(program: Program, context: &Context) -> Program {
     if context.full { program.env("TUTTI_FULL", "1") } else { program }
 }
+
+/// The workspace of what is not for the machine that builds it.
+const FIRMWARE: &str = "firmware/Cargo.toml";
 
 const FUZZ: &str = "fuzz/Cargo.toml";
 

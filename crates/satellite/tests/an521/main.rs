@@ -103,7 +103,10 @@ fn satellites(board: &mut Board) {
             Event::Reading { resource: 0, measure, .. } => Some(measure),
             _ => None,
         });
-        assert!(matches!(Value::from(measure), Value::Float(degrees) if (20.0..24.0).contains(&degrees)), "{measure:?}");
+        assert!(
+            matches!(Value::from(measure), Value::Float(degrees) if (20.0..24.0).contains(&degrees)),
+            "{measure:?}"
+        );
         readings += 1;
     }
     let now = host.now();
