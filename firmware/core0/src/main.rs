@@ -21,8 +21,7 @@ use an521::uart::{CONSOLE, DUMP, INTERRUPTS, LINE};
 use an521::{Spawner, mhu, say, uart};
 
 /// Core 1's image.
-static CORE1: &[u8] =
-    include_bytes!(env!("TUTTI_CORE1", "build with `cargo xtask firmware`, which builds core 1 first"));
+static CORE1: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/core1.elf"));
 
 an521::image!(start, {
     6 => mhu::on_message,
