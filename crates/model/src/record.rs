@@ -5,6 +5,7 @@
 //! | 1 device | 1 | device, seq, name, kind, architecture, operating system |
 //! | | 2 | + profile, software version, via |
 //! | 2 resource (one for each) | 1 | name, kind, unit, properties, access, operations, sharing, simulated |
+//! | 3 satellites (at most one) | 1 | the ids of those that this device hosts now; without the section, nothing is said of them |
 //!
 //! A reader of version 1 finds a version 2 record readable, and the other way round (`profile` is then
 //! `standard`, the software version empty, `via` none). Sections with other tags are kept in the signed bytes.
@@ -27,12 +28,16 @@ use crate::{
 
 const DEVICE: Tag = Tag(1);
 const RESOURCE: Tag = Tag(2);
+const SATELLITES: Tag = Tag(3);
 
 /// The largest record that is accepted, in bytes: room for some 500 resources.
 pub const MAX_RECORD_LEN: usize = 128 * 1024;
 
 /// The most resources that one record may describe.
 pub const MAX_RESOURCES: usize = 1024;
+
+/// The most satellites that one device may host.
+pub const MAX_SATELLITES: usize = 64;
 
 /// How a resource may be leased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -109,6 +114,8 @@ pub struct DeviceRecord {
     pub software: Text<31>,
     /// For a satellite, the host device that it is reached through.
     pub via: Option<DeviceId>,
+    /// For a host, the satellites that it has now; `None` if it says nothing about that.
+    pub satellites: Option<Vec<DeviceId>>,
     /// What it offers.
     pub resources: Vec<ResourceDescription>,
 }
@@ -144,7 +151,8 @@ impl Default for DeviceV2 {
 pub enum RecordError {
     /// It is not made of the sections it should be.
     Sections(SectionError),
-    /// It is larger than [`MAX_RECORD_LEN`] or describes more than [`MAX_RESOURCES`] resources.
+    /// It is larger than [`MAX_RECORD_LEN`], describes more than [`MAX_RESOURCES`] resources, or lists more than
+    /// [`MAX_SATELLITES`].
     TooLarge,
     /// Two resources have this name.
     RepeatedResource(Name),
@@ -157,7 +165,9 @@ impl fmt::Display for RecordError {
         f.write_str("device record refused: ")?;
         match self {
             Self::Sections(error) => error.fmt(f),
-            Self::TooLarge => write!(f, "more than {MAX_RECORD_LEN} bytes or {MAX_RESOURCES} resources"),
+            Self::TooLarge => {
+                write!(f, "more than {MAX_RECORD_LEN} bytes, {MAX_RESOURCES} resources or {MAX_SATELLITES} satellites")
+            }
             Self::RepeatedResource(name) => write!(f, "two resources are named {name}"),
             Self::Signature(error) => error.fmt(f),
         }
@@ -199,6 +209,9 @@ impl DeviceRecord {
         for resource in &self.resources {
             writer.push(RESOURCE, 1, resource)?;
         }
+        if let Some(satellites) = &self.satellites {
+            writer.push(SATELLITES, 1, satellites)?;
+        }
         let bytes = writer.finish();
         if bytes.len() > MAX_RECORD_LEN { Err(RecordError::TooLarge) } else { Ok(bytes) }
     }
@@ -220,6 +233,7 @@ impl DeviceRecord {
             .filter(|section| section.tag == RESOURCE)
             .map(|section| section.decode())
             .collect::<Result<Vec<ResourceDescription>, _>>()?;
+        let satellites = sections.at_most_one(SATELLITES)?.map(|section| section.decode()).transpose()?;
         let record = Self {
             device: v1.device,
             seq: v1.seq,
@@ -230,6 +244,7 @@ impl DeviceRecord {
             profile: v2.profile,
             software: v2.software,
             via: v2.via,
+            satellites,
             resources,
         };
         record.check_resources()?;
@@ -237,7 +252,8 @@ impl DeviceRecord {
     }
 
     fn check_resources(&self) -> Result<(), RecordError> {
-        if self.resources.len() > MAX_RESOURCES {
+        let satellites = self.satellites.as_ref().map_or(0, Vec::len);
+        if self.resources.len() > MAX_RESOURCES || satellites > MAX_SATELLITES {
             return Err(RecordError::TooLarge);
         }
         let mut names: Vec<&Name> = self.resources.iter().map(|resource| &resource.name).collect();
@@ -302,6 +318,7 @@ mod tests {
             profile: Text::lossy("standard"),
             software: Text::lossy("0.1.0"),
             via: None,
+            satellites: None,
             resources: vec![temperature, ResourceDescription::actuator(name("lamp"), Unit::EMPTY)],
         };
         (key, record)
@@ -368,6 +385,18 @@ mod tests {
         assert_eq!(refused, Err(RecordError::Signature(BadSignature)));
         let satellite = DeviceRecord { via: Some(host), ..record };
         assert!(SignedRecord::sign(satellite, &stranger).is_ok());
+    }
+
+    #[test]
+    fn a_host_lists_its_satellites_or_says_nothing() {
+        let (_, record) = example();
+        let thing = DeviceId::from_bytes([5; 32]);
+        for satellites in [None, Some(vec![]), Some(vec![thing; MAX_SATELLITES])] {
+            let host = DeviceRecord { satellites, ..record.clone() };
+            assert_eq!(DeviceRecord::parse(&host.emit().unwrap()), Ok(host));
+        }
+        let crowded = DeviceRecord { satellites: Some(vec![thing; MAX_SATELLITES + 1]), ..record };
+        assert_eq!(crowded.emit(), Err(RecordError::TooLarge));
     }
 
     #[test]

@@ -30,11 +30,6 @@ impl fmt::Display for Subject {
 pub enum PoolError {
     /// No such device is in the pool.
     UnknownDevice(DeviceId),
-    /// The device is a satellite, and this version reaches satellites only by name and description.
-    Satellite {
-        /// Of what.
-        subject: Box<Subject>,
-    },
     /// The device cannot be reached now.
     Offline {
         /// Of what.
@@ -99,9 +94,6 @@ impl fmt::Display for PoolError {
         match self {
             Self::UnknownDevice(device) => {
                 write!(f, "no device {} is in the pool; list the devices to see which are", device.short())
-            }
-            Self::Satellite { subject } => {
-                write!(f, "{subject}: it is behind another device, which this version cannot reach through")
             }
             Self::Offline { subject } => write!(
                 f,

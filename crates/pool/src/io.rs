@@ -46,6 +46,17 @@ pub struct Identity {
     pub software: Text<31>,
 }
 
+/// A device that is not on the network itself: this one hosts it, vouches for it and answers for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Satellite {
+    /// Its id. The host chooses it, so that no satellite can claim to be somebody else; nobody has a key to it.
+    pub device: DeviceId,
+    /// What it says of itself.
+    pub identity: Identity,
+    /// What it offers.
+    pub resources: Vec<ResourceDescription>,
+}
+
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -134,6 +145,8 @@ pub enum Input {
     },
     /// This device offers these resources from now on.
     Resources(Vec<ResourceDescription>),
+    /// These satellites are there from now on, and no others.
+    Satellites(Vec<Satellite>),
     /// This device is called this from now on.
     Rename(Name),
     /// Time has passed.
@@ -336,8 +349,8 @@ pub enum Output {
     Perform {
         /// Its number.
         id: PerformId,
-        /// With which resource.
-        resource: Name,
+        /// With which resource, of this device or of one of its satellites.
+        resource: ResourceId,
         /// What.
         work: Work,
         /// For whom.
@@ -421,7 +434,8 @@ pub enum Event {
         /// What is wrong.
         what: tutti_model::message::MessageError,
     },
-    /// What this device offers cannot be described; the description before stays.
+    /// What this device or one of its satellites offers cannot be described; the description before stays, and the
+    /// satellite is left out.
     OwnRecordRefused(RecordError),
     /// Something could not be made durable; it is tried again.
     StoreFailed {

@@ -32,7 +32,11 @@
 //!   higher one, they say so, and the next record goes above it.
 //! - On contact both sides send a digest of all records (version 1 peers: all records), and then what the other
 //!   lacks. Digests are repeated now and then, so a lost notice is made up for.
-//! - A satellite's record is signed by its host. It counts while the host is a member and the satellite is not.
+//! - A satellite's record is signed by its host, whose own record lists the satellites that are there. It counts while the
+//!   host is a member and the satellite is not, and until a later record of the host's does not list it any more: so
+//!   satellites vanish with one record, and nobody has to remember those that were. Both bear the same number, so
+//!   whichever comes first, a satellite is never taken for one that is over.
+//! - Whoever wants something of a satellite asks its host, which checks policy and leases as for its own resources.
 //!
 //! # The life of a lease
 //!
@@ -98,7 +102,7 @@ pub use error::{PoolError, RestoreError, Subject};
 pub use group::{Group, Member};
 pub use io::{
     Answer, CallId, Command, Event, HeldLease, Identity, Input, KnownLease, Output, PerformId, Performed, RequestId,
-    SendError, Ticket, Work,
+    Satellite, SendError, Ticket, Work,
 };
 pub use lease::owner::BootId;
 pub use machine::{KEYS, Pool, Setup};

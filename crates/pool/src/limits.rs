@@ -7,7 +7,7 @@ pub const MAX_RECORDS: usize = 8192;
 /// The most bytes of signed records in the catalogue.
 pub const MAX_CATALOGUE_BYTES: usize = 64 << 20;
 /// The most satellites that one host may vouch for. Of more, those with the lowest ids count.
-pub const MAX_SATELLITES_PER_HOST: usize = 64;
+pub const MAX_SATELLITES_PER_HOST: usize = tutti_model::record::MAX_SATELLITES;
 /// The most bytes of signed records kept on disk for the next start; the largest records are left out first.
 pub const MAX_SAVED_BYTES: usize = 4 << 20;
 /// Records of devices that are not members yet, kept in case the news of their joining is still under way.

@@ -8,6 +8,8 @@
 //!   that views converge all the same.
 //! - Only members' records count, and those of satellites that members vouch for. A host cannot speak for a
 //!   member. When a member is removed, its record and those it vouches for vanish at once.
+//! - A host's record may list its satellites. One that is not listed, and whose record bears no higher number than the
+//!   host's, is over: it is dropped, and not taken back from anybody.
 //! - A satellite may be vouched for by several hosts (it moved). Each host's record is kept; the newest is shown. So a
 //!   removed host takes only its own word with it.
 //!
@@ -17,7 +19,7 @@
 //! records, or make two devices show different views for long.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -173,6 +175,10 @@ impl Records {
         // What is held already needs no second look at its signature.
         let held = self.entries.get(&key);
         let same = held.is_some_and(|held| held.record.signed().unverified() == signed.unverified());
+        // Of its own satellites this device is told by nobody.
+        if key.via == Some(self.me) {
+            return Merged::Old(Key::own(self.me));
+        }
         if key == Key::own(self.me) {
             return match SignedRecord::verify(signed) {
                 Ok(record) => Merged::Own { seq: record.record().seq, same },
@@ -188,6 +194,10 @@ impl Records {
             Ok(record) => record,
             Err(error) => return Merged::Refused(RecordRefusal::Record(error)),
         };
+        // Whoever sent it lacks what the host said since.
+        if let Some(host) = key.via.filter(|_| self.is_over(&key, claim.seq)) {
+            return Merged::Old(Key::own(host));
+        }
         if !group.admits(key.device, key.via) {
             self.keep_early(record);
             return Merged::Early;
@@ -200,12 +210,59 @@ impl Records {
         if !self.insert(key, entry) {
             return Merged::Refused(RecordRefusal::TooMany);
         }
+        self.drop_over(key);
         if equivocation { Merged::Equivocation { key, seq: claim.seq, replaced: true } } else { Merged::New(key) }
     }
 
-    /// Puts this device's own record in.
-    pub(crate) fn set_own(&mut self, record: SignedRecord, wall: WallTime) {
-        self.insert(Key::own(self.me), Entry::new(record, wall));
+    /// Puts this device's own record in, with those of its satellites; gives those that are news.
+    pub(crate) fn set_own(
+        &mut self,
+        record: SignedRecord,
+        satellites: Vec<SignedRecord>,
+        wall: WallTime,
+    ) -> BTreeSet<Key> {
+        let mine = Key::own(self.me);
+        self.insert(mine, Entry::new(record, wall));
+        let there: BTreeSet<Key> = satellites.iter().map(|record| Key::of(record.record())).collect();
+        let gone = |key: &&Key| key.via == Some(self.me) && !there.contains(*key);
+        let gone: Vec<Key> = self.entries.keys().filter(gone).copied().collect();
+        gone.iter().for_each(|key| self.remove(key));
+        let mut news = BTreeSet::from([mine]);
+        for record in satellites {
+            let (key, entry) = (Key::of(record.record()), Entry::new(record, wall));
+            if self.entries.get(&key).is_none_or(|before| before.hash != entry.hash) && self.insert(key, entry) {
+                news.insert(key);
+            }
+        }
+        news
+    }
+
+    /// Whether a satellite's record with this number is over: its host has said since that it has no such satellite.
+    pub(crate) fn is_over(&self, key: &Key, seq: u64) -> bool {
+        let Some(host) = key.via.and_then(|host| self.entries.get(&Key::own(host))) else { return false };
+        let listed = host.record.record().satellites.as_ref();
+        listed.is_some_and(|listed| seq <= host.seq() && !listed.contains(&key.device))
+    }
+
+    /// The host that a satellite is reached through: of several hosts' words the newest counts, then the lower mark.
+    pub(crate) fn host_of(&self, device: DeviceId) -> Option<DeviceId> {
+        let first = Key { device, via: None };
+        let of_device = self.entries.range(first..).take_while(|(key, _)| key.device == device);
+        let newest = of_device
+            .filter(|(key, _)| key.via.is_some())
+            .max_by(|(_, one), (_, other)| ahead((one.seq(), one.mark()), (other.seq(), other.mark())));
+        newest.and_then(|(key, _)| key.via)
+    }
+
+    /// Drops what this record says is over.
+    fn drop_over(&mut self, key: Key) {
+        if key.via.is_some() {
+            return;
+        }
+        let of_host = self.entries.iter().filter(|(satellite, _)| satellite.via == Some(key.device));
+        let over: Vec<Key> =
+            of_host.filter(|(satellite, entry)| self.is_over(satellite, entry.seq())).map(|(key, _)| *key).collect();
+        over.iter().for_each(|key| self.remove(key));
     }
 
     /// Follows a change of the group: drops what no longer counts, and tries what came too early. Returns whether

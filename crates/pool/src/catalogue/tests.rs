@@ -27,6 +27,7 @@ fn record(device: DeviceId, via: Option<DeviceId>, seq: u64, called: &str) -> De
         profile: Text::EMPTY,
         software: Text::EMPTY,
         via,
+        satellites: None,
         resources: vec![],
     }
 }

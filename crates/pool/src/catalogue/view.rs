@@ -95,10 +95,7 @@ impl Catalogue {
             .collect();
         let satellites = records.iter().filter_map(|(key, entry)| Some((key.device, key.via?, entry)));
         for (device, host, entry) in satellites {
-            // Of several hosts' words the newest counts, then the lower mark.
-            let shown = devices.get(&device).and_then(|shown| records.get(&Key { device, via: shown.via }));
-            if shown.is_some_and(|shown| super::ahead((shown.seq(), shown.mark()), (entry.seq(), entry.mark())).is_ge())
-            {
+            if records.host_of(device) != Some(host) {
                 continue;
             }
             // A satellite of this device's own is as present as its host's word says: it is here.

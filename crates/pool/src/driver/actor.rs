@@ -17,7 +17,7 @@ use tokio::{
 };
 use tutti_fabric::{Store, StoreError, run_blocking};
 use tutti_model::{
-    DeviceId, Name, ResourceDescription,
+    DeviceId, Name, ResourceDescription, ResourceId,
     message::{Refusal, StreamHeader},
 };
 
@@ -31,7 +31,7 @@ use super::{
 use crate::{
     catalogue::Catalogue,
     error::PoolError,
-    io::{Answer, CallId, Command, Event, Input, Output, PerformId, SendError, Work},
+    io::{Answer, CallId, Command, Event, Input, Output, PerformId, Satellite, SendError, Work},
     limits::{REQUEST_TIMEOUT, STREAM_PATIENCE},
     machine::Pool,
 };
@@ -62,7 +62,7 @@ pub(super) enum Parked {
     Request(Box<dyn FnOnce(Bytes) + Send>),
     Stream(Channel),
     Command(oneshot::Sender<Result<Answer, PoolError>>),
-    Open { bulk: bool, subject: tutti_model::ResourceId, reply: oneshot::Sender<Result<Channel, PoolError>> },
+    Open { bulk: bool, subject: ResourceId, reply: oneshot::Sender<Result<Channel, PoolError>> },
 }
 
 /// Where news come from.
@@ -70,6 +70,7 @@ pub(super) struct Sources {
     pub(super) sessions: BoxStream<'static, Sessions>,
     pub(super) incoming: BoxStream<'static, Incoming>,
     pub(super) described: watch::Receiver<Arc<Vec<ResourceDescription>>>,
+    pub(super) satellites: watch::Receiver<Arc<Vec<Satellite>>>,
     pub(super) from_handles: mpsc::Receiver<Ask>,
     pub(super) from_tasks: mpsc::Receiver<Input>,
 }
@@ -93,7 +94,8 @@ pub(super) struct Actor {
 
 impl Actor {
     pub(super) async fn run(mut self, first: Sessions, sources: Sources) {
-        let Sources { mut sessions, incoming, mut described, mut from_handles, mut from_tasks } = sources;
+        let Sources { mut sessions, incoming, mut described, mut satellites, mut from_handles, mut from_tasks } =
+            sources;
         // What devices want: in turn from here and from others, so that neither can keep the other waiting.
         let over = || stream::once(std::future::ready(Wish::Over));
         let asks = stream::poll_fn(|cx| from_handles.poll_recv(cx)).map(Wish::Here).chain(over());
@@ -120,6 +122,10 @@ impl Actor {
                 Ok(()) = described.changed() => {
                     let resources = described.borrow_and_update().as_ref().clone();
                     self.give(Input::Resources(resources));
+                }
+                Ok(()) = satellites.changed() => {
+                    let satellites = satellites.borrow_and_update().as_ref().clone();
+                    self.give(Input::Satellites(satellites));
                 }
                 wish = wishes.next() => match wish {
                     Some(Wish::Here(Ask::Stop) | Wish::Over) | None => break,
@@ -264,10 +270,23 @@ impl Actor {
         }
     }
 
-    fn perform(&mut self, id: PerformId, name: Name, work: Work, caller: Caller, stream: Option<CallId>) {
+    fn perform(&mut self, id: PerformId, resource: ResourceId, work: Work, caller: Caller, stream: Option<CallId>) {
         let (cut, mut cutting) = oneshot::channel();
         self.cuts.insert(id, cut);
-        let local = self.local.clone();
+        let name = resource.name;
+        let local = match resource.device {
+            device if device == self.pool.me() => Some(self.local.clone()),
+            device => self.local.of_satellite(device),
+        };
+        let Some(local) = local else {
+            // It went away just now.
+            let why = Refusal::NoSuchResource;
+            self.report(async move { Input::Performed { id, result: Err(why) } });
+            if let Some(channel) = stream.and_then(|call| self.take_channel(call)) {
+                self.tasks.spawn(perform::refuse(channel, why));
+            }
+            return;
+        };
         let Some(call) = stream else {
             self.report(async move {
                 let result = tokio::select! {

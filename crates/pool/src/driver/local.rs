@@ -16,6 +16,8 @@ use tutti_model::{
     message::{Refusal, StorageEntry, StoragePath, StorageUsage, Token},
 };
 
+use crate::io::Satellite;
+
 /// For whom something is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -52,10 +54,20 @@ pub trait StorageSink: AsyncWrite + Send + Unpin {
     fn commit(self: Box<Self>) -> BoxFuture<'static, Result<(), Refusal>>;
 }
 
-/// The resources of this device.
+/// The resources of one device: of this one, or of a satellite of it.
 pub trait LocalResources: Send + Sync + 'static {
     /// What is offered, now and at every change.
     fn describe(&self) -> watch::Receiver<Arc<Vec<ResourceDescription>>>;
+
+    /// The satellites that this device hosts, now and at every change. None, unless it says otherwise.
+    fn satellites(&self) -> watch::Receiver<Arc<Vec<Satellite>>> {
+        watch::channel(Arc::default()).1
+    }
+
+    /// The resources of one of them, if it is there.
+    fn of_satellite(&self, _device: DeviceId) -> Option<Arc<dyn LocalResources>> {
+        None
+    }
 
     /// Takes a reading.
     fn read(&self, name: Name) -> BoxFuture<'_, Result<Reading, Refusal>>;

@@ -89,7 +89,9 @@ pub async fn start(
     let mut sessions = network.sessions();
     let first = tokio::time::timeout(START_TIMEOUT, futures_util::StreamExt::next(&mut sessions)).await;
     let first = first.ok().flatten().ok_or(StartError::Network)?;
-    let mut described = local.describe();
+    let (mut described, mut satellites) = (local.describe(), local.satellites());
+    // Those that are there already are news to the machine.
+    satellites.mark_changed();
     let resources = described.borrow_and_update().as_ref().clone();
     let setup = Setup {
         signing_key: config.signing_key,
@@ -124,7 +126,9 @@ pub async fn start(
         cuts: BTreeMap::new(),
         generations: BTreeMap::new(),
     };
-    tokio::spawn(actor.run(first, actor::Sources { sessions, incoming, described, from_handles, from_tasks }));
+    tokio::spawn(
+        actor.run(first, actor::Sources { sessions, incoming, described, satellites, from_handles, from_tasks }),
+    );
     Ok(handle)
 }
 

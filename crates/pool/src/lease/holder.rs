@@ -182,9 +182,9 @@ impl Holds {
         due.chain(over).min()
     }
 
-    /// A session with this device came up: what waits for it need not wait longer.
-    pub(crate) fn hurry(&mut self, now: BootTime, device: DeviceId) {
-        for hold in self.holds.values_mut().filter(|hold| hold.resource.device == device && hold.is_waiting()) {
+    /// These devices can be reached again: what waits for them need not wait longer.
+    pub(crate) fn hurry(&mut self, now: BootTime, reachable: impl Fn(DeviceId) -> bool) {
+        for hold in self.holds.values_mut().filter(|hold| hold.is_waiting() && reachable(hold.resource.device)) {
             // A renewal that is not due yet stays so.
             if hold.phase == Phase::Returning || hold.next <= now + hold.duration / 3 {
                 hold.next = now;

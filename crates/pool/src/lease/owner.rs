@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tutti_model::{
-    BootTime, DeviceId, Name, Sharing,
+    BootTime, DeviceId, Name, ResourceId, Sharing,
     message::{HandOver, LeaseMode, Nonce, Refusal, Token},
     section::{SectionError, SectionWriter, Sections, Tag},
 };
@@ -24,14 +24,16 @@ use super::owner_term;
 use crate::limits::{MAX_LEASE, MAX_LEASES, MAX_LEASES_PER_HOLDER, MAX_TOKENS, MIN_LEASE, RESERVATION_KEPT};
 
 const STATE: Tag = Tag(1);
+/// What concerns the resources of satellites; a version that knows of none passes over it.
+const SATELLITES: Tag = Tag(2);
 
 /// Which boot of this machine it is; from `/proc/sys/kernel/random/boot_id` on Linux. Times of one boot mean nothing in
 /// another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootId(pub [u8; 16]);
 
-/// A lease on one of this device's resources.
-pub(crate) type Key = (Name, Token);
+/// A lease on one of this device's resources, or of its satellites'.
+pub(crate) type Key = (ResourceId, Token);
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Granted {
@@ -68,7 +70,7 @@ pub(crate) enum Asked {
 pub(crate) struct OwnerLeases {
     /// No token up to this one is ever given out again.
     floor: u64,
-    tokens: BTreeMap<Name, u64>,
+    tokens: BTreeMap<ResourceId, u64>,
     leases: BTreeMap<Key, Granted>,
 }
 
@@ -76,7 +78,7 @@ pub(crate) struct OwnerLeases {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim {
     pub(crate) from: DeviceId,
-    pub(crate) name: Name,
+    pub(crate) resource: ResourceId,
     pub(crate) mode: LeaseMode,
     pub(crate) duration: Duration,
     pub(crate) nonce: Nonce,
@@ -110,7 +112,7 @@ impl OwnerLeases {
         if let Some(again) = self.repeated(now, &claim)? {
             return Ok(again);
         }
-        let key = (claim.name, hand_over.lease.token);
+        let key = (claim.resource, hand_over.lease.token);
         let Some(old) = self.leases.get(&key).filter(|old| old.phase != Phase::Granting) else {
             return Err(self.not_yours(&key).unwrap_or(Refusal::NotReserved));
         };
@@ -138,7 +140,7 @@ impl OwnerLeases {
         lease.phase = Phase::Live;
         let mode = lease.mode;
         if mode == LeaseMode::Exclusive {
-            self.leases.retain(|(name, _), lease| *name != key.0 || lease.phase != Phase::Ended);
+            self.leases.retain(|(of, _), lease| *of != key.0 || lease.phase != Phase::Ended);
         }
         Some(mode)
     }
@@ -164,9 +166,9 @@ impl OwnerLeases {
     }
 
     /// A lease is given back.
-    pub(crate) fn release(&mut self, from: DeviceId, name: Name, nonce: Nonce) -> Option<Key> {
+    pub(crate) fn release(&mut self, from: DeviceId, resource: ResourceId, nonce: Nonce) -> Option<Key> {
         let ours = |(key, lease): (&Key, &Granted)| {
-            (key.0 == name && lease.holder == from && lease.nonce == nonce && lease.phase != Phase::Ended)
+            (key.0 == resource && lease.holder == from && lease.nonce == nonce && lease.phase != Phase::Ended)
                 .then_some(*key)
         };
         let key = self.leases.iter().find_map(ours)?;
@@ -230,9 +232,9 @@ impl OwnerLeases {
         if theirs >= MAX_LEASES_PER_HOLDER || self.leases.len() >= MAX_LEASES {
             return Err(Refusal::Busy);
         }
-        let last = self.tokens.get(&claim.name).copied().unwrap_or(0).max(self.floor);
+        let last = self.tokens.get(&claim.resource).copied().unwrap_or(0).max(self.floor);
         let token = last.checked_add(1).ok_or(Refusal::Busy)?;
-        self.tokens.insert(claim.name, token);
+        self.tokens.insert(claim.resource, token);
         self.forget_tokens();
         let duration = granted_duration(claim.duration);
         let granted = Granted {
@@ -244,14 +246,14 @@ impl OwnerLeases {
             reserved: None,
             phase: Phase::Granting,
         };
-        self.leases.insert((claim.name, Token(token)), granted);
+        self.leases.insert((claim.resource, Token(token)), granted);
         Ok(Token(token))
     }
 
     /// The lease that this very request got before.
     fn repeated(&mut self, now: BootTime, claim: &Claim) -> Result<Option<Asked>, Refusal> {
-        let same = |((name, _), lease): &(&Key, &mut Granted)| {
-            *name == claim.name && lease.holder == claim.from && lease.nonce == claim.nonce
+        let same = |((of, _), lease): &(&Key, &mut Granted)| {
+            *of == claim.resource && lease.holder == claim.from && lease.nonce == claim.nonce
         };
         let Some((&(_, token), lease)) = self.leases.iter_mut().find(same) else { return Ok(None) };
         match lease.phase {
@@ -272,8 +274,8 @@ impl OwnerLeases {
     /// one exclusive lease on a resource, so by asking again it says that it has given up the one before, or that
     /// the program which held it is gone.
     fn make_way(&mut self, now: BootTime, claim: &Claim, besides: Option<Token>) -> Result<(), Refusal> {
-        let in_the_way = |(name, token): &Key, lease: &Granted| {
-            *name == claim.name
+        let in_the_way = |(of, token): &Key, lease: &Granted| {
+            *of == claim.resource
                 && lease.phase != Phase::Ended
                 && Some(*token) != besides
                 && (claim.mode == LeaseMode::Exclusive || lease.mode == LeaseMode::Exclusive)
@@ -294,9 +296,9 @@ impl OwnerLeases {
     }
 
     /// Why a token is not (any more) what its bearer thinks.
-    fn not_yours(&self, (name, token): &Key) -> Option<Refusal> {
+    fn not_yours(&self, (of, token): &Key) -> Option<Refusal> {
         let later = |((other, by), lease): (&Key, &Granted)| {
-            (other == name && by > token && lease.mode == LeaseMode::Exclusive && lease.phase != Phase::Ended)
+            (other == of && by > token && lease.mode == LeaseMode::Exclusive && lease.phase != Phase::Ended)
                 .then_some(Refusal::Superseded { by: *by })
         };
         self.leases.iter().find_map(later)
@@ -306,27 +308,48 @@ impl OwnerLeases {
     /// common floor, above all that they ever gave out.
     fn forget_tokens(&mut self) {
         while self.tokens.len() > MAX_TOKENS {
-            let leased = |name: &Name| self.leases.keys().any(|(other, _)| other == name);
-            let idle = self.tokens.iter().filter(|(name, _)| !leased(name));
-            let Some((&name, &token)) = idle.min_by_key(|(_, token)| **token) else { break };
+            let leased = |of: &ResourceId| self.leases.keys().any(|(other, _)| other == of);
+            let idle = self.tokens.iter().filter(|(of, _)| !leased(of));
+            let Some((&of, &token)) = idle.min_by_key(|(_, token)| **token) else { break };
             self.floor = self.floor.max(token);
-            self.tokens.remove(&name);
+            self.tokens.remove(&of);
         }
     }
 
-    /// What must survive.
-    pub(crate) fn save(&self, boot: BootId) -> Result<Vec<u8>, SectionError> {
+    /// What must survive. This device's own resources are saved by their names alone.
+    pub(crate) fn save(&self, me: DeviceId, boot: BootId) -> Result<Vec<u8>, SectionError> {
         let mut writer = SectionWriter::new();
-        writer.push(STATE, 1, &(boot, self.floor, &self.tokens, &self.leases))?;
+        let own = |of: &ResourceId| of.device == me;
+        let tokens: BTreeMap<&Name, u64> =
+            self.tokens.iter().filter(|(of, _)| own(of)).map(|(of, token)| (&of.name, *token)).collect();
+        let leases: BTreeMap<(&Name, Token), &Granted> = self
+            .leases
+            .iter()
+            .filter(|((of, _), _)| own(of))
+            .map(|((of, token), lease)| ((&of.name, *token), lease))
+            .collect();
+        writer.push(STATE, 1, &(boot, self.floor, tokens, leases))?;
+        let tokens: BTreeMap<&ResourceId, &u64> = self.tokens.iter().filter(|(of, _)| !own(of)).collect();
+        let leases: BTreeMap<&Key, &Granted> = self.leases.iter().filter(|((of, _), _)| !own(of)).collect();
+        if !tokens.is_empty() || !leases.is_empty() {
+            writer.push(SATELLITES, 1, &(tokens, leases))?;
+        }
         Ok(writer.finish())
     }
 
     /// Takes up what survived. Leases are honoured: within the same boot for the time that is left, after a
     /// reboot (when nobody knows how long the machine was off) for their whole duration from now. Every one of them
     /// was granted before now, so a whole duration is always enough.
-    pub(crate) fn restore(bytes: &[u8], boot: BootId, now: BootTime) -> Result<Self, SectionError> {
-        type Saved = (BootId, u64, BTreeMap<Name, u64>, BTreeMap<Key, Granted>);
-        let (saved_boot, floor, tokens, mut leases): Saved = Sections::new_checked(bytes)?.one(STATE)?.decode()?;
+    pub(crate) fn restore(bytes: &[u8], me: DeviceId, boot: BootId, now: BootTime) -> Result<Self, SectionError> {
+        type Saved = (BootId, u64, BTreeMap<Name, u64>, BTreeMap<(Name, Token), Granted>);
+        type OfSatellites = (BTreeMap<ResourceId, u64>, BTreeMap<Key, Granted>);
+        let sections = Sections::new_checked(bytes)?;
+        let (saved_boot, floor, named, leased): Saved = sections.one(STATE)?.decode()?;
+        let (mut tokens, mut leases): OfSatellites =
+            sections.at_most_one(SATELLITES)?.map(|section| section.decode()).transpose()?.unwrap_or_default();
+        let own = |name| ResourceId { device: me, name };
+        tokens.extend(named.into_iter().map(|(name, token)| (own(name), token)));
+        leases.extend(leased.into_iter().map(|((name, token), lease)| ((own(name), token), lease)));
         for lease in leases.values_mut() {
             let whole = match lease.phase {
                 Phase::Ended => now + RESERVATION_KEPT,

@@ -5,8 +5,8 @@ const A: DeviceId = DeviceId::from_bytes([0xA; 32]);
 const B: DeviceId = DeviceId::from_bytes([0xB; 32]);
 const C: DeviceId = DeviceId::from_bytes([0xC; 32]);
 
-fn lamp() -> Name {
-    Name::new("lamp").unwrap()
+fn lamp() -> ResourceId {
+    ResourceId { device: C, name: Name::new("lamp").unwrap() }
 }
 
 fn at(seconds: u64) -> BootTime {
@@ -15,7 +15,7 @@ fn at(seconds: u64) -> BootTime {
 
 fn claim(from: DeviceId, run: u64, count: u64) -> Claim {
     let duration = Duration::from_secs(10);
-    Claim { from, name: lamp(), mode: LeaseMode::Exclusive, duration, nonce: Nonce { run, count } }
+    Claim { from, resource: lamp(), mode: LeaseMode::Exclusive, duration, nonce: Nonce { run, count } }
 }
 
 fn shared(from: DeviceId, count: u64) -> Claim {
@@ -25,13 +25,12 @@ fn shared(from: DeviceId, count: u64) -> Claim {
 /// A lease in force.
 fn granted(leases: &mut OwnerLeases, now: BootTime, claim: Claim) -> Token {
     let Ok(Asked::Begun(token)) = leases.request(now, claim) else { panic!("not granted") };
-    assert!(leases.commit(now, &(claim.name, token)).is_some());
+    assert!(leases.commit(now, &(claim.resource, token)).is_some());
     token
 }
 
 fn hand_over(token: Token, from: DeviceId, to: DeviceId) -> HandOver {
-    let resource = tutti_model::ResourceId { device: C, name: lamp() };
-    HandOver { lease: tutti_model::message::LeaseId { resource, token }, from, to }
+    HandOver { lease: tutti_model::message::LeaseId { resource: lamp(), token }, from, to }
 }
 
 #[test]
@@ -193,22 +192,22 @@ fn an_unfinished_take_can_be_tried_again() {
 fn a_restart_honours_what_is_left_and_a_reboot_all_of_it() {
     let mut leases = OwnerLeases::default();
     let token = granted(&mut leases, at(100), claim(A, 1, 1));
-    let saved = leases.save(BOOT).unwrap();
+    let saved = leases.save(C, BOOT).unwrap();
 
-    let mut restarted = OwnerLeases::restore(&saved, BOOT, at(105)).unwrap();
+    let mut restarted = OwnerLeases::restore(&saved, C, BOOT, at(105)).unwrap();
     assert_eq!(restarted.check(A, &(lamp(), token)), Ok(()));
     assert!(!restarted.expire(at(110)));
     assert!(restarted.expire(at(111)));
 
     let other = BootId([2; 16]);
-    let mut rebooted = OwnerLeases::restore(&saved, other, at(3)).unwrap();
+    let mut rebooted = OwnerLeases::restore(&saved, C, other, at(3)).unwrap();
     assert_eq!(rebooted.next_expiry(), Some(at(3).add_term(10)));
     assert!(matches!(rebooted.request(at(4), claim(B, 1, 1)), Err(Refusal::HeldBy { .. })));
     rebooted.expire(at(20));
     assert!(granted(&mut rebooted, at(20), claim(B, 1, 1)) > token);
 
     // A clock that went back within one boot does not make a lease endless.
-    let back = OwnerLeases::restore(&saved, BOOT, at(1)).unwrap();
+    let back = OwnerLeases::restore(&saved, C, BOOT, at(1)).unwrap();
     assert_eq!(back.next_expiry(), Some(at(1).add_term(10)));
 }
 
@@ -216,7 +215,7 @@ fn a_restart_honours_what_is_left_and_a_reboot_all_of_it() {
 fn what_was_being_granted_at_the_end_counts_after_a_restart() {
     let mut leases = OwnerLeases::default();
     let Ok(Asked::Begun(token)) = leases.request(at(0), claim(A, 1, 1)) else { panic!() };
-    let restarted = OwnerLeases::restore(&leases.save(BOOT).unwrap(), BOOT, at(1)).unwrap();
+    let restarted = OwnerLeases::restore(&leases.save(C, BOOT).unwrap(), C, BOOT, at(1)).unwrap();
     assert_eq!(restarted.check(A, &(lamp(), token)), Ok(()));
 }
 
@@ -224,9 +223,9 @@ fn what_was_being_granted_at_the_end_counts_after_a_restart() {
 fn tokens_of_forgotten_resources_do_not_come_again() {
     let mut leases = OwnerLeases::default();
     let mut of = |name: String, now| {
-        let claim = Claim { name: Name::new(&name).unwrap(), ..claim(A, now, 1) };
+        let claim = Claim { resource: ResourceId { device: C, name: Name::new(&name).unwrap() }, ..claim(A, now, 1) };
         let token = granted(&mut leases, at(now), claim);
-        leases.release(A, claim.name, claim.nonce);
+        leases.release(A, claim.resource, claim.nonce);
         (token, leases.tokens.len())
     };
     let (first, _) = of("first".into(), 0);
@@ -239,6 +238,6 @@ fn tokens_of_forgotten_resources_do_not_come_again() {
 
 #[test]
 fn unreadable_state_is_an_error() {
-    assert!(OwnerLeases::restore(b"", BOOT, at(0)).is_err());
-    assert!(OwnerLeases::restore(&[1, 0, 1, 0, 2, 0, 0, 0, 9, 9], BOOT, at(0)).is_err());
+    assert!(OwnerLeases::restore(b"", C, BOOT, at(0)).is_err());
+    assert!(OwnerLeases::restore(&[1, 0, 1, 0, 2, 0, 0, 0, 9, 9], C, BOOT, at(0)).is_err());
 }

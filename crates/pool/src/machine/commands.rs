@@ -61,12 +61,13 @@ impl Pool {
             StreamHeader::Delete(delete) => delete.token = self.token_for(resource, delete.token)?,
             StreamHeader::Follow(_) | StreamHeader::List(_) | StreamHeader::Get(_) => {}
         }
-        if resource.device == self.me {
+        if self.own.is_or_hosts(resource.device) {
             self.serve_stream(self.me, ReplyTo::LocalStream(call, resource), header);
             return Ok(());
         }
+        let to = self.host_of(resource.device).ok_or(PoolError::UnknownDevice(resource.device))?;
         let header = Bytes::from(header.emit().map_err(PoolError::TooLong)?);
-        self.out.push_back(Output::Open { call, to: resource.device, header });
+        self.out.push_back(Output::Open { call, to, header });
         Ok(())
     }
 
@@ -84,18 +85,10 @@ impl Pool {
         }
     }
 
-    /// Whether the resource's device is in the pool and can be asked now.
+    /// Whether the resource's device is in the pool and can be asked now, itself or through its host.
     pub(super) fn route(&self, resource: ResourceId) -> Result<(), PoolError> {
-        let device = resource.device;
-        if device == self.me {
-            return Ok(());
-        }
-        if !self.group.contains(device) {
-            let satellite = self.records.iter().any(|(key, _)| key.device == device);
-            let subject = self.subject(resource);
-            return Err(if satellite { PoolError::Satellite { subject } } else { PoolError::UnknownDevice(device) });
-        }
-        if self.peers.contains_key(&device) {
+        let host = self.host_of(resource.device).ok_or(PoolError::UnknownDevice(resource.device))?;
+        if host == self.me || self.peers.contains_key(&host) {
             Ok(())
         } else {
             Err(PoolError::Offline { subject: self.subject(resource) })
@@ -111,7 +104,8 @@ impl Pool {
         if device == self.me {
             return self.own.name();
         }
-        let recorded = self.records.get(&Key::own(device)).map(|entry| entry.record.record().name);
+        let key = Key { device, via: self.records.host_of(device).filter(|_| !self.group.contains(device)) };
+        let recorded = self.records.get(&key).map(|entry| entry.record.record().name);
         let joined = || self.group.members.get(&device).map(|member| member.name);
         let digits = || Name::sanitize(&device.short().to_string(), self.own.name());
         recorded.or_else(joined).unwrap_or_else(digits)

@@ -5,7 +5,7 @@
 //! lease follows one of a later.
 
 use tutti_model::{
-    BootTime, DeviceId, Name, Operation, ResourceId,
+    BootTime, DeviceId, Operation, ResourceId,
     message::{
         HandOver, LeaseMode, LeaseRelease, LeaseRenew, LeaseRequest, LeaseReserve, LeaseTake, Refusal, Reply, explain,
     },
@@ -50,7 +50,7 @@ impl Pool {
             return Err(Refusal::WrongMode { sharing });
         }
         self.check_waiters()?;
-        let claim = Claim { from, name: ask.resource.name, mode: ask.mode, duration: ask.duration, nonce: ask.nonce };
+        let claim = Claim { from, resource: ask.resource, mode: ask.mode, duration: ask.duration, nonce: ask.nonce };
         let asked = self.granted.request(self.now, claim)?;
         self.asked(claim, asked, reply);
         Ok(())
@@ -62,7 +62,7 @@ impl Pool {
         let (offered, _) = self.admit(from, resource, Wish::LEASE.operation)?;
         let mode = mode_of(offered.sharing);
         self.check_waiters()?;
-        let claim = Claim { from, name: resource.name, mode, duration: take.duration, nonce: take.nonce };
+        let claim = Claim { from, resource, mode, duration: take.duration, nonce: take.nonce };
         let asked = self.granted.take(self.now, claim, &hand_over)?;
         self.asked(claim, asked, reply);
         Ok(())
@@ -71,7 +71,7 @@ impl Pool {
     pub(super) fn on_lease_renew(&mut self, from: DeviceId, renew: &LeaseRenew, reply: ReplyTo) -> Result<(), Refusal> {
         self.admit(from, renew.lease.resource, Wish::LEASE.operation)?;
         self.check_waiters()?;
-        let key = (renew.lease.resource.name, renew.lease.token);
+        let key = (renew.lease.resource, renew.lease.token);
         let mode = self.granted.renew(self.now, from, &key, renew.duration)?;
         self.extended(from, key, mode, renew.duration, reply);
         Ok(())
@@ -84,15 +84,16 @@ impl Pool {
         release: &LeaseRelease,
         reply: ReplyTo,
     ) -> Result<(), Refusal> {
-        if release.resource.device != self.me {
-            return Err(Refusal::NoSuchResource);
-        }
-        if let Some(key) = self.granted.release(from, release.resource.name, release.nonce) {
-            if let Some(granting) = self.granting.remove(&key) {
-                self.reply(granting.reply, Reply::Refused(Refusal::StaleToken));
+        match self.granted.release(from, release.resource, release.nonce) {
+            Some(key) => {
+                if let Some(granting) = self.granting.remove(&key) {
+                    self.reply(granting.reply, Reply::Refused(Refusal::StaleToken));
+                }
+                self.grants_changed();
+                self.revalidate();
             }
-            self.grants_changed();
-            self.revalidate();
+            None if !self.own.is_or_hosts(release.resource.device) => return Err(Refusal::NoSuchResource),
+            None => {}
         }
         self.reply(reply, Reply::Done(()));
         Ok(())
@@ -109,7 +110,7 @@ impl Pool {
         // Whoever is to take it must be allowed to have it.
         self.admit(reserve.to, resource, Operation::Control)?;
         self.check_waiters()?;
-        self.granted.reserve(from, &(resource.name, reserve.lease.token), reserve.to)?;
+        self.granted.reserve(from, &(resource, reserve.lease.token), reserve.to)?;
         self.granted_slot.changed_for(self.now, Waiter::Done(reply));
         Ok(())
     }
@@ -121,7 +122,7 @@ impl Pool {
     fn asked(&mut self, claim: Claim, asked: Asked, reply: ReplyTo) {
         match asked {
             Asked::Begun(token) | Asked::Again(token) => {
-                let key = (claim.name, token);
+                let key = (claim.resource, token);
                 let duration = granted_duration(claim.duration);
                 let deadline = self.now + GRANT_PATIENCE;
                 let granting = Granting { reply, durable: false, duration, deadline };
@@ -134,7 +135,7 @@ impl Pool {
                 self.revalidate();
             }
             Asked::Extended(token) => {
-                self.extended(claim.from, (claim.name, token), claim.mode, claim.duration, reply);
+                self.extended(claim.from, (claim.resource, token), claim.mode, claim.duration, reply);
             }
         }
     }
@@ -155,7 +156,7 @@ impl Pool {
                 }
                 Waiter::Extended { reply, from, key, mode, duration } => {
                     let answer = match self.granted.check(from, &key) {
-                        Ok(()) => Reply::Lease(grant(self.resource_id(key.0), key.1, mode, duration)),
+                        Ok(()) => Reply::Lease(grant(key.0, key.1, mode, duration)),
                         Err(why) => Reply::Refused(why),
                     };
                     self.reply(reply, answer);
@@ -183,14 +184,14 @@ impl Pool {
     }
 
     /// Grants what is durable and in nobody's way any more.
-    pub(super) fn finish_grants(&mut self, on: Option<Name>) {
+    pub(super) fn finish_grants(&mut self, on: Option<ResourceId>) {
         let ready: Vec<Key> = self
             .granting
             .iter()
-            .filter(|((name, _), granting)| granting.durable && on.is_none_or(|on| on == *name))
-            .filter(|((name, token), _)| {
-                let mode = self.granted.get(&(*name, *token)).map_or(LeaseMode::Shared, |granted| granted.mode);
-                !self.ops.in_the_way(*name, *token, mode)
+            .filter(|((of, _), granting)| granting.durable && on.is_none_or(|on| on == *of))
+            .filter(|(key @ (of, token), _)| {
+                let mode = self.granted.get(key).map_or(LeaseMode::Shared, |granted| granted.mode);
+                !self.ops.in_the_way(*of, *token, mode)
             })
             .map(|(key, _)| *key)
             .collect();
@@ -198,7 +199,7 @@ impl Pool {
             let Some(granting) = self.granting.remove(&key) else { continue };
             match self.granted.commit(self.now, &key) {
                 Some(mode) => {
-                    let grant = grant(self.resource_id(key.0), key.1, mode, granting.duration);
+                    let grant = grant(key.0, key.1, mode, granting.duration);
                     self.reply(granting.reply, Reply::Lease(grant));
                 }
                 None => {
@@ -233,9 +234,5 @@ impl Pool {
                 self.reply(granting.reply, Reply::Refused(Refusal::StaleToken));
             }
         }
-    }
-
-    fn resource_id(&self, name: Name) -> ResourceId {
-        ResourceId { device: self.me, name }
     }
 }

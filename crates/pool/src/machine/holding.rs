@@ -48,14 +48,15 @@ impl Pool {
             return Err(PoolError::Busy);
         }
         let id = RequestId(self.next_id());
-        if about.device == self.me {
+        if self.own.is_or_hosts(about.device) {
             self.requests.insert(id, Pending { about, purpose });
             self.serve(self.me, ReplyTo::Internal(id), request);
             return Ok(());
         }
+        let to = self.host_of(about.device).ok_or(PoolError::UnknownDevice(about.device))?;
         let bytes = request.emit().map_err(PoolError::TooLong)?;
         self.requests.insert(id, Pending { about, purpose });
-        let request = Output::Request { id, to: about.device, bytes: bytes.into(), timeout: REQUEST_TIMEOUT };
+        let request = Output::Request { id, to, bytes: bytes.into(), timeout: REQUEST_TIMEOUT };
         self.out.push_back(request);
         Ok(())
     }
@@ -63,8 +64,8 @@ impl Pool {
     pub(super) fn on_response(&mut self, id: RequestId, result: Result<Result<Reply, MessageError>, SendError>) {
         let Some(Pending { about, purpose }) = self.requests.remove(&id) else { return };
         let result = match result {
-            // What a device says that was removed meanwhile counts for nothing.
-            _ if !self.group.contains(about.device) => Err(PoolError::UnknownDevice(about.device)),
+            // What a device says that was removed meanwhile, itself or its host, counts for nothing.
+            _ if self.host_of(about.device).is_none() => Err(PoolError::UnknownDevice(about.device)),
             Ok(Ok(Reply::Refused(why))) => Err(PoolError::Refused { subject: self.subject(about), why }),
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(what)) => Err(PoolError::Misbehaved { subject: self.subject(about), what }),
@@ -354,13 +355,13 @@ impl Pool {
         }
     }
 
-    /// Leases on resources of devices that are not in the group any more are worth nothing.
+    /// Leases on resources of devices that are not in the pool any more are worth nothing.
     pub(super) fn drop_foreign_holds(&mut self) {
         let foreign: Vec<LeaseId> = self
             .held(self.now)
             .into_iter()
             .map(|held| held.lease)
-            .filter(|lease| lease.resource.device != self.me && !self.group.contains(lease.resource.device))
+            .filter(|lease| self.host_of(lease.resource.device).is_none())
             .collect();
         for lease in foreign {
             self.lose(lease, None);

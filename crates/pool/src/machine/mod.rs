@@ -18,7 +18,7 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use tutti_model::{
     BootTime, DeviceId, Operation, ResourceDescription, WallTime,
-    message::{Notice, Refusal, Reply, Request, StreamFrame, StreamHeader},
+    message::{LeaseId, Notice, Refusal, Reply, Request, StreamFrame, StreamHeader},
 };
 
 use crate::{
@@ -119,7 +119,7 @@ impl Pool {
         let me = DeviceId::from_bytes(setup.signing_key.verifying_key().to_bytes());
         let saved = |key: &str| setup.saved.get(key).map(Vec::as_slice);
         let granted = match saved(grants::KEY) {
-            Some(bytes) => OwnerLeases::restore(bytes, setup.boot, now)
+            Some(bytes) => OwnerLeases::restore(bytes, me, setup.boot, now)
                 .map_err(|why| RestoreError::Unreadable { key: grants::KEY, why })?,
             None => OwnerLeases::default(),
         };
@@ -153,7 +153,7 @@ impl Pool {
             leases_changed: true,
         };
         if let Some(current) = pool.own.current().cloned() {
-            pool.records.set_own(current, wall);
+            pool.records.set_own(current, Vec::new(), wall);
         }
         pool.restore_records(saved(sync::KEY));
         // Leases of another boot are counted from this one from now on: that, too, must survive.
@@ -195,6 +195,13 @@ impl Pool {
                 Ok(false) => {}
                 Err(error) => self.event(Event::OwnRecordRefused(error)),
             },
+            Input::Satellites(satellites) => {
+                let (changed, refused) = self.own.set_satellites(satellites);
+                refused.into_iter().for_each(|error| self.event(Event::OwnRecordRefused(error)));
+                if changed {
+                    self.revalidate();
+                }
+            }
             Input::Rename(name) => self.own.rename(name),
             Input::Tick => {}
         }
@@ -248,8 +255,8 @@ impl Pool {
 
     /// The leases that this device has granted, and those that others said they have.
     pub fn known_leases(&self) -> Vec<KnownLease> {
-        let own = self.granted.live().map(|(&(name, token), granted)| KnownLease {
-            lease: self.lease_id(name, token),
+        let own = self.granted.live().map(|(&(resource, token), granted)| KnownLease {
+            lease: LeaseId { resource, token },
             mode: granted.mode,
             holder: granted.holder,
             until: granted.until,
@@ -316,7 +323,7 @@ impl Pool {
         }
         let ticket = Ticket(self.next_id());
         if self.granted_slot.begin(self.now, std::time::Duration::ZERO, || ticket).is_some() {
-            match self.granted.save(self.boot) {
+            match self.granted.save(self.me, self.boot) {
                 Ok(bytes) => self.out.push_back(Output::Persist { ticket, key: self.granted_slot.key, bytes }),
                 Err(error) => self.on_persist_failed(ticket, error.to_string()),
             }
@@ -364,12 +371,16 @@ impl Pool {
         self.last_id
     }
 
-    fn lease_id(&self, name: tutti_model::Name, token: tutti_model::message::Token) -> tutti_model::message::LeaseId {
-        tutti_model::message::LeaseId { resource: tutti_model::ResourceId { device: self.me, name }, token }
+    /// Who answers for a device: a member for itself, a host for its satellites. Nobody for a stranger.
+    fn host_of(&self, device: DeviceId) -> Option<DeviceId> {
+        if self.own.is_or_hosts(device) {
+            return Some(self.me);
+        }
+        if self.group.contains(device) { Some(device) } else { self.records.host_of(device) }
     }
 
     fn is_reachable(&self, device: DeviceId) -> bool {
-        device == self.me || self.peers.contains_key(&device)
+        self.host_of(device).is_some_and(|host| host == self.me || self.peers.contains_key(&host))
     }
 
     /// Answers a request or refuses a stream.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use tutti_model::{
-    DeviceId, Name, Operation,
+    DeviceId, Operation, ResourceId,
     message::{LeaseMode, Refusal, Token},
 };
 
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Op {
     pub(super) from: DeviceId,
-    pub(super) resource: Name,
+    pub(super) resource: ResourceId,
     pub(super) operation: Operation,
     pub(super) token: Option<Token>,
     pub(super) reply: ReplyTo,
@@ -52,11 +52,11 @@ impl Ops {
     }
 
     /// Whether something that a new lease would fence off is still going on.
-    pub(super) fn in_the_way(&self, name: Name, token: Token, mode: LeaseMode) -> bool {
+    pub(super) fn in_the_way(&self, resource: ResourceId, token: Token, mode: LeaseMode) -> bool {
         mode == LeaseMode::Exclusive
             && self
                 .ops
                 .values()
-                .any(|op| op.resource == name && op.operation == Operation::Control && op.token != Some(token))
+                .any(|op| op.resource == resource && op.operation == Operation::Control && op.token != Some(token))
     }
 }

@@ -5,16 +5,27 @@
 //! restored from a backup, others may hold records of this device with higher numbers: as soon as one of them
 //! comes in (signed by this device's own key, so nobody can make one up), the next record goes above it. The same
 //! happens if another record with the present number turns up.
+//!
+//! # Satellites
+//! The records of this device's satellites are signed with it and bear the number of the record with which they came or
+//! changed, so they need no number of their own to be remembered: after a restart there are none before they
+//! come back, and the first record says so. Only this device's own record is saved.
+
+use std::collections::BTreeMap;
 
 use ed25519_dalek::SigningKey;
 use tutti_model::{
-    BootTime, DeviceId, DeviceRecord, Name, ResourceDescription, SignedRecord,
+    BootTime, DeviceId, DeviceRecord, Name, ResourceDescription, ResourceId, SignedRecord,
     record::RecordError,
     section::{SectionError, SectionWriter, Sections, Tag},
     signed::Signed,
 };
 
-use crate::{error::RestoreError, io::Identity, limits::OWN_RECORD_PACE};
+use crate::{
+    error::RestoreError,
+    io::{Identity, Satellite},
+    limits::{MAX_SATELLITES_PER_HOST, OWN_RECORD_PACE},
+};
 
 pub(super) const KEY: &str = "pool/own-record";
 const STATE: Tag = Tag(1);
@@ -30,6 +41,12 @@ pub(super) struct Own {
     current: Option<SignedRecord>,
     /// The record that is being saved.
     next: Option<SignedRecord>,
+    satellites: BTreeMap<DeviceId, Satellite>,
+    /// Whether the record lists satellites, be it none: it does once there was one.
+    hosts: bool,
+    /// The records of the satellites that go with `current`, and with `next`.
+    vouched: BTreeMap<DeviceId, SignedRecord>,
+    vouching: BTreeMap<DeviceId, SignedRecord>,
     dirty: bool,
     not_before: BootTime,
 }
@@ -44,8 +61,22 @@ impl Own {
     ) -> Result<Self, RestoreError> {
         let current = saved.map(|bytes| read(me, bytes)).transpose()?;
         let seq = current.as_ref().map_or(0, |record| record.record().seq);
-        let mut own =
-            Self { me, key, identity, resources, seq, current, next: None, dirty: false, not_before: BootTime::ZERO };
+        let hosts = current.as_ref().is_some_and(|record| record.record().satellites.is_some());
+        let mut own = Self {
+            me,
+            key,
+            identity,
+            resources,
+            seq,
+            current,
+            next: None,
+            satellites: BTreeMap::new(),
+            hosts,
+            vouched: BTreeMap::new(),
+            vouching: BTreeMap::new(),
+            dirty: false,
+            not_before: BootTime::ZERO,
+        };
         let described = own.describe(seq);
         described.emit().map_err(RestoreError::Description)?;
         own.dirty = own.current.as_ref().is_none_or(|current| *current.record() != described);
@@ -57,8 +88,45 @@ impl Own {
         self.current.as_ref()
     }
 
+    /// The records of the satellites that others may see with it.
+    pub(super) fn satellite_records(&self) -> impl Iterator<Item = &SignedRecord> {
+        self.vouched.values()
+    }
+
+    #[cfg(test)]
     pub(super) fn resources(&self) -> &[ResourceDescription] {
         &self.resources
+    }
+
+    /// One resource, of this device or of a satellite of it.
+    pub(super) fn offered(&self, id: &ResourceId) -> Option<&ResourceDescription> {
+        let all = if id.device == self.me { &self.resources } else { &self.satellites.get(&id.device)?.resources };
+        all.iter().find(|offered| offered.name == id.name)
+    }
+
+    /// Whether this device answers for that one: it is itself, or a satellite of it.
+    pub(super) fn is_or_hosts(&self, device: DeviceId) -> bool {
+        device == self.me || self.satellites.contains_key(&device)
+    }
+
+    /// Hosts these from now on. Returns whether that is anything new, and why some are left out.
+    pub(super) fn set_satellites(&mut self, satellites: Vec<Satellite>) -> (bool, Vec<RecordError>) {
+        let mut refused = Vec::new();
+        let mut accepted = BTreeMap::new();
+        for satellite in satellites {
+            match self.describe_satellite(&satellite, self.seq).emit() {
+                Ok(_) if accepted.len() < MAX_SATELLITES_PER_HOST && satellite.device != self.me => {
+                    accepted.insert(satellite.device, satellite);
+                }
+                Ok(_) => refused.push(RecordError::TooLarge),
+                Err(error) => refused.push(error),
+            }
+        }
+        let changed = self.satellites != accepted;
+        self.hosts |= !accepted.is_empty();
+        self.dirty |= changed;
+        self.satellites = accepted;
+        (changed, refused)
     }
 
     pub(super) fn set_resources(&mut self, resources: Vec<ResourceDescription>) -> Result<bool, RecordError> {
@@ -90,6 +158,8 @@ impl Own {
         if surprising {
             self.seq = self.seq.max(seq);
             self.dirty = true;
+            // Their records must go above what others hold, too.
+            self.vouched.clear();
         }
         surprising
     }
@@ -109,6 +179,7 @@ impl Own {
         // At the end of all numbers (only this device's own key gets it there) the last record stays.
         let Some(seq) = self.seq.checked_add(1) else { return Ok(None) };
         let record = SignedRecord::sign(self.describe(seq), &self.key)?;
+        self.vouching = self.vouch(seq)?;
         self.seq = seq;
         let bytes = write(&record)?;
         self.next = Some(record);
@@ -117,6 +188,7 @@ impl Own {
 
     /// The next record is durable: it is the current one. False if it was overtaken meanwhile and another follows.
     pub(super) fn saved(&mut self) -> Option<&SignedRecord> {
+        self.vouched = std::mem::take(&mut self.vouching);
         self.current = self.next.take();
         self.current.as_ref()
     }
@@ -143,8 +215,42 @@ impl Own {
             profile: self.identity.profile,
             software: self.identity.software,
             via: None,
+            satellites: self.hosts.then(|| self.satellites.keys().copied().collect()),
             resources: self.resources.clone(),
         }
+    }
+
+    fn describe_satellite(&self, satellite: &Satellite, seq: u64) -> DeviceRecord {
+        let Satellite { device, identity, resources } = satellite;
+        DeviceRecord {
+            device: *device,
+            seq,
+            name: identity.name,
+            kind: identity.kind,
+            architecture: identity.architecture,
+            os: identity.os,
+            profile: identity.profile,
+            software: identity.software,
+            via: Some(self.me),
+            satellites: None,
+            resources: resources.clone(),
+        }
+    }
+
+    /// The records of the satellites: those that say the same as before stay, the others get this number.
+    fn vouch(&self, seq: u64) -> Result<BTreeMap<DeviceId, SignedRecord>, RecordError> {
+        let vouch = |(device, satellite): (&DeviceId, &Satellite)| {
+            let same = self
+                .vouched
+                .get(device)
+                .filter(|before| *before.record() == self.describe_satellite(satellite, before.record().seq));
+            let record = match same {
+                Some(before) => before.clone(),
+                None => SignedRecord::sign(self.describe_satellite(satellite, seq), &self.key)?,
+            };
+            Ok((*device, record))
+        };
+        self.satellites.iter().map(vouch).collect()
     }
 }
 

@@ -2,8 +2,8 @@
 //! the asker is a member, whether the resource's policy lets its role do that, and whether its lease is in force.
 
 use tutti_model::{
-    DeviceId, Name, Operation, ResourceDescription, ResourceId, ResourceKind, Role, Sharing,
-    message::{LeaseEnded, Refusal, Reply, Request, StreamHeader, Token},
+    DeviceId, Operation, ResourceDescription, ResourceId, ResourceKind, Role, Sharing,
+    message::{LeaseEnded, LeaseId, Refusal, Reply, Request, StreamHeader, Token},
 };
 
 use super::{Pool, ReplyTo, needs_lease, ops::Op};
@@ -72,15 +72,14 @@ impl Pool {
     ) -> Result<(), Refusal> {
         let (offered, role) = self.admit(from, resource, wish.operation)?;
         fits(offered, &work)?;
-        let name = offered.name;
-        self.check_lease(from, offered, wish)?;
-        let op = Op { from, resource: name, operation: wish.operation, token: wish.token, reply, cut: None };
+        self.check_lease(from, resource, offered, wish)?;
+        let op = Op { from, resource, operation: wish.operation, token: wish.token, reply, cut: None };
         let id = self.ops.begin(op).ok_or(Refusal::Busy)?;
         let stream = match reply {
             ReplyTo::Stream(call) | ReplyTo::LocalStream(call, _) => Some(call),
             ReplyTo::Call(_) | ReplyTo::Internal(_) => None,
         };
-        self.out.push_back(Output::Perform { id, resource: name, work, from, role, token: wish.token, stream });
+        self.out.push_back(Output::Perform { id, resource, work, from, role, token: wish.token, stream });
         Ok(())
     }
 
@@ -92,11 +91,11 @@ impl Pool {
         operation: Operation,
     ) -> Result<(&ResourceDescription, Role), Refusal> {
         let role = if from == self.me { Some(Role::Owner) } else { self.group.role(from) };
-        let offered = self.own.resources().iter().find(|offered| offered.name == resource.name);
+        let offered = self.own.offered(&resource);
         let not_allowed = |needs| Refusal::NotAllowed { operation, role: role.unwrap_or(Role::Guest), needs };
         // Whoever is not in the group is not even told what is there.
         let role = role.ok_or(not_allowed(tutti_model::Audience::Guests))?;
-        let offered = offered.filter(|_| resource.device == self.me).ok_or(Refusal::NoSuchResource)?;
+        let offered = offered.ok_or(Refusal::NoSuchResource)?;
         if from != self.me && !offered.access.allows(role, operation) {
             let needs = match operation {
                 Operation::Read => offered.access.read,
@@ -109,9 +108,15 @@ impl Pool {
 
     /// Whether the lease that this happens under is in force. Resources for one holder need one; for others it is
     /// checked if it is named.
-    fn check_lease(&self, from: DeviceId, offered: &ResourceDescription, wish: Wish) -> Result<(), Refusal> {
+    fn check_lease(
+        &self,
+        from: DeviceId,
+        resource: ResourceId,
+        offered: &ResourceDescription,
+        wish: Wish,
+    ) -> Result<(), Refusal> {
         match wish.token {
-            Some(token) => self.granted.check(from, &(offered.name, token)),
+            Some(token) => self.granted.check(from, &(resource, token)),
             None if needs_lease(wish.operation) && offered.sharing == Sharing::Exclusive => Err(Refusal::LeaseNeeded),
             None => Ok(()),
         }
@@ -145,26 +150,24 @@ impl Pool {
     }
 
     fn still_allowed(&self, op: &Op) -> Result<(), Refusal> {
-        let resource = ResourceId { device: self.me, name: op.resource };
-        let (offered, _) = self.admit(op.from, resource, op.operation)?;
-        self.check_lease(op.from, offered, Wish { operation: op.operation, token: op.token })
+        let (offered, _) = self.admit(op.from, op.resource, op.operation)?;
+        self.check_lease(op.from, op.resource, offered, Wish { operation: op.operation, token: op.token })
     }
 
     /// Leases whose holders may not control the resource any more, or whose resource is gone, are of no use. They
     /// keep others out until their time is over all the same, for a holder that cannot be told may go on believing.
     fn tell_void_leases(&mut self) {
-        let void: Vec<((Name, Token), DeviceId, Refusal)> = self
+        let void: Vec<((ResourceId, Token), DeviceId, Refusal)> = self
             .granted
             .live()
             .filter(|(key, _)| !self.told_ended.contains(key))
             .filter_map(|(key, granted)| {
-                let resource = ResourceId { device: self.me, name: key.0 };
-                let why = self.admit(granted.holder, resource, Operation::Control).err()?;
+                let why = self.admit(granted.holder, key.0, Operation::Control).err()?;
                 Some((*key, granted.holder, why))
             })
             .collect();
         for (key, holder, why) in void {
-            let lease = self.lease_id(key.0, key.1);
+            let lease = LeaseId { resource: key.0, token: key.1 };
             if holder == self.me {
                 self.lose(lease, Some(why));
             } else if let Some(peer) = self.peers.get_mut(&holder) {

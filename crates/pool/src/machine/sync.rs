@@ -2,7 +2,7 @@
 
 use tutti_model::{
     BootTime, DeviceId, Operation, ProtocolVersion, SignedRecord,
-    message::{Digest, LeaseEnded, LeaseInfo, Leases, Notice},
+    message::{Digest, LeaseEnded, LeaseId, LeaseInfo, Leases, Notice},
     section::{SectionWriter, Sections, Tag},
     signed::Signed,
 };
@@ -67,7 +67,9 @@ impl Pool {
             self.digests.next = self.now + DIGEST_INTERVAL;
         }
         self.peers.insert(device, Peer::new(self.now, version, generation));
-        self.holds.hurry(self.now, device);
+        let mut holds = std::mem::take(&mut self.holds);
+        holds.hurry(self.now, |of| self.host_of(of) == Some(device));
+        self.holds = holds;
         self.catalogue_changed = true;
     }
 
@@ -97,7 +99,7 @@ impl Pool {
             Ok(Notice::Record(signed)) => self.on_record(from, signed),
             Ok(Notice::Digest(digest)) if digest.entries.len() <= MAX_RECORDS => self.on_digest(from, &digest),
             Ok(Notice::Leases(leases)) if leases.leases.len() <= MAX_LEASES => self.on_leases(from, leases),
-            Ok(Notice::LeaseEnded(LeaseEnded { lease, why })) if lease.resource.device == from => {
+            Ok(Notice::LeaseEnded(LeaseEnded { lease, why })) if self.host_of(lease.resource.device) == Some(from) => {
                 self.lose(lease, Some(why));
             }
             // A newer member says something that this version does not know: not for this device.
@@ -150,6 +152,8 @@ impl Pool {
             peer.knows(&key);
         }
         self.tell_others(key, Some(from));
+        // A satellite that its host vouches for no more is gone.
+        self.drop_foreign_holds();
     }
 
     /// Passes news on to everybody but whom it came from and whom it is about.
@@ -173,7 +177,7 @@ impl Pool {
         for entry in &digest.entries {
             let key = Key { device: entry.device, via: entry.via };
             listed.insert(key);
-            if !self.group.admits(key.device, key.via) {
+            if !self.group.admits(key.device, key.via) || self.records.is_over(&key, entry.seq) {
                 continue;
             }
             let mine = self.records.digest_entry(key);
@@ -202,7 +206,7 @@ impl Pool {
         }
         peer.leases_revision = leases.revision;
         let now = self.now;
-        let theirs = leases.leases.iter().filter(|info| info.lease.resource.device == from);
+        let theirs = leases.leases.iter().filter(|info| self.host_of(info.lease.resource.device) == Some(from));
         let known: Vec<KnownLease> = theirs
             .map(|info| KnownLease {
                 lease: info.lease,
@@ -219,12 +223,13 @@ impl Pool {
 
     pub(super) fn own_record_saved(&mut self) {
         let Some(record) = self.own.saved().cloned() else { return };
-        self.records.set_own(record, self.wall);
+        let satellites = self.own.satellite_records().cloned().collect();
+        let news = self.records.set_own(record, satellites, self.wall);
         self.catalogue_changed = true;
-        let key = Key::own(self.me);
         for peer in self.peers.values_mut() {
-            peer.records.insert(key);
+            peer.records.extend(&news);
         }
+        self.drop_foreign_holds();
     }
 
     /// Tells each peer what it is still to be told, as far as its session has room.
@@ -296,15 +301,14 @@ impl Pool {
     fn leases_for(&mut self, to: DeviceId) -> Notice {
         let revision = self.next_id();
         let role = self.group.role(to);
-        let may_see = |name: &tutti_model::Name| {
-            let resource = self.own.resources().iter().find(|resource| resource.name == *name);
-            resource.zip(role).is_some_and(|(resource, role)| {
+        let may_see = |resource: &tutti_model::ResourceId| {
+            self.own.offered(resource).zip(role).is_some_and(|(resource, role)| {
                 resource.access.allows(role, Operation::Read) || resource.access.allows(role, Operation::Control)
             })
         };
         let leases =
-            self.granted.live().filter(|((name, _), _)| may_see(name)).map(|(&(name, token), granted)| LeaseInfo {
-                lease: self.lease_id(name, token),
+            self.granted.live().filter(|((of, _), _)| may_see(of)).map(|(&(resource, token), granted)| LeaseInfo {
+                lease: LeaseId { resource, token },
                 mode: granted.mode,
                 holder: granted.holder,
                 remaining: granted.until.since(self.now),
@@ -328,7 +332,7 @@ impl Pool {
         let mut records: Vec<&SignedRecord> = self
             .records
             .iter()
-            .filter(|(key, _)| key.device != self.me)
+            .filter(|(key, _)| key.device != self.me && key.via != Some(self.me))
             .map(|(_, entry)| entry.record.as_ref())
             .collect();
         records.sort_by_key(|record| record.signed().unverified().len());

@@ -264,7 +264,6 @@ impl World {
             }
             Output::Perform { id, resource, work, from, token, .. } => {
                 let it = &mut self.devices[device];
-                let resource = ResourceId { device: it.id, name: resource };
                 self.checks.serves(it.id, from, &it.members())?;
                 it.running.insert(id, Running { resource, work, from, token, cut: false });
                 let delay =

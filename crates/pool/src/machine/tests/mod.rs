@@ -22,6 +22,7 @@ mod anything;
 mod holding;
 mod leases;
 mod records;
+mod satellites;
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
@@ -188,6 +189,7 @@ fn described(number: u8, seq: u64) -> Signed {
         profile: Text::EMPTY,
         software: Text::EMPTY,
         via: None,
+        satellites: None,
         resources: vec![],
     };
     SignedRecord::sign(record, &key(number)).unwrap().signed().clone()
