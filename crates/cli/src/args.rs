@@ -7,7 +7,7 @@ use tutti_control::Selection;
 
 use crate::commands::{
     amp, api, bench, completions, console, demo, devices, doctor, down, dt, forget, lease, leave, man, nearby, offer,
-    pair, read, recovery, rename, resources, role, screen, set, show, status, store, up, watch,
+    pair, read, recovery, rename, resources, role, satellite, screen, set, show, status, store, up, watch,
 };
 
 /// Many devices as one pool: they find, trust and use each other.
@@ -92,6 +92,8 @@ pub(crate) enum Command {
     Offer(offer::OfferArgs),
     /// Lists, gets, puts and removes files in a storage resource
     Store(store::StoreArgs),
+    /// Connects microcontrollers without a network, which join the pool through this device
+    Satellite(satellite::SatelliteArgs),
     /// Makes this terminal a display that others can draw on
     Screen(screen::ScreenArgs),
     /// Shows text or an image on a display

@@ -147,6 +147,14 @@ codes! {
     QuotaExceeded = "quota-exceeded", 507;
     /// The disk is full or failing; nothing was lost, and nothing was done.
     StorageFailed = "storage-failed", 507;
+    /// No core has this name.
+    NoSuchCore = "no-such-core", 404;
+    /// It makes no sense in the state that the core is in.
+    WrongState = "wrong-state", 409;
+    /// What runs the core has no way to do it.
+    Unsupported = "unsupported", 501;
+    /// No link to satellites has this name.
+    NoSuchLink = "no-such-link", 404;
     /// The body or the number of things asked for is over a bound.
     TooLarge = "too-large", 413;
     /// Too many requests, streams or offers at a time.

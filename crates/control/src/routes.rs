@@ -11,10 +11,10 @@ use utoipa::{
 };
 
 use crate::types::{
-    Check, Command, ConsoleLink, ConsoleRequest, Controlled, Device, DeviceInfo, GroupInfo, Happening, History,
-    JoinRequest, Joined, Lease, LeaseRequest, NearbyDevice, OfferRequest, Offered, PairingOffer, PairingRequest,
-    PairingStatus, Reading, RecoveryWords, Rename, RenewLease, Resource, RoleChange, ScreenFrame, ScreenRequest,
-    SetValue, StorageList, Stored,
+    Check, Command, ConsoleLink, ConsoleRequest, Controlled, Core, CoreLine, CorePing, CoreRequest, Device, DeviceInfo,
+    GroupInfo, Happening, History, JoinRequest, Joined, Lease, LeaseRequest, LinkRequest, NearbyDevice, OfferRequest,
+    Offered, PairingOffer, PairingRequest, PairingStatus, Reading, RecoveryWords, Rename, RenewLease, Resource,
+    RoleChange, SatelliteLink, ScreenFrame, ScreenRequest, SetValue, StorageList, Stored,
 };
 
 /// An HTTP method.
@@ -167,6 +167,9 @@ const RESOURCE_QUERY: &[Query] = &[
     Query { name: "property", what: "Only those with this property: `key=value`.", repeated: true },
 ];
 
+/// The query parameters of a core's log.
+const LOG_QUERY: &[Query] = &[one("after", "Only the lines behind the one with this number.")];
+
 /// The query parameters of `GET /v1/events`.
 const EVENT_QUERY: &[Query] = &[
     one(
@@ -232,6 +235,24 @@ pub const ROUTES: &[Route] = &[
         "Opens a screen: a display resource of this device that stays as long as the answer is being read."),
     route(Get, "/v1/screens/{name}/frames", None, Events("frame", of::<ScreenFrame>()),
         "What a display of this device shows, and each change of it."),
+    route(Post, "/v1/satellites", Json(of::<LinkRequest>()), Json(of::<SatelliteLink>()),
+        "Looks for a satellite on a link, from now on. It joins the pool through this device, which vouches for it."),
+    route(Get, "/v1/satellites", None, List(of::<SatelliteLink>()), "The links to satellites, and who is there."),
+    route(Delete, "/v1/satellites/{name}", None, None, "Closes a link for good. The satellites behind it are gone."),
+    route(Get, "/v1/cores", None, List(of::<Core>()), "The other cores: processes of this device's own, and the kernel's."),
+    route(Get, "/v1/cores/{name}", None, Json(of::<Core>()), "A core."),
+    route(Delete, "/v1/cores/{name}", None, None, "Forgets a core that is a process and does not run."),
+    route(Post, "/v1/cores/{name}/do/{action}", Json(of::<CoreRequest>()), Json(of::<Core>()),
+        "Has something done to a core. The action is start, stop, restart, suspend, resume, attach or detach; the answer comes when it is done."),
+    with_query(LOG_QUERY, route(Get, "/v1/cores/{name}/log", None, List(of::<CoreLine>()),
+        "The last lines that a core and its satellites wrote.")),
+    with_query(LOG_QUERY, route(Get, "/v1/cores/{name}/log/follow", None, Events("line", of::<CoreLine>()),
+        "The same, and each line as it comes.")),
+    route(Get, "/v1/cores/{name}/dump", None, Bytes,
+        "A core's memory as an ELF core file: taken now if it runs, else that of its crash."),
+    route(Post, "/v1/cores/{name}/ping", None, Json(of::<CorePing>()),
+        "Sends a message to a core's endpoint `tutti-ping`, which gives it back."),
+    route(Get, "/v1/doctor/cores", None, List(of::<Check>()), "What keeps this machine's cores from being used."),
     with_query(EVENT_QUERY, route(Get, "/v1/events", None, Changes,
         "Live changes: devices, nearby, resources, pairing, group and leases, each whole, the present state first.")),
     route(Get, "/v1/doctor", None, List(of::<Check>()), "Why do I see nobody? Checks of this device and its network."),

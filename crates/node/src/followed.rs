@@ -69,7 +69,7 @@ impl Followed {
         let all: BTreeSet<ResourceId> = catalogue.resources().map(|entry| entry.id()).collect();
         let wanted: BTreeSet<ResourceId> = catalogue
             .resources()
-            .filter(|entry| entry.device.presence == Presence::Online && entry.device.via.is_none())
+            .filter(|entry| entry.device.presence == Presence::Online)
             .filter(|entry| entry.resource.readable && entry.resource.kind != ResourceKind::Display)
             .map(|entry| entry.id())
             .take(MOST)

@@ -8,6 +8,7 @@
 //! | `discovery` | tells others of this device, and the fabric of others |
 //! | `locals`, `sources` | this device's resources: drivers called where they may block, their latest values |
 //! | `pool`, `files` | the same as the pool uses them |
+//! | `satellites` | devices without a network that join through this one |
 //! | `followed` | values of other devices' resources, for those who look at live values here |
 //! | `api` | the control API: every route, who may come in, what a request may cost |
 //!
@@ -35,6 +36,7 @@
 
 mod api;
 mod convert;
+mod cores;
 mod discovery;
 mod error;
 mod files;
@@ -46,6 +48,7 @@ mod options;
 mod pool;
 mod resolve;
 mod run;
+mod satellites;
 mod sources;
 pub mod state;
 mod stop;

@@ -10,11 +10,13 @@ use tutti_pool::{Catalogue, driver::PoolHandle};
 
 use crate::{
     api::{ApiError, ConsoleDoor, Hub, Streams},
+    cores::Cores,
     discovery::Health,
     followed::Followed,
     history::History,
     locals::Locals,
     resolve::{Known, resolve},
+    satellites::{Satellites, links::Links},
     sources::Sources,
     state::{SaveError, State, Table},
     stop::StopSwitch,
@@ -37,6 +39,9 @@ pub(crate) struct Node {
     pub(crate) pool: PoolHandle,
     pub(crate) locals: Locals,
     pub(crate) sources: Sources,
+    pub(crate) satellites: Satellites,
+    pub(crate) links: Links,
+    pub(crate) cores: Cores,
     pub(crate) followed: Followed,
     pub(crate) history: History,
     pub(crate) timeline: Timeline,
@@ -91,9 +96,13 @@ impl Node {
     /// The device of the group that a person means.
     pub(crate) fn resolve(&self, word: &str) -> Result<Known, ApiError> {
         let catalogue = self.catalogue();
-        let known: Vec<_> =
-            catalogue.devices.values().map(|device| Known { id: device.device, name: device.name }).collect();
-        resolve(&known, word)
+        let known = |satellites: bool| {
+            let all = catalogue.devices.values().filter(move |device| satellites || device.via.is_none());
+            all.map(|device| Known { id: device.device, name: device.name }).collect::<Vec<_>>()
+        };
+        // A satellite chooses its name by itself: one of a member's name is reached by its id, and hides nobody.
+        let named = catalogue.devices.values().any(|device| device.via.is_none() && device.name.as_str() == word);
+        resolve(&known(!named), word)
     }
 
     /// The device in sight that a person means.

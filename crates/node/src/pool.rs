@@ -11,7 +11,7 @@ use tutti_model::{
     message::{Refusal, StorageEntry, StoragePath, StorageUsage},
 };
 use tutti_pool::{
-    BootId, Catalogue, Identity,
+    BootId, Catalogue, Identity, Satellite,
     driver::{self, Caller, Config, Listing, LocalResources, PoolHandle, StorageSink, StoredFile},
     limits::MAX_LISTED,
 };
@@ -21,6 +21,7 @@ use crate::{
     error::RunError,
     files::{self, FileReader, FileWriter},
     locals::Locals,
+    satellites::Satellites,
     sources::Sources,
     state::{State, Table},
     stores::Part,
@@ -34,6 +35,7 @@ pub(crate) async fn start(
     identity: Identity,
     locals: &Locals,
     sources: &Sources,
+    satellites: &Satellites,
 ) -> Result<PoolHandle, RunError> {
     let clock = fabric.clock();
     let config = Config {
@@ -43,7 +45,8 @@ pub(crate) async fn start(
         clock: Arc::new(move || (clock.now(), clock.wall())),
     };
     let names = Arc::new(OnceLock::new());
-    let own = Own { locals: locals.clone(), sources: sources.clone(), names: names.clone() };
+    let own =
+        Own { locals: locals.clone(), sources: sources.clone(), satellites: satellites.clone(), names: names.clone() };
     let store = Arc::new(Part(state.clone(), Table::Pool));
     let pool = driver::start(config, Arc::new(fabric.clone()), store, Arc::new(own)).await.map_err(RunError::Pool)?;
     // Nobody else has set it.
@@ -55,6 +58,7 @@ pub(crate) async fn start(
 struct Own {
     locals: Locals,
     sources: Sources,
+    satellites: Satellites,
     /// What the others are called.
     names: Arc<OnceLock<watch::Receiver<Arc<Catalogue>>>>,
 }
@@ -86,6 +90,14 @@ impl Own {
 impl LocalResources for Own {
     fn describe(&self) -> watch::Receiver<Arc<Vec<ResourceDescription>>> {
         self.locals.descriptions()
+    }
+
+    fn satellites(&self) -> watch::Receiver<Arc<Vec<Satellite>>> {
+        self.satellites.shown()
+    }
+
+    fn of_satellite(&self, device: DeviceId) -> Option<Arc<dyn LocalResources>> {
+        self.satellites.resources_of(device)
     }
 
     fn read(&self, name: Name) -> BoxFuture<'_, Result<Reading, Refusal>> {

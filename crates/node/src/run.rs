@@ -31,6 +31,7 @@ use tutti_resources::{Driver, Inventory, Storage, SysRoot, describe_machine, sim
 
 use crate::{
     api::{ConsoleDoor, Hub, Limits, Listeners, Streams, Token, router},
+    cores::{Cores, Places},
     discovery::{Discovery, Setup},
     error::{ApiError, RunError},
     followed::Followed,
@@ -39,6 +40,7 @@ use crate::{
     node::{NAME, Node},
     options::{Options, Ready},
     pool,
+    satellites::{Satellites, links::Links},
     sources::Sources,
     state::{Reset, State, Table},
     stop::StopSwitch,
@@ -113,6 +115,7 @@ async fn start(options: Options) -> Result<Device, RunError> {
     let locals = Locals::new(clock.clone());
     let sources = Sources::new(clock.clone(), locals.clone(), fixed);
     sources.use_hardware(inventory.as_ref());
+    let satellites = Satellites::new(id);
     let stop = StopSwitch::new();
     let health = Arc::new(watch::Sender::new(None));
     let names = watch::Sender::new(name);
@@ -127,7 +130,7 @@ async fn start(options: Options) -> Result<Device, RunError> {
         socket: socket.clone(),
     };
     let above = async {
-        let pool = pool::start(&fabric, &state, &key, identity, &locals, &sources).await?;
+        let pool = pool::start(&fabric, &state, &key, identity, &locals, &sources, &satellites).await?;
         let discovery = Discovery::start(setup, health.clone()).await?;
         Ok((pool, discovery))
     };
@@ -136,6 +139,19 @@ async fn start(options: Options) -> Result<Device, RunError> {
         Err(error) => {
             fabric.shutdown().await;
             return Err(error);
+        }
+    };
+    let kept = async {
+        let links = Links::start(satellites.clone(), clock.clone(), state.clone()).await?;
+        let places = Places { runtime: options.runtime.clone(), root: options.sysfs.clone() };
+        let cores = Cores::start(id, satellites.clone(), clock.clone(), state.clone(), places).await?;
+        Ok((links, cores))
+    };
+    let (links, cores) = match kept.await {
+        Ok(kept) => kept,
+        Err(error) => {
+            fabric.shutdown().await;
+            return Err(RunError::Settings(error));
         }
     };
     let node = Arc::new(Node {
@@ -147,6 +163,9 @@ async fn start(options: Options) -> Result<Device, RunError> {
         pool,
         locals: locals.clone(),
         sources: sources.clone(),
+        satellites,
+        links,
+        cores,
         followed: Followed::new(),
         history: History::default(),
         timeline: Timeline::new(),
@@ -196,6 +215,7 @@ impl Device {
             // Both wait for what is under way, each with bounds of its own.
             let _ = tokio::join!(self.api, self.discovery, node.console.closed());
             self.tasks.shutdown().await;
+            node.cores.stop().await;
             node.pool.stop().await;
             node.fabric.shutdown().await;
             let state = node.state.clone();

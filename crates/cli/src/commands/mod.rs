@@ -22,6 +22,7 @@ pub(crate) mod recovery;
 pub(crate) mod rename;
 pub(crate) mod resources;
 pub(crate) mod role;
+pub(crate) mod satellite;
 pub(crate) mod screen;
 pub(crate) mod set;
 pub(crate) mod show;
@@ -56,6 +57,7 @@ pub(crate) async fn run(command: Command, context: &mut Context) -> Result<Exit,
         Command::Recovery(args) => recovery::run(args, context).await,
         Command::Offer(args) => offer::run(args, context).await,
         Command::Store(args) => store::run(args, context).await,
+        Command::Satellite(args) => satellite::run(args, context).await,
         Command::Screen(args) => screen::run(args, context).await,
         Command::Show(args) => show::run(args, context).await,
         Command::Watch(args) => watch::run(args, context).await,

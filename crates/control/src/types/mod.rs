@@ -3,6 +3,7 @@
 //! Ids are hexadecimal text, times are milliseconds (moments: since 1970 UTC), words are lower-case. Readers skip
 //! fields that they do not know, so a newer device may add some.
 
+mod cores;
 mod device;
 mod event;
 mod history;
@@ -10,8 +11,10 @@ mod lease;
 mod offer;
 mod pairing;
 mod resource;
+mod satellite;
 mod storage;
 
+pub use cores::{Core, CoreAction, CoreKind, CoreLine, CorePing, CoreRequest, CoreState};
 pub use device::{
     ApiAddresses, Check, CheckState, Device, DeviceInfo, GroupInfo, NearbyDevice, Presence, Rename, Role, RoleChange,
     Source, Traffic,
@@ -22,6 +25,7 @@ pub use lease::{Lease, LeaseHolder, LeaseMode, LeaseRequest, RenewLease};
 pub use offer::{Command, OfferRequest, Offered, ScreenFrame, ScreenRequest};
 pub use pairing::{JoinRequest, Joined, PairingOffer, PairingRequest, PairingState, PairingStatus, RecoveryWords};
 pub use resource::{Access, Audience, Controlled, Reading, Resource, SetValue, Sharing};
+pub use satellite::{LinkRequest, LinkState, LinkedSatellite, SatelliteLink};
 pub use storage::{StorageEntry, StorageList, Stored};
 
 /// An enum of lower-case words that prints and parses as it does in JSON.

@@ -5,6 +5,7 @@
 //! [`server`], [`extract`] and [`sse`]; who may come in is decided in [`guard`].
 
 mod console;
+mod cores;
 mod device;
 mod doctor;
 mod error;
@@ -18,6 +19,7 @@ mod pairing;
 mod refused;
 mod resources;
 mod routes;
+mod satellites;
 mod screens;
 mod server;
 mod sse;

@@ -93,7 +93,7 @@ pub(super) fn pool(node: &Node, error: PoolError) -> ApiError {
     };
     let (code, hint) = match &error {
         PoolError::UnknownDevice(_) => (ErrorCode::NoSuchDevice, ""),
-        PoolError::Satellite { .. } | PoolError::Offline { .. } => (ErrorCode::Offline, ""),
+        PoolError::Offline { .. } => (ErrorCode::Offline, ""),
         PoolError::NoAnswer { .. } | PoolError::TimedOut { .. } => {
             (ErrorCode::TimedOut, "look before trying again: it may have been done")
         }

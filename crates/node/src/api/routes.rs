@@ -16,11 +16,11 @@ use tutti_control::{
 };
 
 use super::{
-    console, device, doctor,
+    console, cores, device, doctor,
     error::ApiError,
     events, extract,
     guard::{self, Token},
-    history, leases, offers, pairing, resources, screens, storage, system,
+    history, leases, offers, pairing, resources, satellites, screens, storage, system,
 };
 use crate::node::Node;
 
@@ -98,6 +98,18 @@ fn table() -> Vec<Entry> {
         on(Delete, "/v1/storage/{device}/{name}/{*path}", storage::remove),
         on(Put, "/v1/screens/{name}", screens::open),
         on(Get, "/v1/screens/{name}/frames", screens::frames),
+        on(Post, "/v1/satellites", satellites::connect),
+        on(Get, "/v1/satellites", satellites::list),
+        on(Delete, "/v1/satellites/{name}", satellites::disconnect),
+        on(Get, "/v1/cores", cores::list),
+        on(Get, "/v1/cores/{name}", cores::info),
+        on(Delete, "/v1/cores/{name}", cores::forget),
+        on(Post, "/v1/cores/{name}/do/{action}", cores::act),
+        on(Get, "/v1/cores/{name}/log", cores::log),
+        on(Get, "/v1/cores/{name}/log/follow", cores::follow),
+        on(Get, "/v1/cores/{name}/dump", cores::dump),
+        on(Post, "/v1/cores/{name}/ping", cores::ping),
+        on(Get, "/v1/doctor/cores", cores::doctor),
         on(Get, "/v1/events", events::stream),
         on(Get, "/v1/doctor", doctor::checks),
         on(Post, "/v1/console", console::link),

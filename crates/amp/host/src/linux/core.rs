@@ -136,6 +136,12 @@ impl LinuxCore {
         read(&self.file("firmware"))
     }
 
+    /// Where its core dumps go.
+    #[must_use]
+    pub fn dump_file(&self) -> Option<&Path> {
+        self.dump.as_deref()
+    }
+
     /// The state, in the kernel's words.
     ///
     /// # Errors

@@ -236,6 +236,21 @@ impl ProcessCore {
         reader.read(&header.0, at, len, each).ok()
     }
 
+    /// The names of its traces.
+    #[must_use]
+    pub fn trace_names(&self) -> Vec<String> {
+        self.header
+            .as_ref()
+            .map(|header| header.traces().into_iter().map(|(name, ..)| name).collect())
+            .unwrap_or_default()
+    }
+
+    /// Where its core dumps go.
+    #[must_use]
+    pub fn dump_file(&self) -> Option<&std::path::Path> {
+        self.config.dump.as_deref()
+    }
+
     fn configure(&mut self) -> Result<(), ProcessFault> {
         control::check_folder(&self.config.socket).doing("use the folder of the remote's socket")?;
         self.shared = Some(Shared {

@@ -1,0 +1,87 @@
+//! The links to satellites, and who is there.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State, http::StatusCode};
+use tutti_control::{ErrorCode, LinkRequest, LinkedSatellite, SatelliteLink};
+use tutti_model::Name;
+
+use super::{
+    error::ApiError,
+    extract::{Body, In},
+    offers, refused,
+};
+use crate::{
+    node::Node,
+    satellites::{
+        Joined,
+        links::{self, LinkError, Status},
+        spec::Spec,
+    },
+};
+
+/// `POST /v1/satellites`
+pub(super) async fn connect(
+    State(node): State<Arc<Node>>,
+    Body(LinkRequest { link, name }): Body<LinkRequest>,
+) -> Result<Json<SatelliteLink>, ApiError> {
+    let spec: Spec = link.parse().map_err(|error| {
+        ApiError::new(
+            ErrorCode::BadRequest,
+            format!("`link`: {error}"),
+            "`tutti satellite connect --help` shows examples",
+        )
+    })?;
+    let called = name.as_deref().map(offers::parse).transpose()?;
+    let name = node.links.connect(spec, called).await.map_err(link_error)?;
+    let status = node.links.list().await.into_iter().find(|status| status.name == name);
+    status.map(|status| Json(show(&node, status))).ok_or_else(|| link_error(LinkError::Unknown))
+}
+
+/// `GET /v1/satellites`
+pub(super) async fn list(State(node): State<Arc<Node>>) -> Json<Vec<SatelliteLink>> {
+    Json(node.links.list().await.into_iter().map(|status| show(&node, status)).collect())
+}
+
+/// `DELETE /v1/satellites/{name}`
+pub(super) async fn disconnect(State(node): State<Arc<Node>>, In(name): In<String>) -> Result<StatusCode, ApiError> {
+    let name = Name::new(&name).map_err(|_| link_error(LinkError::Unknown))?;
+    node.links.disconnect(&name).await.map_err(link_error)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn show(node: &Node, status: Status) -> SatelliteLink {
+    let satellites: Vec<_> =
+        node.satellites.on(&links::place(&status.name)).iter().map(|joined| satellite(joined)).collect();
+    SatelliteLink {
+        state: status.state(!satellites.is_empty()),
+        name: status.name.to_string(),
+        link: status.spec.to_string(),
+        satellites,
+        last_error: status.last_error,
+        dropped: status.dropped,
+    }
+}
+
+fn satellite(joined: &Joined) -> LinkedSatellite {
+    let satellite = &joined.satellite;
+    LinkedSatellite {
+        id: satellite.device.to_string(),
+        name: satellite.identity.name.to_string(),
+        firmware: satellite.identity.software.to_string(),
+        depth: u32::try_from(joined.depth()).unwrap_or(u32::MAX),
+        resources: u32::try_from(satellite.resources.len()).unwrap_or(u32::MAX),
+    }
+}
+
+fn link_error(error: LinkError) -> ApiError {
+    let (code, hint) = match error {
+        LinkError::Save(error) => return refused::save(error),
+        LinkError::Taken(_) => {
+            (ErrorCode::NameTaken, "`tutti satellite ls` lists the links; disconnect that one first")
+        }
+        LinkError::TooMany => (ErrorCode::TooMany, "disconnect one that is not needed"),
+        LinkError::Unknown => (ErrorCode::NoSuchLink, "`tutti satellite ls` lists the links"),
+    };
+    ApiError::new(code, error.to_string(), hint)
+}

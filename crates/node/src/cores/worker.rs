@@ -1,0 +1,579 @@
+//! The thread that leads the life of one core: orders, the platform's steps, traces, and the satellites behind its link.
+//!
+//! A thread, because a platform may take a second to start or stop a core. Whoever wants something leaves an order and rings;
+//! what there is to see stands on the [`Desk`].
+//!
+//! # The satellites of a core
+//! A core whose firmware has an RPMsg endpoint named [`SATELLITE`] is a satellite, and so are those behind it. The frames
+//! are those of `tutti-satellite`, one in each message. An endpoint named [`PING`] gives back what it is sent.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    os::fd::AsFd,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+use tutti_amp_host::{
+    EventBell,
+    process::{HostLink, Processes},
+};
+use tutti_fabric::clock::Clock;
+use tutti_metal::{Clock as _, Doorbell, Monotonic, Sleep};
+use tutti_model::Name;
+use tutti_remoteproc::{
+    RemoteCore,
+    life::{Action, Cause, Command, Failure, Generation, Report, Stage, State},
+};
+use tutti_rpmsg::{Address, Endpoint, Host};
+
+use super::{CoreError, back::Back, log::Log};
+use crate::satellites::{Ask, Kind, Pace, Satellites, Station};
+
+/// The RPMsg endpoint of a satellite.
+pub(crate) const SATELLITE: &str = "tutti-satellite";
+/// The RPMsg endpoint that gives back what it is sent.
+pub(crate) const PING: &str = "tutti-ping";
+/// How long the core has to give it back.
+const PONG: Duration = Duration::from_secs(2);
+/// The longest sleep of a worker whose core runs.
+const NAP: Duration = Duration::from_millis(100);
+/// The longest sleep of one whose core does not.
+const IDLE: Duration = Duration::from_secs(1);
+/// How many orders wait.
+const ORDERS: usize = 16;
+/// How many messages are taken in one turn, so that a core that never stops sending keeps nothing else waiting.
+const MESSAGES: usize = 64;
+/// How many messages of a core are taken each second.
+const RATE: u32 = 20_000;
+
+/// What there is to see of a core.
+#[derive(Clone, Debug)]
+pub(crate) struct Status {
+    pub(crate) state: State,
+    pub(crate) generation: Generation,
+    /// How often it was started again by itself.
+    pub(crate) recoveries: u32,
+    pub(crate) linked: bool,
+    pub(crate) last_error: Option<String>,
+}
+
+impl Status {
+    const UNKNOWN: Self = Self {
+        state: State::Offline(Stage::Bare),
+        generation: Generation(0),
+        recoveries: 0,
+        linked: false,
+        last_error: None,
+    };
+}
+
+/// What the worker and everybody else share.
+pub(crate) struct Desk {
+    pub(crate) name: Name,
+    pub(crate) log: Log,
+    status: Mutex<Status>,
+    bell: Mutex<Option<EventBell>>,
+    orders: mpsc::SyncSender<Order>,
+}
+
+/// What somebody wants of a core.
+pub(super) enum Order {
+    /// These, one after the other.
+    Do(Vec<Command>, oneshot::Sender<Result<(), CoreError>>),
+    /// Keep what is in its memory; say where.
+    Dump(oneshot::Sender<Result<PathBuf, CoreError>>),
+    /// See how long a message takes there and back.
+    Ping(oneshot::Sender<Result<Duration, CoreError>>),
+    /// The worker is to end; the core is to be stopped before, or let go.
+    End { stop: bool },
+}
+
+impl Desk {
+    pub(super) fn new(name: Name) -> (Arc<Self>, mpsc::Receiver<Order>) {
+        let (orders, receiver) = mpsc::sync_channel(ORDERS);
+        let (status, bell) = (Mutex::new(Status::UNKNOWN), Mutex::default());
+        (Arc::new(Self { name, log: Log::new(), status, bell, orders }), receiver)
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        lock(&self.status).clone()
+    }
+
+    /// Leaves an order.
+    pub(super) fn order(&self, order: Order) -> Result<(), CoreError> {
+        self.orders.try_send(order).map_err(|error| match error {
+            mpsc::TrySendError::Full(_) => CoreError::Busy,
+            mpsc::TrySendError::Disconnected(_) => CoreError::Gone,
+        })?;
+        self.ring();
+        Ok(())
+    }
+
+    fn ring(&self) {
+        if let Some(bell) = &*lock(&self.bell) {
+            bell.ring(0);
+        }
+    }
+}
+
+/// What a worker is made from.
+pub(super) struct Setup {
+    pub(super) desk: Arc<Desk>,
+    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) satellites: Satellites,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Start the core if it does not run.
+    pub(super) start: bool,
+    /// Take the core over if it runs.
+    pub(super) attach: bool,
+}
+
+/// Commands under way.
+struct Doing {
+    now: Command,
+    then: VecDeque<Command>,
+    reply: Option<oneshot::Sender<Result<(), CoreError>>>,
+}
+
+struct Worker<B: Back> {
+    core: RemoteCore<B>,
+    setup: Setup,
+    time: Monotonic,
+    doing: Option<Doing>,
+    seen: BTreeMap<String, Vec<u8>>,
+    pace: Pace,
+    recoveries: u32,
+    last_error: Option<String>,
+    /// The link of a core that wrote what cannot be: nothing is read from it any more.
+    deaf: Option<Arc<HostLink>>,
+    pings: VecDeque<oneshot::Sender<Result<Duration, CoreError>>>,
+    /// Told to end, and whether to stop the core before; and whether that was tried.
+    ended: Option<bool>,
+    stopping: bool,
+    traces_at: Instant,
+}
+
+/// Leads the life of a core until it is told to end.
+pub(super) fn run<B: Back>(platform: B, setup: Setup) {
+    let core = match RemoteCore::new(platform, B::config()) {
+        Ok(core) => core,
+        Err(fault) => {
+            let fault = fault.to_string();
+            tracing::warn!(core = %setup.desk.name, "the core cannot be led: {fault}");
+            lock(&setup.desk.status).last_error = Some(fault.clone());
+            return refuse_all(&setup, &fault);
+        }
+    };
+    let (start, attach, time) = (setup.start, setup.attach, Monotonic::default());
+    let mut worker = Worker {
+        core,
+        setup,
+        time,
+        doing: None,
+        seen: BTreeMap::new(),
+        pace: Pace::default(),
+        recoveries: 0,
+        last_error: None,
+        deaf: None,
+        pings: VecDeque::new(),
+        ended: None,
+        stopping: false,
+        traces_at: Instant::now(),
+    };
+    let kernel = worker.core.platform().kernel_state();
+    match worker.core.state() {
+        State::Detached if attach && kernel != Some(State::Detached) => worker.begin(vec![Command::Attach], None),
+        State::Offline(_) if start => worker.begin(vec![Command::Start], None),
+        _ => {}
+    }
+    worker.live();
+}
+
+/// A core that cannot even be looked at answers every order with why, until the worker is told to end.
+fn refuse_all(setup: &Setup, fault: &str) {
+    let failed = || CoreError::Failed(fault.to_owned());
+    while let Ok(order) = setup.orders.recv() {
+        match order {
+            Order::Do(_, reply) => drop(reply.send(Err(failed()))),
+            Order::Dump(reply) => drop(reply.send(Err(failed()))),
+            Order::Ping(reply) => drop(reply.send(Err(failed()))),
+            Order::End { .. } => return,
+        }
+    }
+}
+
+impl<B: Back> Worker<B> {
+    fn live(&mut self) {
+        loop {
+            let pause = self.turn();
+            if self.is_over() {
+                return;
+            }
+            if let Some(link) = self.core.platform().link().filter(|link| !self.is_deaf(link)) {
+                self.linked(&link);
+                if self.is_over() {
+                    return;
+                }
+                continue;
+            }
+            self.pings.drain(..).for_each(|reply| drop(reply.send(Err(CoreError::NoPing))));
+            match self.setup.orders.recv_timeout(pause) {
+                Ok(order) => self.take(order),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// One turn of everything but the link: orders, the life, the traces. How long the next may wait.
+    fn turn(&mut self) -> Duration {
+        while let Ok(order) = self.setup.orders.try_recv() {
+            self.take(order);
+        }
+        let now = self.time.now();
+        let due = self.core.step(now);
+        self.reports();
+        if self.core.state() == State::Attached
+            && self.core.platform().link().is_none()
+            && let Err(why) = self.core.platform_mut().settle()
+        {
+            self.trouble(why);
+        }
+        if self.ended == Some(true) && self.doing.is_none() && !self.stopping && self.runs() {
+            self.stopping = true;
+            self.begin(vec![Command::Stop], None);
+        }
+        if self.traces_at.elapsed() >= NAP {
+            self.traces_at = Instant::now();
+            self.read_traces();
+        }
+        self.publish();
+        let active = !matches!(self.core.state(), State::Offline(_) | State::Crashed | State::Detached);
+        let most = if active || self.doing.is_some() { NAP } else { IDLE };
+        due.map_or(most, |due| Duration::from_nanos(due.0.saturating_sub(now.0)).clamp(Duration::from_millis(1), most))
+    }
+
+    fn is_over(&self) -> bool {
+        match self.ended {
+            None => false,
+            Some(false) => true,
+            Some(true) => self.doing.is_none() && (self.stopping || !self.runs()),
+        }
+    }
+
+    fn runs(&self) -> bool {
+        !matches!(self.core.state(), State::Offline(_) | State::Detached)
+    }
+
+    // --- orders ----------------------------------------------------------------------------------------------
+
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Do(commands, reply) if self.doing.is_none() => self.begin(commands, Some(reply)),
+            Order::Do(_, reply) => drop(reply.send(Err(CoreError::Busy))),
+            Order::Dump(reply) => drop(reply.send(self.dump())),
+            Order::Ping(reply) if self.pings.len() < ORDERS => self.pings.push_back(reply),
+            Order::Ping(reply) => drop(reply.send(Err(CoreError::Busy))),
+            Order::End { stop } => self.ended = Some(stop),
+        }
+    }
+
+    fn begin(&mut self, commands: Vec<Command>, reply: Option<oneshot::Sender<Result<(), CoreError>>>) {
+        let mut then = VecDeque::from(commands);
+        let Some(now) = then.pop_front() else { return };
+        // What the kernel's core is, others decide as well.
+        let refused = self.core.command(self.time.now(), now).err();
+        match refused {
+            None => {
+                self.last_error = None;
+                self.doing = Some(Doing { now, then, reply });
+            }
+            Some(refused) => {
+                if let Some(reply) = reply {
+                    let _ = reply.send(Err(CoreError::Refused(refused)));
+                } else {
+                    self.trouble(refused.to_string());
+                }
+            }
+        }
+        self.reports();
+    }
+
+    fn dump(&mut self) -> Result<PathBuf, CoreError> {
+        if !self.core.platform().abilities().dump {
+            return Err(CoreError::Unsupported("this platform keeps no core dumps"));
+        }
+        let path = self.core.platform().keeps_dump_at();
+        let path = path.ok_or(CoreError::Unsupported("no place for core dumps is known"))?;
+        match self.core.state() {
+            // What is there is that of the crash, or of before the last stop.
+            State::Crashed | State::Offline(_) if path.is_file() => Ok(path),
+            State::Offline(_) => Err(CoreError::Failed("it does not run, and no crash of it was kept".into())),
+            _ => match self.core.platform_mut().perform(Action::Dump) {
+                Ok(_) => Ok(path),
+                Err(fault) => Err(CoreError::Failed(fault.to_string())),
+            },
+        }
+    }
+
+    // --- what is reported ------------------------------------------------------------------------------------
+
+    fn reports(&mut self) {
+        while let Some(report) = self.core.poll_report() {
+            let at = self.setup.clock.wall();
+            match report {
+                Report::Now(state, generation) => {
+                    self.setup.desk.log.line(at, &format!("-- {state}, generation {}", generation.0));
+                    tracing::info!(core = %self.setup.desk.name, %state, generation = generation.0, "a core changed");
+                }
+                Report::Done(done) => self.done(done),
+                Report::Failed(_, action, failure) => self.failed(action, failure),
+                Report::Crashed(cause, _) => {
+                    let why = crash(cause);
+                    self.setup.desk.log.line(at, &format!("-- {why}"));
+                    self.last_error = Some(why);
+                }
+                Report::Restart(_) => self.recoveries += 1,
+                Report::GivenUp => self.trouble("it crashed too often and stays as it is; start it again".into()),
+            }
+        }
+    }
+
+    fn done(&mut self, done: Command) {
+        let Some(mut doing) = self.doing.take_if(|doing| doing.now == done) else { return };
+        match doing.then.pop_front() {
+            Some(next) => {
+                let mut commands = vec![next];
+                commands.extend(doing.then);
+                self.begin(commands, doing.reply);
+            }
+            None => {
+                self.publish();
+                if let Some(reply) = doing.reply {
+                    let _ = reply.send(Ok(()));
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, action: Action, failure: Failure) {
+        let why = match (failure, self.core.fault()) {
+            (Failure::Platform, Some(fault)) => fault.to_string(),
+            (Failure::Platform, None) => format!("{action:?} failed"),
+            (Failure::TimedOut, _) => format!("{action:?} was not done in time"),
+            (Failure::Crashed, _) => format!("it crashed during {action:?}; see its log"),
+        };
+        self.trouble(why.clone());
+        if let Some(Doing { reply: Some(reply), .. }) = self.doing.take() {
+            let _ = reply.send(Err(CoreError::Failed(why)));
+        }
+    }
+
+    fn trouble(&mut self, why: String) {
+        if self.last_error.as_ref() != Some(&why) {
+            tracing::warn!(core = %self.setup.desk.name, "{why}");
+            self.setup.desk.log.line(self.setup.clock.wall(), &format!("-- {why}"));
+        }
+        self.last_error = Some(why);
+    }
+
+    fn read_traces(&mut self) {
+        let (desk, at) = (self.setup.desk.clone(), self.setup.clock.wall());
+        self.core.platform_mut().traces(&mut self.seen, &mut |bytes| desk.log.bytes(at, bytes));
+    }
+
+    fn publish(&self) {
+        let platform = self.core.platform();
+        let state = match (self.core.state(), platform.kernel_state()) {
+            // Somebody else may start and stop the kernel's cores, too.
+            (State::Offline(_) | State::Detached, Some(kernel)) => kernel,
+            (state, _) => state,
+        };
+        let status = Status {
+            state,
+            generation: self.core.generation(),
+            recoveries: self.recoveries,
+            linked: platform.link().is_some(),
+            last_error: self.last_error.clone(),
+        };
+        *lock(&self.setup.desk.status) = status;
+    }
+
+    // --- the link --------------------------------------------------------------------------------------------
+
+    fn is_deaf(&self, link: &Arc<HostLink>) -> bool {
+        self.deaf.as_ref().is_some_and(|deaf| Arc::ptr_eq(deaf, link))
+    }
+
+    /// As long as this link is the core's.
+    fn linked(&mut self, link: &Arc<HostLink>) {
+        let open = |name| {
+            let name = tutti_rpmsg::Name::new(name).ok();
+            link.endpoint(name, Address::ANY)
+        };
+        let (Ok(satellite), Ok(ping)) = (open(SATELLITE), open(PING)) else {
+            self.deaf = Some(link.clone());
+            return self.trouble("its link has no room for endpoints".into());
+        };
+        let desk = self.setup.desk.clone();
+        let (station, asks) = Station::new(
+            place(&desk.name).into(),
+            None,
+            Kind::Core,
+            self.pace,
+            self.setup.satellites.clone(),
+            self.setup.clock.clone(),
+            Arc::new(move || desk.ring()),
+        );
+        let bell = self.core.platform().bell().and_then(|bell| bell.as_fd().try_clone_to_owned().ok());
+        *lock(&self.setup.desk.bell) = bell.map(EventBell::from_fd);
+        let mut radio = Radio { satellite, ping, station, asks, pinging: None, budget: Budget::default() };
+        loop {
+            let pause = self.turn();
+            let current = self.core.platform().link();
+            if self.is_over() || current.is_none_or(|current| !Arc::ptr_eq(&current, link)) {
+                break;
+            }
+            match self.exchange(&mut radio) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(why) => {
+                    self.deaf = Some(link.clone());
+                    self.trouble(format!("it wrote what cannot be, and is stopped: {why}"));
+                    self.begin(vec![Command::Stop], None);
+                    break;
+                }
+            }
+            let due = radio.station.timeout().map(|at| at.since(self.setup.clock.now()));
+            let pause = due.map_or(pause, |due| due.min(pause)).max(Duration::from_millis(1));
+            if let Some(bell) = self.core.platform().bell() {
+                bell.sleep(pause);
+            }
+        }
+        *lock(&self.setup.desk.bell) = None;
+        self.pace = radio.station.close();
+    }
+
+    /// What there is to be said and heard now. Whether there is more.
+    fn exchange(&mut self, radio: &mut Radio<'_>) -> Result<bool, String> {
+        let mut taken = 0;
+        while taken < MESSAGES && radio.budget.is_left() {
+            let Some((to_ping, bytes)) = self.hear(radio)? else { break };
+            taken += 1;
+            radio.budget.spend();
+            if to_ping {
+                radio.pong(&bytes);
+            } else {
+                radio.station.frame(&bytes);
+            }
+        }
+        for line in radio.station.take_log() {
+            self.setup.desk.log.line(self.setup.clock.wall(), &line);
+        }
+        while let Ok(ask) = radio.asks.try_recv() {
+            radio.station.ask(ask);
+        }
+        while let Some(reply) = self.pings.pop_front() {
+            if radio.pinging.is_some() {
+                self.pings.push_front(reply);
+                break;
+            }
+            radio.send_ping(reply);
+        }
+        radio.expire_ping();
+        for _ in 0..MESSAGES {
+            let Some(frame) = radio.station.transmit() else { break };
+            if let Ok(peer) = radio.satellite.peer() {
+                // Without room for it the frame is lost, and said again.
+                let _ = radio.satellite.try_send(peer, &frame);
+            }
+        }
+        let more = self.core.platform().link().map_or(Ok(false), |link| link.listen());
+        let more = more.map_err(|corrupt| corrupt.to_string())?;
+        Ok((taken == MESSAGES || more) && radio.budget.is_left())
+    }
+
+    fn hear(&mut self, radio: &Radio<'_>) -> Result<Option<(bool, Vec<u8>)>, String> {
+        self.core.platform_mut().hear(&radio.satellite, &radio.ping)
+    }
+}
+
+/// What goes over the link.
+struct Radio<'l> {
+    satellite: Endpoint<'l, Processes, Host>,
+    ping: Endpoint<'l, Processes, Host>,
+    station: Station,
+    asks: tokio::sync::mpsc::Receiver<Ask>,
+    pinging: Option<(Instant, u64, oneshot::Sender<Result<Duration, CoreError>>)>,
+    budget: Budget,
+}
+
+impl Radio<'_> {
+    fn send_ping(&mut self, reply: oneshot::Sender<Result<Duration, CoreError>>) {
+        let mark = rand::random::<u64>();
+        let sent = self.ping.peer().ok().map(|peer| self.ping.try_send(peer, &mark.to_le_bytes()));
+        match sent {
+            None => drop(reply.send(Err(CoreError::NoPing))),
+            Some(Err(error)) => drop(reply.send(Err(CoreError::Failed(error.to_string())))),
+            Some(Ok(())) => self.pinging = Some((Instant::now(), mark, reply)),
+        }
+    }
+
+    fn pong(&mut self, bytes: &[u8]) {
+        if let Some((since, _, reply)) = self.pinging.take_if(|(_, mark, _)| mark.to_le_bytes() == bytes) {
+            let _ = reply.send(Ok(since.elapsed()));
+        }
+    }
+
+    fn expire_ping(&mut self) {
+        if let Some((_, _, reply)) = self.pinging.take_if(|(since, ..)| since.elapsed() > PONG) {
+            let _ = reply.send(Err(CoreError::Failed("it did not answer in time".into())));
+        }
+    }
+}
+
+/// How many messages may still be taken within this second.
+struct Budget {
+    spent: u32,
+    since: Instant,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { spent: 0, since: Instant::now() }
+    }
+}
+
+impl Budget {
+    fn is_left(&mut self) -> bool {
+        if self.since.elapsed() >= Duration::from_secs(1) {
+            *self = Self::default();
+        }
+        self.spent < RATE
+    }
+
+    fn spend(&mut self) {
+        self.spent += 1;
+    }
+}
+
+/// What the link with a core is called among all that lead to satellites.
+pub(crate) fn place(name: &Name) -> String {
+    format!("core/{name}")
+}
+
+fn crash(cause: Cause) -> String {
+    match cause {
+        Cause::Fault(number) => format!("it crashed: fault {number}"),
+        Cause::Watchdog => "it gave no sign of life for too long and counts as crashed".into(),
+        Cause::Ended => "it ended without having been asked to".into(),
+        Cause::Corrupt => "it wrote what cannot be".into(),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
