@@ -106,6 +106,9 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArgs),
     /// Runs three devices on this machine and shows what they do together
     Demo(demo::DemoArgs),
+    /// Is the coprocessor of the demo
+    #[command(hide = true)]
+    DemoCore(crate::demo::core::DemoCoreArgs),
     /// Measures this machine
     Bench(bench::BenchArgs),
     /// Checks a System Device Tree and splits it into what each core gets

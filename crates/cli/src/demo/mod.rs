@@ -4,11 +4,13 @@
 //! * [`stage`] starts, kills and stops them, and makes sure that nothing is left behind, even if this process is
 //!   killed: each device ends when its standard input is closed, and its other end is here.
 //! * [`scenario`] is what they do, each step with a bound on its time; [`kills`] kills them at random moments.
+//! * [`core`] is the firmware of the coprocessor that one of them has.
 //! * [`report`] tells how it went; [`live`] shows it happening.
 //!
 //! The devices keep to this machine: they find each other by their own runtime folder and do not announce themselves on
 //! the network, so that a demo neither sees nor disturbs the devices that are really there.
 
+pub(crate) mod core;
 pub(crate) mod kills;
 pub(crate) mod live;
 pub(crate) mod report;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
 use tutti_control::{
-    Client, DeviceInfo, JoinRequest, LeaseMode, LeaseRequest, Presence, Resource, Role, SetValue, Value,
-    client::ResourceFilter,
+    Client, CoreAction, CoreRequest, CoreState, DeviceInfo, JoinRequest, LeaseMode, LeaseRequest, Presence, Resource,
+    Role, SetValue, Value, client::ResourceFilter,
 };
 
 use super::{
@@ -21,6 +21,7 @@ const READING: Duration = Duration::from_secs(1);
 const ACTING: Duration = Duration::from_secs(1);
 const NOTICED: Duration = Duration::from_secs(3);
 const RETURN: Duration = Duration::from_secs(3);
+const CORE: Duration = Duration::from_secs(5);
 const STOP: Duration = Duration::from_secs(3);
 
 /// The devices, and what they simulate. The first one is the owner of the group.
@@ -29,6 +30,9 @@ const CAST: [(&str, &[&str]); 3] = [
     ("studio", &["light-level", "lamp", "knob"]),
     ("garden", &["room-temperature", "light-level"]),
 ];
+
+/// The coprocessor of studio, and what it has to be found by.
+const COPROCESSOR: &str = "studio-core";
 
 /// What the lamp is set to, in percent.
 const BRIGHTNESS: i64 = 60;
@@ -64,6 +68,14 @@ impl Cast {
         let [kitchen, studio, garden] = self.three().map_err(|_| Stopped)?;
         steps.take("kitchen reads a sensor of garden", READING, read(&kitchen, "garden")).await?;
         steps.take("garden drives a lamp of studio with a lease", ACTING, drive(&garden, &studio)).await?;
+
+        steps
+            .take("studio starts its coprocessor, which joins the pool", CORE, coprocess(&studio, &self.clients))
+            .await?;
+        steps.take("kitchen reads the coprocessor's sensor", READING, read(&kitchen, COPROCESSOR)).await?;
+        steps.take("garden switches the coprocessor's lamp", ACTING, switch(&garden, &kitchen)).await?;
+        let crash = crash(&garden, &studio, &self.clients);
+        steps.take("the coprocessor crashes, is started again, and is read again", CORE, crash).await?;
 
         let Some(actor) = self.actors.last_mut() else { return Err(Stopped) };
         if let Err(why) = actor.kill().await {
@@ -218,6 +230,45 @@ async fn drive(driver: &Client, owner: &Client) -> Noted {
         (),
         format!("{device}/{} = {}, token {}", lamp.name, crate::words::value(&seen.value, &seen.unit), lease.token),
     ))
+}
+
+/// Starts the coprocessor: this program as another core. Everybody sees it.
+async fn coprocess(host: &Client, clients: &[Client]) -> Noted {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let request = CoreRequest {
+        firmware: Some(program.display().to_string()),
+        arguments: vec!["demo-core".into(), COPROCESSOR.into()],
+    };
+    let core = host.act_on_core(COPROCESSOR, CoreAction::Start, &request).await.map_err(text)?;
+    presence(clients, COPROCESSOR, Presence::Online).await?;
+    let via = host.device().await.map_err(text)?.name;
+    Ok(((), format!("{} {}, life {}, via {via}", core.kind, core.state, core.generation)))
+}
+
+/// Switches the coprocessor's lamp on from one device; another one sees the light.
+async fn switch(driver: &Client, other: &Client) -> Noted {
+    let on = SetValue { value: Value::Bool(true), token: None };
+    driver.set(COPROCESSOR, "lamp", &on).await.map_err(text)?;
+    let seen = other.read(COPROCESSOR, "lamp").await.map_err(text)?;
+    match seen.value {
+        Value::Bool(true) if seen.simulated => Ok(((), format!("{COPROCESSOR}/lamp = {} (simulated)", seen.value))),
+        value => Err(format!("the lamp was switched on and is {value}")),
+    }
+}
+
+/// Crashes the coprocessor. Its host starts it again, and everybody can read it again.
+async fn crash(driver: &Client, host: &Client, clients: &[Client]) -> Noted {
+    let before = host.core(COPROCESSOR).await.map_err(text)?.generation;
+    let fault = SetValue { value: Value::Bool(true), token: None };
+    // Whether it was done nobody can say any more: that is what it does.
+    let _ = driver.set(COPROCESSOR, "fault", &fault).await;
+    let after = until(|| async {
+        let core = host.core(COPROCESSOR).await.map_err(text)?;
+        Ok((core.generation > before && core.state == CoreState::Running).then_some(core))
+    })
+    .await?;
+    returned(clients, COPROCESSOR).await?;
+    Ok(((), format!("life {} after life {before}", after.generation)))
 }
 
 /// Every one of them sees the device in this state.
