@@ -202,6 +202,31 @@ impl Header {
     }
 }
 
+/// Behind everything that the firmware has chosen a place for.
+fn placed<T: AsRef<[u8]>>(memory: &SharedMemory, table: &Table<T>) -> Result<usize, LayoutFault> {
+    let mut end = 0;
+    let mut at = |address: DeviceAddr, len: u32| {
+        end = end.max(memory.offset_of(address, len)? + len as usize);
+        Ok::<_, LayoutFault>(())
+    };
+    for entry in table.entries() {
+        match entry {
+            Entry::Carveout(carveout) => carveout.da.address().map_or(Ok(()), |address| at(address, carveout.len))?,
+            // The host chooses no place for these, so the firmware must have named one that is there.
+            Entry::Trace(trace) => at(trace.da.address().unwrap_or_default(), trace.len)?,
+            Entry::Vdev(vdev) => {
+                for vring in vdev.vrings.iter() {
+                    let len = Layout::legacy_bytes(QueueSize::new(vring.num)?, vring.align)?;
+                    let len = u32::try_from(len).unwrap_or(u32::MAX);
+                    Claim(vring.da).address().map_or(Ok(()), |address| at(address, len))?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(end)
+}
+
 /// Serves a firmware's table: checks it, copies it into the memory, and gives everything that it leaves open a place.
 pub(super) fn serve(memory: &SharedMemory, table: &[u8]) -> Result<Header, LayoutFault> {
     if table.len() > TABLE_MOST {
@@ -212,20 +237,14 @@ pub(super) fn serve(memory: &SharedMemory, table: &[u8]) -> Result<Header, Layou
         return Err(LayoutFault::Table(finding));
     }
     let mut bytes = table.to_vec();
-    let mut room = Room { at: FREE_AT, memory: memory.len() };
+    // What the firmware has placed comes first, wherever in the table it stands: nothing is placed onto it.
+    let mut room = Room { at: FREE_AT.max(placed(memory, &checked)?), memory: memory.len() };
     let mut buffers = 0;
     let mut rpmsg = None;
     for (index, entry) in checked.entries().enumerate() {
         let at = checked.offset(index).unwrap_or(0);
         match entry {
             Entry::Carveout(carveout) => place(memory, &mut room, &mut bytes, at + 4, carveout.da, carveout.len)?,
-            // The host chooses no place for these, so the firmware must have named one that is there.
-            Entry::Trace(trace) => {
-                memory.offset_of(trace.da.address().unwrap_or_default(), trace.len)?;
-                room.at = room
-                    .at
-                    .max(memory.offset_of(trace.da.address().unwrap_or_default(), trace.len)? + trace.len as usize);
-            }
             Entry::Vdev(vdev) => {
                 for (queue, vring) in vdev.vrings.iter().enumerate() {
                     let len = Layout::legacy_bytes(QueueSize::new(vring.num)?, vring.align)?;
@@ -289,4 +308,33 @@ fn place(
         word.copy_from_slice(&address.to_le_bytes());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tutti_remoteproc::table::{Label, Trace, Vdev, buffer_len, emit};
+    use tutti_virtio::VringEntry;
+
+    use super::*;
+    use crate::Mapping;
+
+    #[test]
+    fn what_the_firmware_has_placed_is_left_alone_wherever_it_stands_in_the_table() {
+        let queue = |notifyid| VringEntry { da: u32::MAX, align: 4096, num: 256, notifyid };
+        let queues = [queue(0), queue(1)];
+        let vdev = Entry::Vdev(Vdev::rpmsg(&queues));
+        let da = Claim(super::super::DEVICE.0 as u32 + 0x2000);
+        let trace = Entry::Trace(Trace { da, len: 0x2000, name: Label::literal("log") });
+        for entries in [&[vdev, trace], &[trace, vdev]] {
+            let memory = Mapping::create(1 << 20, super::super::DEVICE).unwrap();
+            let mut table = vec![0; buffer_len(entries)];
+            emit(entries, &mut table).unwrap();
+            let header = serve(&memory, &table).unwrap();
+            let traces = header.traces();
+            assert_eq!(traces, [("log".to_owned(), 0x2000, 0x2000)]);
+            let to_host = header.queue_to_host().unwrap();
+            assert!(to_host.descriptors >= 0x4000, "{to_host:?}");
+            assert!(header.get(Word::Buffers) as usize > to_host.used);
+        }
+    }
 }
