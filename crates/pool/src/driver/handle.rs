@@ -8,7 +8,7 @@ use tokio::{
 };
 use tutti_model::{
     BootTime, DeviceId, Name, Reading, ResourceId, Sharing, Value,
-    message::{Delete, Follow, Get, LeaseId, LeaseMode, List, Put, StoragePath, StreamHeader, Token},
+    message::{Delete, Follow, Get, LeaseId, LeaseMode, List, Put, Refusal, StoragePath, StreamHeader, Token},
     signed::Signed,
 };
 
@@ -141,7 +141,11 @@ impl PoolHandle {
         let held = self.leases().held.iter().any(|held| held.lease.resource == resource && held.until > now);
         let sharing = self.catalogue().resource(&resource).map(|entry| entry.resource.sharing);
         if held || sharing != Some(Sharing::Exclusive) {
-            return self.write(resource, value, None).await;
+            match self.write(resource, value.clone(), None).await {
+                // Its description has not come yet, or this one is old: nothing was set.
+                Err(PoolError::Refused { why: Refusal::LeaseNeeded, .. }) if !held => {}
+                done => return done,
+            }
         }
         let lease = self.hold(resource, LeaseMode::Exclusive, SHORT_LEASE).await?;
         let written = self.write(resource, value, Some(lease.id().token)).await;

@@ -35,6 +35,24 @@ async fn reads_and_writes_go_both_to_others_and_to_oneself() {
     assert_eq!(a.pool.read(a.thing("safe")).await, Ok(reading(20)), "a device may do all with its own");
 }
 
+/// Right after pairing a device is there before its description is.
+#[tokio::test(start_paused = true)]
+async fn a_resource_that_is_not_described_yet_is_driven_under_a_lease_too() {
+    let hub = world::Hub::new();
+    hub.quiet.store(true, Ordering::Relaxed);
+    let a = world::device(&hub, 1, "attic", tutti_model::Role::Owner).await;
+    let b = world::device(&hub, 2, "bath", tutti_model::Role::Member).await;
+    let lamp = b.thing("lamp");
+    let mut catalogues = a.pool.catalogues();
+    let online = |catalogue: &Arc<crate::Catalogue>| {
+        catalogue.devices.get(&b.id).is_some_and(|entry| entry.presence == crate::Presence::Online)
+    };
+    tokio::time::timeout(Duration::from_secs(5), catalogues.wait_for(online)).await.unwrap().unwrap();
+    assert!(a.pool.catalogue().resource(&lamp).is_none(), "it is described already");
+    a.pool.control(lamp, Value::Bool(true)).await.unwrap();
+    assert!(b.house.writes.lock().unwrap().pop().is_some_and(|(_, caller)| caller.token.is_some()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn errors_name_the_device_and_the_reason() {
     let (hub, a, b) = pair().await;
