@@ -178,6 +178,7 @@ const EVENT_QUERY: &[Query] = &[
         them first, then a list of ResourceState with only what changed.",
     ),
     one("timeline", "`yes`: also `timeline`, as `GET /v1/timeline`, whenever something happens."),
+    one("cores", "`yes`: also `cores`, as `GET /v1/cores`."),
 ];
 
 /// Every route.

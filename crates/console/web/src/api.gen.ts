@@ -45,6 +45,150 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/cores": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The other cores: processes of this device's own, and the kernel's
+         * @description The other cores: processes of this device's own, and the kernel's.
+         */
+        get: operations["get_cores"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/cores/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A core
+         * @description A core.
+         */
+        get: operations["get_cores_name"];
+        put?: never;
+        post?: never;
+        /**
+         * Forgets a core that is a process and does not run
+         * @description Forgets a core that is a process and does not run.
+         */
+        delete: operations["delete_cores_name"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/cores/{name}/do/{action}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Has something done to a core
+         * @description Has something done to a core. The action is start, stop, restart, suspend, resume, attach or detach; the answer comes when it is done.
+         */
+        post: operations["post_cores_name_do_action"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/cores/{name}/dump": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A core's memory as an ELF core file: taken now if it runs, else that of its crash
+         * @description A core's memory as an ELF core file: taken now if it runs, else that of its crash.
+         */
+        get: operations["get_cores_name_dump"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/cores/{name}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The last lines that a core and its satellites wrote
+         * @description The last lines that a core and its satellites wrote.
+         */
+        get: operations["get_cores_name_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/cores/{name}/log/follow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The same, and each line as it comes
+         * @description The same, and each line as it comes.
+         */
+        get: operations["get_cores_name_log_follow"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/cores/{name}/ping": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sends a message to a core's endpoint `tutti-ping`, which gives it back
+         * @description Sends a message to a core's endpoint `tutti-ping`, which gives it back.
+         */
+        post: operations["post_cores_name_ping"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/device": {
         parameters: {
             query?: never;
@@ -141,6 +285,26 @@ export interface paths {
          * @description Why do I see nobody? Checks of this device and its network.
          */
         get: operations["get_doctor"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/doctor/cores": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What keeps this machine's cores from being used
+         * @description What keeps this machine's cores from being used.
+         */
+        get: operations["get_doctor_cores"];
         put?: never;
         post?: never;
         delete?: never;
@@ -513,6 +677,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/satellites": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The links to satellites, and who is there
+         * @description The links to satellites, and who is there.
+         */
+        get: operations["get_satellites"];
+        put?: never;
+        /**
+         * Looks for a satellite on a link, from now on
+         * @description Looks for a satellite on a link, from now on. It joins the pool through this device, which vouches for it.
+         */
+        post: operations["post_satellites"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/satellites/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Closes a link for good
+         * @description Closes a link for good. The satellites behind it are gone.
+         */
+        delete: operations["delete_satellites_name"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/screens/{name}": {
         parameters: {
             query?: never;
@@ -726,6 +934,78 @@ export interface components {
             /** @description The value that it took. */
             value: components["schemas"]["Value"];
         };
+        /** @description A core. */
+        Core: {
+            /** @description The arguments of a process. */
+            arguments?: string[];
+            /** @description Its firmware: a file, or a name that the kernel looks for in its firmware folders; empty if it is not known. */
+            firmware: string;
+            /**
+             * Format: int32
+             * @description Which of its lives this is; another one after each start.
+             */
+            generation: number;
+            /** @description What runs it. */
+            kind: components["schemas"]["CoreKind"];
+            /** @description What was wrong last. */
+            last_error?: string | null;
+            /** @description Whether there is an RPMsg link with it. */
+            linked: boolean;
+            /** @description Its name on this device. */
+            name: string;
+            /**
+             * Format: int32
+             * @description How often it was started again after a crash, since this device started.
+             */
+            recoveries: number;
+            /** @description The names of the satellites behind it, the nearest first. */
+            satellites: string[];
+            /** @description Its state. */
+            state: components["schemas"]["CoreState"];
+        };
+        /**
+         * @description What runs a core.
+         * @enum {string}
+         */
+        CoreKind: "process" | "linux";
+        /** @description A line of a core's log: of its trace, of its satellite, or (behind `--`) of what happened to it. */
+        CoreLine: {
+            /**
+             * Format: int64
+             * @description When it was read: milliseconds since 1970.
+             */
+            at: number;
+            /**
+             * Format: int64
+             * @description Its number: a gap means lines that are not kept any more.
+             */
+            number: number;
+            /** @description What it says. Written by the core; control characters are replaced. */
+            text: string;
+        };
+        /** @description How long a message took to a core and back. */
+        CorePing: {
+            /**
+             * Format: double
+             * @description In microseconds.
+             */
+            round_trip_us: number;
+        };
+        /** @description What to start a core with. */
+        CoreRequest: {
+            /** @description For `start` with a program: its arguments. */
+            arguments?: string[];
+            /**
+             * @description For `start`: its firmware from now on. With a name that is new and the whole path of a program, a new core that is
+             *     a process. For the kernel's cores, a name in its firmware folders.
+             */
+            firmware?: string | null;
+        };
+        /**
+         * @description The state of a core, in Linux's words.
+         * @enum {string}
+         */
+        CoreState: "offline" | "suspended" | "running" | "crashed" | "attached" | "detached";
         /** @description A device of the group: a member, the answering device itself, or a satellite behind one. */
         Device: {
             /** @description Where it is reached now. */
@@ -804,7 +1084,7 @@ export interface components {
          * @description Every reason for a refusal.
          * @enum {string}
          */
-        ErrorCode: "bad-request" | "unauthorized" | "forbidden-host" | "cross-origin" | "no-such-route" | "method-not-allowed" | "no-such-device" | "no-such-resource" | "ambiguous" | "not-owner" | "not-allowed" | "offline" | "timed-out" | "held" | "lease-lost" | "not-readable" | "not-writable" | "bad-value" | "resource-failed" | "not-alone" | "last-owner" | "bad-code" | "bad-ticket" | "wrong-code" | "no-offer" | "expired" | "busy" | "unreachable" | "peer-misbehaved" | "already-exported" | "wrong-words" | "name-taken" | "no-such-offer" | "no-such-screen" | "no-such-file" | "bad-path" | "quota-exceeded" | "storage-failed" | "too-large" | "too-many" | "stopping" | "internal" | "unknown";
+        ErrorCode: "bad-request" | "unauthorized" | "forbidden-host" | "cross-origin" | "no-such-route" | "method-not-allowed" | "no-such-device" | "no-such-resource" | "ambiguous" | "not-owner" | "not-allowed" | "offline" | "timed-out" | "held" | "lease-lost" | "not-readable" | "not-writable" | "bad-value" | "resource-failed" | "not-alone" | "last-owner" | "bad-code" | "bad-ticket" | "wrong-code" | "no-offer" | "expired" | "busy" | "unreachable" | "peer-misbehaved" | "already-exported" | "wrong-words" | "name-taken" | "no-such-offer" | "no-such-screen" | "no-such-file" | "bad-path" | "quota-exceeded" | "storage-failed" | "no-such-core" | "wrong-state" | "unsupported" | "no-such-link" | "too-large" | "too-many" | "stopping" | "internal" | "unknown";
         /** @description What went wrong. */
         ErrorDetail: {
             /** @description For `ambiguous`, `no-such-device` and `no-such-resource`: what could have been meant. */
@@ -940,6 +1220,40 @@ export interface components {
             mode?: components["schemas"]["LeaseMode"];
             /** @description What people type: `kitchen/lamp`. */
             resource: string;
+        };
+        /** @description Looks for a satellite on a link, from now on and after a restart. */
+        LinkRequest: {
+            /** @description `serial:/dev/ttyACM0`, `serial:/dev/ttyACM0@115200` or `unix:/path`. */
+            link: string;
+            /**
+             * @description What to call the link, and the satellite at its end; if left out, the link is called after its path and the satellite
+             *     what it calls itself.
+             */
+            name?: string | null;
+        };
+        /**
+         * @description How a link to satellites stands.
+         * @enum {string}
+         */
+        LinkState: "waiting" | "open" | "joined";
+        /** @description A satellite on a link. */
+        LinkedSatellite: {
+            /**
+             * Format: int32
+             * @description How many satellites its frames pass on the way.
+             */
+            depth: number;
+            /** @description The version of its firmware, in its own words. */
+            firmware: string;
+            /** @description Its id, which this device gave it. */
+            id: string;
+            /** @description Its name. */
+            name: string;
+            /**
+             * Format: int32
+             * @description How many resources it offers.
+             */
+            resources: number;
         };
         /** @description A device that was discovered and is not in the group. */
         NearbyDevice: {
@@ -1174,6 +1488,24 @@ export interface components {
             /** @description The role. */
             role: components["schemas"]["Role"];
         };
+        /** @description A link to satellites. */
+        SatelliteLink: {
+            /**
+             * Format: int32
+             * @description How many damaged frames were dropped since it was opened.
+             */
+            dropped: number;
+            /** @description Why it is not open, or what was wrong last. */
+            last_error?: string | null;
+            /** @description What it is: as it was asked for; `core:NAME` for a remote core, whose link comes and goes with it. */
+            link: string;
+            /** @description Its name on this device. */
+            name: string;
+            /** @description Who is there; the nearest first. */
+            satellites: components["schemas"]["LinkedSatellite"][];
+            /** @description How it stands. */
+            state: components["schemas"]["LinkState"];
+        };
         /** @description What a screen shows: text, or an image. */
         ScreenFrame: {
             /** @description The name of the device that drew it. */
@@ -1376,6 +1708,261 @@ export interface operations {
             };
         };
     };
+    get_cores: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Core"][];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_cores_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Core"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_cores_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_cores_name_do_action: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                action: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CoreRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Core"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_cores_name_dump: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_cores_name_log: {
+        parameters: {
+            query?: {
+                /** @description Only the lines behind the one with this number. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CoreLine"][];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_cores_name_log_follow: {
+        parameters: {
+            query?: {
+                /** @description Only the lines behind the one with this number. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events named `line`; their data is JSON as described. `ping` each 15 s. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["CoreLine"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_cores_name_ping: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CorePing"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     get_device: {
         parameters: {
             query?: never;
@@ -1530,6 +2117,35 @@ export interface operations {
         };
     };
     get_doctor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Check"][];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_doctor_cores: {
         parameters: {
             query?: never;
             header?: never;
@@ -2274,6 +2890,97 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["History"];
                 };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_satellites: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SatelliteLink"][];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_satellites: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SatelliteLink"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_satellites_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description An error. */
             default: {

@@ -18,6 +18,9 @@ export type Lease = Schemas["Lease"];
 export type Happening = Schemas["Happening"];
 export type History = Schemas["History"];
 export type Check = Schemas["Check"];
+export type Core = Schemas["Core"];
+export type CoreAction = "start" | "stop" | "restart" | "suspend" | "resume" | "attach" | "detach";
+export type CoreLine = Schemas["CoreLine"];
 export type ScreenFrame = Schemas["ScreenFrame"];
 export type StorageList = Schemas["StorageList"];
 export type Controlled = Schemas["Controlled"];
@@ -118,14 +121,18 @@ export const api = {
   },
   fetchFile: async (device: string, name: string, path: string) =>
     (await send("GET", `${at("storage", device, name)}/${filePath(path)}`)).blob(),
+  act: (core: string, action: CoreAction) => json<Core>("POST", at("cores", core, "do", action), {}),
+  dump: async (core: string) => (await send("GET", `${at("cores", core)}/dump`)).blob(),
   checks: () => json<Check[]>("GET", "/v1/doctor"),
 };
 
 export const streams = {
   changes: (signal: AbortSignal, take: Take) =>
-    stream("GET", "/v1/events?values=apart&timeline=yes", undefined, signal, take),
+    stream("GET", "/v1/events?values=apart&timeline=yes&cores=yes", undefined, signal, take),
   frames: (name: string, signal: AbortSignal, take: Take) =>
     stream("GET", `${at("screens", name)}/frames`, undefined, signal, take),
+  coreLog: (core: string, signal: AbortSignal, take: Take) =>
+    stream("GET", `${at("cores", core)}/log/follow`, undefined, signal, take),
   openScreen: (name: string, columns: number, rows: number, signal: AbortSignal, take: Take) =>
     stream("PUT", at("screens", name), JSON.stringify({ columns, rows }), signal, take),
 };

@@ -6,6 +6,7 @@ import { logOut } from "./api";
 import { connected, loggedIn, me, start } from "./store";
 import "./style.css";
 import { texts } from "./texts";
+import { CoresPage } from "./views/cores";
 import { DevicePage } from "./views/device";
 import { HealthPage } from "./views/health";
 import { Login, tokenOf } from "./views/login";
@@ -43,6 +44,7 @@ const PAGES = [
   ["#/", texts.nav.pool],
   ["#/pair", texts.nav.pair],
   ["#/screen", texts.nav.screen],
+  ["#/cores", texts.nav.cores],
   ["#/health", texts.nav.health],
 ] as const;
 
@@ -58,6 +60,7 @@ function view(hash: string): [string, ComponentChild] {
     case "": return [texts.nav.pool, <Pool />];
     case "pair": return [texts.nav.pair, <PairPage />];
     case "screen": return [texts.nav.screen, <ScreenPage />];
+    case "cores": return [texts.nav.cores, <CoresPage />];
     case "health": return [texts.nav.health, <HealthPage />];
     case "device": return [texts.nav.pool, <DevicePage key={rest[0]} id={rest[0] ?? ""} />];
     case "resource":

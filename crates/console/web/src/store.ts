@@ -5,7 +5,7 @@
 import { batch, computed, signal, type Signal } from "@preact/signals";
 import {
   api, hasKey, Refusal, streams, whenLoggedOut,
-  type Device, type DeviceInfo, type GroupInfo, type Happening, type Lease, type NearbyDevice, type PairingStatus,
+  type Core, type Device, type DeviceInfo, type GroupInfo, type Happening, type Lease, type NearbyDevice, type PairingStatus,
   type Resource, type ResourceState,
 } from "./api";
 import { numeric } from "./format";
@@ -82,6 +82,7 @@ export const pairing = signal<PairingStatus | undefined>(undefined);
 export const pairingHeard = signal(0);
 export const leases = signal<Lease[]>([]);
 export const timeline = signal<Happening[]>([]);
+export const cores = signal<Core[] | undefined>(undefined);
 export const isOwner = computed(() => group.value?.role === "owner");
 
 const cells = new Map<string, DeviceCell>();
@@ -168,6 +169,7 @@ function take(event: string, data: string) {
       case "leases": leases.value = body; break;
       case "pairing": pairing.value = body; pairingHeard.value = performance.now(); break;
       case "timeline": timeline.value = body; break;
+      case "cores": cores.value = body; break;
     }
     connected.value = true;
   });

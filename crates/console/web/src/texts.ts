@@ -6,7 +6,7 @@ export const texts = {
   product: "Tutti",
   title: (page: string) => `${page} · Tutti`,
   skip: "Skip to the content",
-  nav: { label: "Pages", pool: "Pool", pair: "Pair", screen: "Screen", health: "Health" },
+  nav: { label: "Pages", pool: "Pool", pair: "Pair", screen: "Screen", cores: "Cores", health: "Health" },
   theme: { label: "Colours", auto: "Auto", light: "Light", dark: "Dark" },
   logout: "Log out",
   live: "Live",
@@ -225,6 +225,26 @@ export const texts = {
       leased: (d: string, x: string) => `${d} holds ${x}`,
       released: (d: string, x: string) => `${d} gave ${x} back`,
     } as Record<string, (device: string, detail: string) => string>,
+  },
+
+  cores: {
+    title: "Cores",
+    none: "This device leads no other cores.",
+    noneHint: "Those of the kernel appear by themselves. To start a program as one, run",
+    command: "tutti amp start NAME PROGRAM",
+    state: {
+      offline: "off", suspended: "asleep", running: "runs", crashed: "crashed", attached: "runs, taken over", detached: "runs, let go",
+    } as Record<string, string>,
+    kind: { process: "a process of this device", linux: "the kernel's" } as Record<string, string>,
+    action: {
+      start: "Start", stop: "Stop", restart: "Restart", suspend: "Suspend", resume: "Wake", attach: "Take over", detach: "Let go",
+    } as Record<string, string>,
+    facts: { kind: "Run by", firmware: "Firmware", life: "Life", recoveries: "Started again after a crash", satellites: "Satellites" },
+    dump: "Download its memory",
+    showLog: "Show its log",
+    hideLog: "Hide its log",
+    log: (core: string) => `The log of ${core}`,
+    silent: "It has written nothing yet.",
   },
 
   time: {

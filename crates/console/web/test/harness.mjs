@@ -1,7 +1,9 @@
 // What the tests stand on: devices started by the real command, requests to them, a browser.
 import { spawn, execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import http from "node:http";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -122,6 +124,17 @@ export async function open(browser, url, options = {}) {
   page.on("console", (message) => message.type() === "error" && page.troubles.push(message.text()));
   await page.goto(url);
   return page;
+}
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** Checks what a page shows now. */
+export async function accessible(page, name) {
+  // The page's policy forbids scripts that are not its own; the debugger may add one.
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+  const told = violations.map((one) => `${one.id}: ${one.help}: ${one.nodes.map((node) => node.target)}`);
+  assert.deepEqual(told, [], `${name} is accessible`);
 }
 
 export const picture = (page, name, options) => page.screenshot({ path: join(out, `${name}.png`), ...options });

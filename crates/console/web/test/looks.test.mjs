@@ -1,12 +1,9 @@
 // The pages as people see them: three widths, light and dark. Each leaves a picture, has room for all it shows, and
 // enough contrast.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
-import { browser, open, picture, Stage, until } from "./harness.mjs";
+import { accessible, browser, open, picture, Stage, until } from "./harness.mjs";
 
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const WIDTHS = [1440, 800, 390];
 
 let stage, chromium, kitchen, page;
@@ -62,9 +59,7 @@ for (const [name, [hash, ready]] of Object.entries(PAGES)) {
         await picture(page, `look-${name}-${width}-${colorScheme}`);
         const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert.ok(over <= 0, `${name} at ${width}: ${over} pixels too wide`);
-        await page.evaluate(axe);
-        const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
-        assert.deepEqual(violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.target)}`), [], `${name} ${width} ${colorScheme}`);
+        await accessible(page, `${name} ${width} ${colorScheme}`);
       }
     }
   });

@@ -1,11 +1,8 @@
 // The page against real devices, started by the real command: what a person does, and what it does elsewhere.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
-import { browser, open, picture, Stage, until } from "./harness.mjs";
-
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+import { accessible, browser, open, picture, Stage, until } from "./harness.mjs";
 
 let stage, chromium, page, kitchen, studio, attic;
 
@@ -28,14 +25,6 @@ after(async () => {
 
 const card = (name) => page.locator(`.card[data-device="${name}"]`);
 const value = (resource) => page.locator(`li[data-resource="${resource}"] .value`);
-
-async function accessible(page, name) {
-  // The page's policy forbids scripts that are not its own; the debugger may add one.
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
-  const told = violations.map((one) => `${one.id}: ${one.help}: ${one.nodes.map((node) => node.target).join(", ")}`);
-  assert.deepEqual(told, [], `${name} is accessible`);
-}
 
 test("the link logs in once, and leaves no trace in the address", async () => {
   await card("kitchen").waitFor();

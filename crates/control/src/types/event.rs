@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Device, GroupInfo, Happening, Lease, NearbyDevice, PairingStatus, Resource, ResourceState};
+use super::{Core, Device, GroupInfo, Happening, Lease, NearbyDevice, PairingStatus, Resource, ResourceState};
 
 /// A change, as `GET /v1/events` tells it: the new state of one thing, whole. One of each comes first; a reader
 /// that is slow misses states in between, never the last.
@@ -26,6 +26,8 @@ pub enum Event {
     Leases(Vec<Lease>),
     /// As `GET /v1/timeline`, if asked for.
     Timeline(Vec<Happening>),
+    /// As `GET /v1/cores`, if asked for.
+    Cores(Vec<Core>),
     /// What changed of resources since the last of these, if asked for apart from the resources.
     Values(Vec<ResourceState>),
 }
@@ -41,6 +43,7 @@ impl Event {
             Self::Group(_) => "group",
             Self::Leases(_) => "leases",
             Self::Timeline(_) => "timeline",
+            Self::Cores(_) => "cores",
             Self::Values(_) => "values",
         }
     }
@@ -55,6 +58,7 @@ impl Event {
             Self::Group(body) => serde_json::to_string(body),
             Self::Leases(body) => serde_json::to_string(body),
             Self::Timeline(body) => serde_json::to_string(body),
+            Self::Cores(body) => serde_json::to_string(body),
             Self::Values(body) => serde_json::to_string(body),
         }
     }
@@ -69,6 +73,7 @@ impl Event {
             "group" => Self::Group(serde_json::from_str(data)?),
             "leases" => Self::Leases(serde_json::from_str(data)?),
             "timeline" => Self::Timeline(serde_json::from_str(data)?),
+            "cores" => Self::Cores(serde_json::from_str(data)?),
             "values" => Self::Values(serde_json::from_str(data)?),
             _ => return Ok(None),
         }))
@@ -91,6 +96,7 @@ mod tests {
             Event::Group(group),
             Event::Leases(vec![]),
             Event::Timeline(vec![]),
+            Event::Cores(vec![]),
             Event::Values(vec![]),
         ] {
             assert_eq!(Event::parse(event.name(), &event.data().unwrap()).unwrap(), Some(event));

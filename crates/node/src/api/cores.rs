@@ -28,6 +28,11 @@ pub(super) async fn list(State(node): State<Arc<Node>>) -> Json<Vec<Core>> {
     Json(node.cores.list().await.iter().map(|core| show(&node, core)).collect())
 }
 
+/// The same as far as it can be had at once.
+pub(super) fn glance(node: &Node) -> Option<Vec<Core>> {
+    Some(node.cores.glance()?.iter().map(|core| show(node, core)).collect())
+}
+
 /// `GET /v1/cores/{name}`
 pub(super) async fn info(State(node): State<Arc<Node>>, In(name): In<String>) -> Result<Json<Core>, ApiError> {
     let core = node.cores.find(&named(&name)?).await.map_err(core_error)?;

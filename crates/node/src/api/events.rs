@@ -22,7 +22,7 @@ use tokio::{
 
 use tutti_control::{Resource, ResourceState};
 
-use super::{device, error::ApiError, extract::Asked, leases, pairing, resources};
+use super::{cores, device, error::ApiError, extract::Asked, leases, pairing, resources};
 use crate::{node::Node, stop::Stop};
 
 /// The least time between two states.
@@ -35,7 +35,8 @@ const REFRESH: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(5);
 
 /// The events, in the order in which a new reader gets them. Of [`RESOURCES`] and [`DESCRIBED`] it gets one.
-const NAMES: [&str; 8] = ["group", "devices", "nearby", "resources", "resources", "leases", "pairing", "timeline"];
+const NAMES: [&str; 9] =
+    ["group", "devices", "nearby", "resources", "resources", "leases", "pairing", "timeline", "cores"];
 
 /// Resources whole.
 const RESOURCES: usize = 3;
@@ -45,6 +46,9 @@ const DESCRIBED: usize = 4;
 
 /// What happened.
 const TIMELINE: usize = 7;
+
+/// The other cores.
+const CORES: usize = 8;
 
 /// One state of everything, as it is sent.
 #[derive(Default)]
@@ -130,6 +134,8 @@ impl Hub {
             json(&leases::all(node)),
             json(&pairing::pairing_status(&view, now)),
             json(&node.timeline.all()),
+            // While something is being done to a core, what was known before stands.
+            cores::glance(node).map_or_else(|| self.latest.borrow().bodies[CORES].to_string(), |all| json(&all)),
         ];
         self.latest.send_modify(|latest| {
             let bodies = std::array::from_fn(|at| {
@@ -186,6 +192,7 @@ fn news<'a>(before: &[ResourceState], now: &'a [ResourceState]) -> Vec<&'a Resou
 struct Reader {
     apart: bool,
     timeline: bool,
+    cores: bool,
     bodies: [Arc<str>; NAMES.len()],
     values: Arc<Vec<ResourceState>>,
 }
@@ -197,9 +204,9 @@ impl Reader {
             Some(given) if given == word => Ok(true),
             Some(given) => Err(ApiError::bad_request(format!("`{name}` may be {word:?}, not {given:?}"))),
         };
-        let (apart, timeline) = (is("values", "apart")?, is("timeline", "yes")?);
+        let (apart, timeline, cores) = (is("values", "apart")?, is("timeline", "yes")?, is("cores", "yes")?);
         asked.end()?;
-        Ok(Self { apart, timeline, ..Self::default() })
+        Ok(Self { apart, timeline, cores, ..Self::default() })
     }
 
     /// The events that bring it from what it was sent to `state`.
@@ -210,6 +217,7 @@ impl Reader {
                 RESOURCES => !self.apart,
                 DESCRIBED => self.apart,
                 TIMELINE => self.timeline,
+                CORES => self.cores,
                 _ => true,
             };
             if wanted && !Arc::ptr_eq(body, &self.bodies[at]) && !body.is_empty() {

@@ -199,8 +199,13 @@ impl Cores {
     /// All of them, in order of their names.
     pub(crate) async fn list(&self) -> Vec<Shown> {
         let mut led = self.0.cores.lock().await;
-        self.look_for_kernels(&mut led);
-        led.values().map(|core| Shown { origin: core.origin.clone(), desk: core.desk.clone() }).collect()
+        self.shown(&mut led)
+    }
+
+    /// The same for whoever cannot wait: none while something is being done to one of them.
+    pub(crate) fn glance(&self) -> Option<Vec<Shown>> {
+        let mut led = self.0.cores.try_lock().ok()?;
+        Some(self.shown(&mut led))
     }
 
     /// One of them.
@@ -323,6 +328,11 @@ impl Cores {
         if tokio::time::timeout(END, joined).await.is_err() {
             tracing::warn!("the worker of a core did not end in time");
         }
+    }
+
+    fn shown(&self, led: &mut BTreeMap<Name, Led>) -> Vec<Shown> {
+        self.look_for_kernels(led);
+        led.values().map(|core| Shown { origin: core.origin.clone(), desk: core.desk.clone() }).collect()
     }
 
     /// Leads what the kernel has, too.

@@ -66,6 +66,15 @@ export function useAction() {
   return { busy, error, act, clear: () => setError(undefined) };
 }
 
+/** Gives a file to the person. */
+export function save(file: Blob, name: string) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(file);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
 type FieldProps = {
   label: string;
   hint?: string;

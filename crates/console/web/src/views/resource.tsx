@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api, streams, type Resource, type ScreenFrame, type StorageList } from "../api";
 import { bytes, moment, numeric, show, span } from "../format";
-import { Confirm, Field, Icon, Trouble, useAction } from "../parts/bits";
+import { Confirm, Field, Icon, save, Trouble, useAction } from "../parts/bits";
 import { Control } from "../parts/control";
 import { Chart, type ChartPoint } from "../parts/spark";
 import { leases, me, resourceCell, type ResourceCell } from "../store";
@@ -189,12 +189,7 @@ function Storage({ resource }: { resource: Resource }) {
   };
   const get = (path: string) =>
     act(async () => {
-      const url = URL.createObjectURL(await api.fetchFile(device, name, path));
-      const link = document.createElement("a");
-      link.href = url;
-      link.download = path.split("/").pop()!;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(url), 60_000);
+      save(await api.fetchFile(device, name, path), path.split("/").pop()!);
     });
   return (
     <section class="panel" aria-labelledby="files-title">

@@ -1,0 +1,106 @@
+// The other cores of this device: their state, what to do with them, what they write.
+import { useEffect, useState } from "preact/hooks";
+import { api, streams, type Core, type CoreAction, type CoreLine } from "../api";
+import { clock } from "../format";
+import { ended, save, Trouble, useAction } from "../parts/bits";
+import { cores } from "../store";
+import { texts } from "../texts";
+
+/** What makes sense in which state. What a core cannot do it says itself. */
+const ACTIONS: Record<string, CoreAction[]> = {
+  offline: ["start"],
+  crashed: ["start", "stop"],
+  running: ["stop", "restart"],
+  attached: ["stop", "restart", "detach"],
+  detached: ["attach"],
+  suspended: ["resume", "stop"],
+};
+
+/** How a state is coloured. */
+const LOOK: Record<string, string> = { running: "ok", attached: "ok", crashed: "fail" };
+
+/** Lines of a log that are kept on the page. */
+const LINES = 500;
+
+export function CoresPage() {
+  const all = cores.value;
+  return (
+    <>
+      <div class="page-head"><h1>{texts.cores.title}</h1></div>
+      {all?.length === 0 && (
+        <div class="empty">
+          <p>{texts.cores.none}</p>
+          <p class="hint">{texts.cores.noneHint} <code>{texts.cores.command}</code></p>
+        </div>
+      )}
+      {all?.map((core) => <CorePanel key={core.name} core={core} />)}
+    </>
+  );
+}
+
+function CorePanel({ core }: { core: Core }) {
+  const { busy, error, act } = useAction();
+  const [open, setOpen] = useState(false);
+  const title = `core-${core.name}`;
+  const run = (action: CoreAction) => act(async () => void (await api.act(core.name, action)));
+  const dump = () => act(async () => save(await api.dump(core.name), `${core.name}.core`));
+  const labels = texts.cores.facts;
+  const facts: [string, string][] = [
+    [labels.kind, texts.cores.kind[core.kind] ?? core.kind],
+    [labels.firmware, [core.firmware, ...(core.arguments ?? [])].join(" ")],
+    [labels.life, String(core.generation)],
+    [labels.recoveries, String(core.recoveries)],
+    [labels.satellites, core.satellites.join(", ")],
+  ];
+  return (
+    <section class="panel core" aria-labelledby={title} data-core={core.name}>
+      <div class="row between">
+        <h2 id={title}>{core.name}</h2>
+        <span class={`tag ${LOOK[core.state] ?? ""}`} role="status">{texts.cores.state[core.state] ?? core.state}</span>
+      </div>
+      {core.last_error && <p class="trouble">{ended(core.last_error)}</p>}
+      <dl class="facts">
+        {facts.filter(([, value]) => value).map(([label, value]) => (
+          <div key={label}><dt>{label}</dt><dd>{value}</dd></div>
+        ))}
+      </dl>
+      <div class="row">
+        {(ACTIONS[core.state] ?? []).map((action) => (
+          <button type="button" key={action} disabled={busy} onClick={() => run(action)}>{texts.cores.action[action]}</button>
+        ))}
+        <button type="button" class="quiet" aria-busy={busy} onClick={dump}>{texts.cores.dump}</button>
+        <button type="button" class="quiet" aria-expanded={open} onClick={() => setOpen(!open)}>
+          {open ? texts.cores.hideLog : texts.cores.showLog}
+        </button>
+      </div>
+      <Trouble error={error} />
+      {open && <Log core={core.name} />}
+    </section>
+  );
+}
+
+function Log({ core }: { core: string }) {
+  const [lines, setLines] = useState<CoreLine[]>([]);
+  const [error, setError] = useState<unknown>();
+  useEffect(() => {
+    const control = new AbortController();
+    setLines([]);
+    streams
+      .coreLog(core, control.signal, (event, data) => {
+        if (event === "line") setLines((lines) => [...lines.slice(1 - LINES), JSON.parse(data) as CoreLine]);
+      })
+      .catch((caught) => control.signal.aborted || setError(caught));
+    return () => control.abort();
+  }, [core]);
+  return (
+    <>
+      <Trouble error={error} />
+      <ol class="log" tabIndex={0} aria-label={texts.cores.log(core)}>
+        {lines.length === 0 && <li class="faint">{texts.cores.silent}</li>}
+        {lines.map((line) => (
+          <li key={line.number}><time dateTime={new Date(line.at).toISOString()}>{clock(line.at)}</time> <span>{line.text}</span></li>
+        ))}
+      </ol>
+    </>
+  );
+}
