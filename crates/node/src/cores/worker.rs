@@ -25,7 +25,7 @@ use tutti_metal::{Clock as _, Doorbell, Monotonic, Sleep};
 use tutti_model::Name;
 use tutti_remoteproc::{
     RemoteCore,
-    life::{Action, Cause, Command, Failure, Generation, Report, Stage, State},
+    life::{Action, Cause, Command, Failure, Generation, Refused, Report, Stage, State},
 };
 use tutti_rpmsg::{Address, Endpoint, Host};
 
@@ -284,8 +284,10 @@ impl<B: Back> Worker<B> {
     fn begin(&mut self, commands: Vec<Command>, reply: Option<oneshot::Sender<Result<(), CoreError>>>) {
         let mut then = VecDeque::from(commands);
         let Some(now) = then.pop_front() else { return };
-        // What the kernel's core is, others decide as well.
-        let refused = self.core.command(self.time.now(), now).err();
+        // Where nothing sleeps, waking is not a question of the state.
+        let never = now == Command::Resume && !self.core.platform().abilities().suspend;
+        let refused =
+            if never { Some(Refused::Unsupported(now)) } else { self.core.command(self.time.now(), now).err() };
         match refused {
             None => {
                 self.last_error = None;
