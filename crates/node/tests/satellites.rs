@@ -411,3 +411,43 @@ async fn a_hostile_satellite_usurps_nobody_and_floods_nobody() {
     let members = devices.iter().filter(|device| device.name == "attic" && device.via.is_none()).count();
     assert_eq!(members, 1);
 }
+
+/// One request to the console's door; the answer as it is.
+async fn of_page(address: &str, method: &str, target: &str, headers: &[&str], body: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+    let len = body.len();
+    let head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {len}\r\n");
+    stream.write_all(format!("{head}{headers}\r\n{body}").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_page_runs_no_program_and_opens_no_line() {
+    let host = Host::new();
+    let kitchen = host.start("kitchen");
+    let link = kitchen.client.console(&tutti_control::ConsoleRequest { port: None }).await.unwrap().url;
+    let (address, token) = link.strip_prefix("http://").unwrap().split_once("/#login=").unwrap();
+    let login = format!("{{\"token\":\"{token}\"}}");
+    let answer = of_page(address, "POST", "/login", &["x-tutti-console: login"], &login).await;
+    let after = |mark: &str| answer.split_once(mark).unwrap().1;
+    let cookie = format!("Cookie: {}", after("set-cookie: ").split(';').next().unwrap());
+    let key = format!("x-tutti-console: {}", after("\"key\":\"").split('"').next().unwrap());
+    let pass = [cookie.as_str(), key.as_str()];
+    let cores = of_page(address, "GET", "/v1/cores", &pass, "").await;
+    assert!(cores.starts_with("HTTP/1.1 200"), "it may look: {cores}");
+    let program = r#"{"firmware":"/bin/true"}"#;
+    for (target, body) in [
+        ("/v1/cores/x/do/start", program),
+        ("/v1/cores/x/do/st%61rt", program),
+        ("/v1/satellites", r#"{"link":"unix:/tmp/x"}"#),
+    ] {
+        let refused = of_page(address, "POST", target, &pass, body).await;
+        assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("a page in a browser may not"), "{refused}");
+    }
+    assert!(kitchen.client.cores().await.unwrap().is_empty());
+    assert!(kitchen.client.satellites().await.unwrap().is_empty());
+}

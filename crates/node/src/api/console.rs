@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::State,
     http::{StatusCode, header},
     response::IntoResponse,
@@ -34,6 +34,25 @@ use crate::{convert::millis, error::RunError, node::Node, state::write_file, sto
 
 /// The file in the state folder with the certificate for browsers of other machines, and its key.
 const IDENTITY_FILE: &str = "console.pem";
+
+/// Marks what a page in a browser asks for. It uses what there is; what runs a program of its choice, or opens a file
+/// of this machine as a line, is for the command alone, so that whoever gets hold of a page has not got the account.
+#[derive(Clone, Copy)]
+pub(super) struct FromPage;
+
+impl FromPage {
+    /// Refuses what a page may not.
+    pub(super) fn refuse(page: Option<Extension<Self>>, what: &str) -> Result<(), ApiError> {
+        match page {
+            None => Ok(()),
+            Some(_) => Err(ApiError::new(
+                ErrorCode::NotAllowed,
+                format!("a page in a browser may not {what}"),
+                "use the command `tutti` on this machine",
+            )),
+        }
+    }
+}
 
 /// The doors for browsers: shut until somebody asks for a link, then open until the device stops.
 #[derive(Default)]
@@ -109,7 +128,7 @@ impl Open {
         let clock = node.clock.clone();
         let start = node.started;
         let console = Arc::new(Console::new(door, move || clock.now().since(start)));
-        let router = console.clone().router(routes::bare(node.clone()));
+        let router = console.clone().router(routes::bare(node.clone()).layer(Extension(FromPage)));
         let shut = StopSwitch::new();
         let (mut device, door, switch) = (node.stop.subscribe(), shut.subscribe(), shut.clone());
         let serving = tokio::spawn(async move {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Json, body::Body as Stream, extract::State, http::StatusCode, response::Response};
+use axum::{Extension, Json, body::Body as Stream, extract::State, http::StatusCode, response::Response};
 use futures_util::stream;
 use tutti_control::{
     Check, CheckState, Core, CoreAction, CoreKind, CoreLine, CorePing, CoreRequest, CoreState, ErrorCode,
@@ -11,6 +11,7 @@ use tutti_model::Name;
 use tutti_remoteproc::life::{Command, Refused, State as LifeState};
 
 use super::{
+    console::FromPage,
     error::ApiError,
     extract::{Asked, Body, In},
     offers, refused, sse,
@@ -42,6 +43,7 @@ pub(super) async fn info(State(node): State<Arc<Node>>, In(name): In<String>) ->
 /// `POST /v1/cores/{name}/do/{action}`
 pub(super) async fn act(
     State(node): State<Arc<Node>>,
+    page: Option<Extension<FromPage>>,
     In((name, action)): In<(String, String)>,
     Body(request): Body<CoreRequest>,
 ) -> Result<Json<Core>, ApiError> {
@@ -50,6 +52,9 @@ pub(super) async fn act(
         return Err(ApiError::bad_request(format!(
             "{action} takes no firmware and no arguments; stop it, then start it with them"
         )));
+    }
+    if request != CoreRequest::default() {
+        FromPage::refuse(page, "say which program is to run")?;
     }
     let name = if action == CoreAction::Start { offers::parse(&name)? } else { named(&name)? };
     let one = |command| vec![command];

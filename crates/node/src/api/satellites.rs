@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Extension, Json, extract::State, http::StatusCode};
 use tutti_control::{ErrorCode, LinkRequest, LinkedSatellite, SatelliteLink};
 use tutti_model::Name;
 
 use super::{
+    console::FromPage,
     error::ApiError,
     extract::{Body, In},
     offers, refused,
@@ -23,8 +24,10 @@ use crate::{
 /// `POST /v1/satellites`
 pub(super) async fn connect(
     State(node): State<Arc<Node>>,
+    page: Option<Extension<FromPage>>,
     Body(LinkRequest { link, name }): Body<LinkRequest>,
 ) -> Result<Json<SatelliteLink>, ApiError> {
+    FromPage::refuse(page, "open a line or socket of this machine")?;
     let spec: Spec = link.parse().map_err(|error| {
         ApiError::new(
             ErrorCode::BadRequest,
