@@ -31,6 +31,7 @@ fn main() {
     let mut found = Vec::new();
     let mut missed = Vec::new();
     let mut returned = Vec::new();
+    let mut core = Vec::new();
     for round in 0..ROUNDS {
         let folder = folder.path().join(round.to_string());
         let names = ["a", "b", "c"];
@@ -49,6 +50,11 @@ fn main() {
         wait("they see each other again", || devices.iter().all(|device| device.online() == 2));
         meet.push(millis(start));
 
+        let start = Instant::now();
+        devices[0].start_core();
+        wait("its core is read", || devices[2].json(&["read", "core/die-temperature"]).is_some());
+        core.push(millis(start));
+
         // The killed one is the last, so that the others can be asked.
         std::thread::sleep(Duration::from_secs(3));
         let mut killed = devices.pop().expect("three devices");
@@ -63,6 +69,7 @@ fn main() {
     }
     row("fabric.node.discovery", median(found), "ms");
     row("fabric.node.start-to-pool", median(meet), "ms");
+    row("fabric.node.core.start", median(core), "ms");
     row("fabric.node.presence.lost", median(missed), "ms");
     row("fabric.node.presence.returned", median(returned), "ms");
 }
@@ -139,6 +146,13 @@ impl Device {
     fn json(&self, args: &[&str]) -> Option<Value> {
         let out = self.command(args).arg("--json").output().expect("tutti runs");
         out.status.success().then(|| serde_json::from_slice(&out.stdout).expect("JSON"))
+    }
+
+    /// Starts the demo's coprocessor as another core of it.
+    fn start_core(&self) {
+        let mut starting = self.command(&["amp", "start", "core", TUTTI, "--", "demo-core", "core"]);
+        let status = starting.stdout(Stdio::null()).status().expect("tutti runs");
+        assert!(status.success(), "the core does not start");
     }
 
     fn online(&self) -> usize {

@@ -64,6 +64,9 @@ fn a_core_that_is_a_process_is_in_the_pool_and_outlives_a_host_that_is_killed() 
     assert_eq!((&entry["via"], &entry["kind"]), (&kitchen.id().into(), &"core".into()));
     assert_eq!(info(&kitchen, "brain")["satellites"], serde_json::json!(["brain-core"]));
 
+    let links = kitchen.json(&["satellite", "ls"]);
+    assert_eq!((&links[0]["link"], &links[0]["state"]), (&"core:brain".into(), &"joined".into()));
+
     // Driven from the other device; its log says so; a message goes there and back.
     attic.must(&["set", "brain-core/lamp", "on"]);
     assert_eq!(attic.json(&["read", "brain-core/lamp"])["value"], true);

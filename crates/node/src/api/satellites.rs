@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Extension, Json, extract::State, http::StatusCode};
-use tutti_control::{ErrorCode, LinkRequest, LinkedSatellite, SatelliteLink};
+use tutti_control::{ErrorCode, LinkRequest, LinkState, LinkedSatellite, SatelliteLink};
 use tutti_model::Name;
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     offers, refused,
 };
 use crate::{
+    cores::worker as cores,
     node::Node,
     satellites::{
         Joined,
@@ -43,7 +44,23 @@ pub(super) async fn connect(
 
 /// `GET /v1/satellites`
 pub(super) async fn list(State(node): State<Arc<Node>>) -> Json<Vec<SatelliteLink>> {
-    Json(node.links.list().await.into_iter().map(|status| show(&node, status)).collect())
+    let mut all: Vec<_> = node.links.list().await.into_iter().map(|status| show(&node, status)).collect();
+    for core in node.cores.list().await {
+        let status = core.desk.status();
+        let satellites = on(&node, &cores::place(&core.desk.name));
+        // The link of a core is there as long as its firmware has one.
+        if status.linked && !satellites.is_empty() {
+            all.push(SatelliteLink {
+                name: core.desk.name.to_string(),
+                link: format!("core:{}", core.desk.name),
+                state: LinkState::Joined,
+                satellites,
+                last_error: None,
+                dropped: 0,
+            });
+        }
+    }
+    Json(all)
 }
 
 /// `DELETE /v1/satellites/{name}`
@@ -54,8 +71,7 @@ pub(super) async fn disconnect(State(node): State<Arc<Node>>, In(name): In<Strin
 }
 
 fn show(node: &Node, status: Status) -> SatelliteLink {
-    let satellites: Vec<_> =
-        node.satellites.on(&links::place(&status.name)).iter().map(|joined| satellite(joined)).collect();
+    let satellites = on(node, &links::place(&status.name));
     SatelliteLink {
         state: status.state(!satellites.is_empty()),
         name: status.name.to_string(),
@@ -64,6 +80,11 @@ fn show(node: &Node, status: Status) -> SatelliteLink {
         last_error: status.last_error,
         dropped: status.dropped,
     }
+}
+
+/// Who is there on a link, the nearest first.
+fn on(node: &Node, place: &str) -> Vec<LinkedSatellite> {
+    node.satellites.on(place).iter().map(|joined| satellite(joined)).collect()
 }
 
 fn satellite(joined: &Joined) -> LinkedSatellite {
