@@ -430,7 +430,7 @@ async fn of_page(address: &str, method: &str, target: &str, headers: &[&str], bo
 async fn a_page_runs_no_program_and_opens_no_line() {
     let host = Host::new();
     let kitchen = host.start("kitchen");
-    let link = kitchen.client.console(&tutti_control::ConsoleRequest { port: None }).await.unwrap().url;
+    let link = kitchen.client.console(&tutti_control::ConsoleRequest::default()).await.unwrap().url;
     let (address, token) = link.strip_prefix("http://").unwrap().split_once("/#login=").unwrap();
     let login = format!("{{\"token\":\"{token}\"}}");
     let answer = of_page(address, "POST", "/login", &["x-tutti-console: login"], &login).await;

@@ -23,13 +23,17 @@ pub(crate) const NEEDS: &[Need] = &[
 const MOST: [u32; 2] = [40 << 10, 12 << 10];
 
 /// The parts that must have been seen.
-const PARTS: [&str; 7] = ["messages", "crashes", "restarts", "satellites", "lost", "deaf", "instructions"];
+const PARTS: [&str; 9] =
+    ["messages", "crashes", "restarts", "satellites", "lost", "deaf", "instructions", "pool", "unplugged"];
 
 pub(crate) fn steps() -> Result<Vec<Program>, String> {
     let test = cargo(["test", "-p", "tutti-satellite", "--test", "an521", "--", "--nocapture", "--test-threads=1"])
         .env("TUTTI_AN521", Image::Core0.path())
         .env("TUTTI_AN521_CORE1", Image::Core1.path());
-    Ok(firmware::steps()?.into_iter().chain([test]).collect())
+    // And with real devices: the chip in their pool.
+    let pool = cargo(["test", "-p", "tutti-cli", "--test", "an521", "--", "--nocapture"]);
+    let pool = pool.env("TUTTI_AN521", Image::Core0.path());
+    Ok(firmware::steps()?.into_iter().chain([test, pool]).collect())
 }
 
 pub(crate) fn check(output: &str) -> Result<String, String> {

@@ -293,14 +293,14 @@ impl Cores {
 
     /// Keeps what is in a core's memory; where.
     pub(crate) async fn dump(&self, name: &Name) -> Result<fs::File, CoreError> {
-        let path = ask(&*self.find(name).await?.desk, Order::Dump).await?;
+        let path = ask(&self.find(name).await?.desk, Order::Dump).await?;
         let opened = tokio::task::spawn_blocking(move || back::open_dump(&path)).await;
         opened.map_err(|error| CoreError::Failed(error.to_string()))?.map_err(CoreError::Failed)
     }
 
     /// How long a message takes to a core and back.
     pub(crate) async fn ping(&self, name: &Name) -> Result<Duration, CoreError> {
-        ask(&*self.find(name).await?.desk, Order::Ping).await
+        ask(&self.find(name).await?.desk, Order::Ping).await
     }
 
     /// What the kernel offers, and keeps from being used.

@@ -79,6 +79,9 @@ pub(crate) struct Desk {
     orders: mpsc::SyncSender<Order>,
 }
 
+/// Who waits for a ping.
+type Pinger = oneshot::Sender<Result<Duration, CoreError>>;
+
 /// What somebody wants of a core.
 pub(super) enum Order {
     /// These, one after the other.
@@ -86,7 +89,7 @@ pub(super) enum Order {
     /// Keep what is in its memory; say where.
     Dump(oneshot::Sender<Result<PathBuf, CoreError>>),
     /// See how long a message takes there and back.
-    Ping(oneshot::Sender<Result<Duration, CoreError>>),
+    Ping(Pinger),
     /// The worker is to end; the core is to be stopped before, or let go.
     End { stop: bool },
 }
@@ -149,7 +152,7 @@ struct Worker<B: Back> {
     last_error: Option<String>,
     /// The link of a core that wrote what cannot be: nothing is read from it any more.
     deaf: Option<Arc<HostLink>>,
-    pings: VecDeque<oneshot::Sender<Result<Duration, CoreError>>>,
+    pings: VecDeque<Pinger>,
     /// Told to end, and whether to stop the core before; and whether that was tried.
     ended: Option<bool>,
     stopping: bool,
@@ -509,12 +512,13 @@ struct Radio<'l> {
     ping: Endpoint<'l, Processes, Host>,
     station: Station,
     asks: tokio::sync::mpsc::Receiver<Ask>,
-    pinging: Option<(Instant, u64, oneshot::Sender<Result<Duration, CoreError>>)>,
+    /// The ping under way: since when, and what it carries.
+    pinging: Option<(Instant, u64, Pinger)>,
     budget: Budget,
 }
 
 impl Radio<'_> {
-    fn send_ping(&mut self, reply: oneshot::Sender<Result<Duration, CoreError>>) {
+    fn send_ping(&mut self, reply: Pinger) {
         let mark = rand::random::<u64>();
         let sent = self.ping.peer().ok().map(|peer| self.ping.try_send(peer, &mark.to_le_bytes()));
         match sent {

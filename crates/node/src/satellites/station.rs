@@ -29,11 +29,14 @@ const ASKS: usize = 64;
 /// How many lines of a link's log are kept.
 const LINES: usize = 256;
 
+/// Who waits for an answer.
+type Asker = oneshot::Sender<Result<Option<Measure>, Refusal>>;
+
 /// What somebody wants of a satellite.
 pub(crate) struct Ask {
     pub(super) path: Vec<u8>,
     pub(super) what: What,
-    pub(super) reply: oneshot::Sender<Result<Option<Measure>, Refusal>>,
+    pub(super) reply: Asker,
 }
 
 pub(super) enum What {
@@ -75,7 +78,8 @@ pub(crate) struct Station {
     asks: mpsc::Sender<Ask>,
     wake: Wake,
     members: BTreeMap<Vec<u8>, Member>,
-    waiting: BTreeMap<(Vec<u8>, Request), (Option<usize>, oneshot::Sender<Result<Option<Measure>, Refusal>>)>,
+    /// Requests under way; those for a reading with the resource.
+    waiting: BTreeMap<(Vec<u8>, Request), (Option<usize>, Asker)>,
     followed: BTreeSet<(Vec<u8>, usize)>,
     look_at: BootTime,
     log: VecDeque<String>,
@@ -174,7 +178,7 @@ impl Station {
     fn settle(&mut self) {
         let now = self.clock.now();
         while let Some(event) = self.host.poll_event() {
-            self.take(now, Vec::new(), event);
+            self.take(Vec::new(), event);
         }
         self.show(now);
         if self.look_at <= now {
@@ -183,11 +187,11 @@ impl Station {
         }
     }
 
-    fn take(&mut self, now: BootTime, mut path: Vec<u8>, event: Event) {
+    fn take(&mut self, mut path: Vec<u8>, event: Event) {
         match event {
             Event::Behind(child, event) => {
                 path.push(child);
-                self.take(now, path, *event);
+                self.take(path, *event);
             }
             Event::Joined(about, resources) => self.join(path, &about, &resources),
             Event::Lost => self.lose(&path),
