@@ -1,6 +1,8 @@
 //! Satellites behind a real device: a board on a Unix socket and one on a serial line (a pseudo terminal), listed, read, followed
 //! and driven from *another* device of the group; gone when they are, and back when they are.
 
+#![allow(clippy::print_stdout, reason = "what a test measured is for whoever runs it")]
+
 mod support;
 
 use std::{

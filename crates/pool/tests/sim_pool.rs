@@ -51,7 +51,10 @@ fn run(seed: u64, faults: Faults) -> Result<Counts, Violation> {
         .filter(|device| members.contains(&device.id))
         .filter_map(|device| device.pool.as_ref().map(|pool| pool.catalogue()))
         .collect();
-    converged(&members, &catalogues.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
+    let hosts = world.devices.iter().filter(|device| members.contains(&device.id) && device.pool.is_some());
+    let things = hosts.flat_map(|device| (0..device.things).map(|number| device.thing(number)));
+    let there = members.iter().copied().chain(things).collect();
+    converged(&there, &catalogues.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
     a_dead_holder_lets_go(&mut world)?;
     Ok(world.checks.counts)
 }

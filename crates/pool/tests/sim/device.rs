@@ -8,7 +8,7 @@ use tutti_model::{
     message::{LeaseId, Token},
     signed::Signed,
 };
-use tutti_pool::{BootId, CallId, Group, Identity, Member, PerformId, Pool, RequestId, Setup, Work};
+use tutti_pool::{BootId, CallId, Group, Identity, Member, PerformId, Pool, RequestId, Satellite, Setup, Work};
 
 use super::rng::Rng;
 
@@ -90,6 +90,8 @@ pub struct Device {
     pub renames: u64,
     pub name: Name,
     pub closed: bool,
+    /// How many satellites it has now. Those of a host that crashes are gone.
+    pub things: usize,
     pub calls: BTreeMap<CallId, Call>,
     pub last_call: u64,
     pub requests: BTreeSet<RequestId>,
@@ -118,6 +120,7 @@ impl Device {
             renames: 0,
             name: name(&format!("device-{index}")),
             closed: false,
+            things: 0,
             calls: BTreeMap::new(),
             last_call: 0,
             requests: BTreeSet::new(),
@@ -140,19 +143,39 @@ impl Device {
         vec![ResourceDescription::sensor(name("warmth"), Unit::EMPTY), lamp]
     }
 
-    /// Starts its pool from what is on its disk.
-    pub fn start(&mut self, now: True, run: u64) {
-        let identity = Identity {
+    /// The id of one of its satellites.
+    pub fn thing(&self, number: usize) -> DeviceId {
+        let mut bytes = *self.id.as_bytes();
+        bytes[0] = number as u8;
+        DeviceId::from_bytes(bytes)
+    }
+
+    /// The satellites that it has now.
+    pub fn satellites(&self) -> Vec<Satellite> {
+        let thing = |number| {
+            let name = name(&format!("thing-{}-{number}", self.index));
+            let identity = Identity { name, ..self.identity() };
+            Satellite { device: self.thing(number), identity, resources: self.resources() }
+        };
+        (0..self.things).map(thing).collect()
+    }
+
+    fn identity(&self) -> Identity {
+        Identity {
             name: self.name,
             kind: Text::lossy("simulated"),
             architecture: Text::EMPTY,
             os: Text::EMPTY,
             profile: Text::EMPTY,
             software: Text::EMPTY,
-        };
+        }
+    }
+
+    /// Starts its pool from what is on its disk.
+    pub fn start(&mut self, now: True, run: u64) {
         let setup = Setup {
             signing_key: self.key.clone(),
-            identity,
+            identity: self.identity(),
             resources: self.resources(),
             boot: self.boot,
             run,
@@ -165,6 +188,7 @@ impl Device {
     /// Everything that is only in memory is gone.
     pub fn crash(&mut self) {
         self.pool = None;
+        self.things = 0;
         self.run += 1;
         self.calls.clear();
         self.requests.clear();

@@ -36,6 +36,12 @@ impl World {
             }
             115..120 => self.devices[device].backup = self.devices[device].disk.get(tutti_pool::KEYS[0]).cloned(),
             120..160 => self.replay_old_token(device, other)?,
+            160..175 if self.devices[device].pool.is_some() => {
+                self.devices[device].things = self.rng.below(3) as usize;
+                let satellites = self.devices[device].satellites();
+                self.checks.count("changes of satellites");
+                self.give(device, Input::Satellites(satellites))?;
+            }
             _ => self.use_something(device, other)?,
         }
         self.connect();
@@ -44,7 +50,11 @@ impl World {
     }
 
     fn use_something(&mut self, device: usize, other: usize) -> Check {
-        let lamp = self.devices[other].lamp();
+        let mut lamp = self.devices[other].lamp();
+        if self.rng.chance(250) {
+            // Of a satellite, be it there or not.
+            lamp.device = self.devices[other].thing(0);
+        }
         let now = self.now;
         let it = &self.devices[device];
         let Some(pool) = &it.pool else { return Ok(()) };
@@ -55,7 +65,8 @@ impl World {
         let command = match (self.rng.below(12), mine) {
             (0..3, _) => {
                 let warmth = ResourceId { name: name("warmth"), ..lamp };
-                let call = self.devices[device].call(Call::Read(warmth.device));
+                let host = self.devices[other].id;
+                let call = self.devices[device].call(Call::Read(host));
                 return self.give(device, Input::Command { call, command: Command::Read(warmth) });
             }
             (3, Some(lease)) => Command::Renew { lease, duration },
