@@ -42,8 +42,6 @@ pub(super) struct Own {
     /// The record that is being saved.
     next: Option<SignedRecord>,
     satellites: BTreeMap<DeviceId, Satellite>,
-    /// Whether the record lists satellites, be it none: it does once there was one.
-    hosts: bool,
     /// The records of the satellites that go with `current`, and with `next`.
     vouched: BTreeMap<DeviceId, SignedRecord>,
     vouching: BTreeMap<DeviceId, SignedRecord>,
@@ -61,7 +59,6 @@ impl Own {
     ) -> Result<Self, RestoreError> {
         let current = saved.map(|bytes| read(me, bytes)).transpose()?;
         let seq = current.as_ref().map_or(0, |record| record.record().seq);
-        let hosts = current.as_ref().is_some_and(|record| record.record().satellites.is_some());
         let mut own = Self {
             me,
             key,
@@ -71,7 +68,6 @@ impl Own {
             current,
             next: None,
             satellites: BTreeMap::new(),
-            hosts,
             vouched: BTreeMap::new(),
             vouching: BTreeMap::new(),
             dirty: false,
@@ -123,7 +119,6 @@ impl Own {
             }
         }
         let changed = self.satellites != accepted;
-        self.hosts |= !accepted.is_empty();
         self.dirty |= changed;
         self.satellites = accepted;
         (changed, refused)
@@ -215,7 +210,8 @@ impl Own {
             profile: self.identity.profile,
             software: self.identity.software,
             via: None,
-            satellites: self.hosts.then(|| self.satellites.keys().copied().collect()),
+            // Also if there are none: whoever restored an old backup may not know that there were some.
+            satellites: Some(self.satellites.keys().copied().collect()),
             resources: self.resources.clone(),
         }
     }
