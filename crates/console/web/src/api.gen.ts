@@ -2181,6 +2181,8 @@ export interface operations {
                 values?: string;
                 /** @description `yes`: also `timeline`, as `GET /v1/timeline`, whenever something happens. */
                 timeline?: string;
+                /** @description `yes`: also `cores`, as `GET /v1/cores`. */
+                cores?: string;
             };
             header?: never;
             path?: never;
