@@ -53,7 +53,7 @@ pub fn core1() -> Result<Region<'static>, OutOfBounds> {
     }
 }
 
-/// Where core 1's resource table stands as core 1 calls it, is what core 0 calls it too.
+/// An address of core 1's, which both cores call the same.
 #[must_use]
 pub fn device(address: u32) -> DeviceAddr {
     DeviceAddr(u64::from(address))

@@ -16,7 +16,7 @@ use crate::memory;
 use crate::park::{self, Position};
 
 /// How long core 1 has to park, or to leave the stub.
-const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_millis(800);
 /// RPMsg's number among virtio devices.
 const RPMSG: u32 = 7;
 /// The longest resource table.

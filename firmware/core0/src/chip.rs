@@ -16,8 +16,8 @@ use tutti_remoteproc::life::{Action, Cause, Command, Config, Generation, Recover
 
 use crate::messages::Wish;
 
-/// How long core 1 may go without a heartbeat: twenty of them.
-const WATCHDOG: core::time::Duration = core::time::Duration::from_secs(1);
+/// How long core 1 may go without a heartbeat: forty of them.
+const WATCHDOG: core::time::Duration = core::time::Duration::from_secs(2);
 
 /// Core 1, shared by the tasks of this core.
 pub(crate) struct Chip {

@@ -19,6 +19,7 @@ mod satellite;
 
 use an521::uart::{CONSOLE, DUMP, INTERRUPTS, LINE};
 use an521::{Spawner, mhu, say, uart};
+use tutti_model::Name;
 
 /// Core 1's image.
 static CORE1: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/core1.elf"));
@@ -51,8 +52,8 @@ async fn run() {
             return;
         }
     };
-    let Some(resources) = satellite::resources() else { return };
-    let uplink = satellite::Uplink::new(&resources);
+    let (Ok(name), Some(resources)) = (Name::new("an521-core0"), satellite::resources()) else { return };
+    let uplink = satellite::Uplink::new(name, &resources);
     embassy_futures::join::join4(chip.run(), messages::run(&chip, &uplink), uplink.run(&chip), commands::run(&chip))
         .await;
 }

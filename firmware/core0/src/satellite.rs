@@ -38,7 +38,7 @@ impl Frame {
 
 /// The link with the host of this satellite.
 pub(crate) struct Uplink<'r> {
-    satellite: RefCell<Option<Satellite<'r, 2>>>,
+    satellite: RefCell<Satellite<'r, 2>>,
     /// What is to go to core 1. When it is full frames are lost; the host sends them again.
     pub(crate) for_core1: Channel<NoopRawMutex, Frame, 2>,
 }
@@ -63,25 +63,24 @@ fn now() -> BootTime {
 }
 
 impl<'r> Uplink<'r> {
-    pub(crate) fn new(resources: &'r [Resource]) -> Self {
-        let satellite = Name::new("an521-core0").ok().map(|name| {
-            let about = About {
-                name,
-                architecture: Text::lossy("thumbv8m.main"),
-                os: Text::lossy("embassy"),
-                firmware: Text::lossy(env!("CARGO_PKG_VERSION")),
-            };
-            // The board has no random numbers, and no memory that outlives it. A host that still knows the session of a board
-            // that was reset notices by the first number in it, and says so: then there is another one.
-            Satellite::new(about, resources, 0x521)
-        });
+    /// A satellite of this name.
+    pub(crate) fn new(name: Name, resources: &'r [Resource]) -> Self {
+        let about = About {
+            name,
+            architecture: Text::lossy("thumbv8m.main"),
+            os: Text::lossy("embassy"),
+            firmware: Text::lossy(env!("CARGO_PKG_VERSION")),
+        };
+        // The board has no random numbers, and no memory that outlives it. A host that still knows the session of a board that was
+        // reset notices by the first number in it, and says so: then there is another one.
+        let satellite = Satellite::new(about, resources, 0x521);
         Self { satellite: RefCell::new(satellite), for_core1: Channel::new() }
     }
 
     /// Sends a frame of core 1's satellite on.
     pub(crate) fn relay(&self, frame: &[u8]) {
         let mut wrapped = [0; MAX_FRAME];
-        let len = self.satellite.borrow_mut().as_mut().and_then(|it| it.relay(CORE1, frame, &mut wrapped));
+        let len = self.satellite.borrow_mut().relay(CORE1, frame, &mut wrapped);
         if let Some(frame) = len.and_then(|len| wrapped.get(..len)) {
             send(frame);
         }
@@ -93,7 +92,7 @@ impl<'r> Uplink<'r> {
         let mut joined = false;
         loop {
             let due = self.turn(chip);
-            let is_joined = self.satellite.borrow().as_ref().is_some_and(Satellite::is_joined);
+            let is_joined = self.satellite.borrow().is_joined();
             if is_joined != joined {
                 joined = is_joined;
                 say!("satellite: {}", if joined { "joined" } else { "alone" });
@@ -112,7 +111,6 @@ impl<'r> Uplink<'r> {
     /// Measures what is due and sends what is to be sent; when to come again.
     fn turn(&self, chip: &Chip) -> Instant {
         let mut satellite = self.satellite.borrow_mut();
-        let Some(satellite) = satellite.as_mut() else { return Instant::MAX };
         while let Some(resource) = satellite.due(now()) {
             if let Ok(measure) = read(chip, resource) {
                 satellite.reading(now(), resource, measure);
@@ -127,7 +125,6 @@ impl<'r> Uplink<'r> {
 
     fn take(&self, chip: &Chip, frame: &[u8]) {
         let mut satellite = self.satellite.borrow_mut();
-        let Some(satellite) = satellite.as_mut() else { return };
         match satellite.handle(now(), frame) {
             Some(Input::Read { request, resource }) => satellite.answer(request, read(chip, resource).map(Some)),
             Some(Input::Set { request, .. }) => satellite.answer(request, Err(Denied::NoSuchResource)),
