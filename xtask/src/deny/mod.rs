@@ -1,7 +1,7 @@
 //! The layer `deny`: whose code is used, under which licences, and in how many versions.
 //!
 //! A small part of what [cargo-deny](https://embarkstudios.github.io/cargo-deny/) does, from the same `deny.toml`, on
-//! what `cargo metadata` says: cargo-deny itself takes longer to build than Tutti. Checked are, for the targets in
+//! what `cargo metadata` says of the workspace and of `firmware/`: cargo-deny itself takes longer to build than Tutti. Checked are, for the targets in
 //! `[graph]`: that each package comes from a permitted registry, that its licence expression can be met with the
 //! licences in `[licenses]`, and that no two versions of a package are used except those in `[bans]`, each with its
 //! reason. What is listed but no longer needed is an error too, so that the lists stay true.
@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, fs};
 use serde_json::Value;
 
 use self::config::Config;
-use crate::{cargo, process::root};
+use crate::{cargo, firmware, process::root};
 
 /// Checks the workspace as it is; a word on what was seen, or all that is wrong.
 pub(crate) fn check() -> Result<String, String> {
@@ -24,7 +24,14 @@ pub(crate) fn check() -> Result<String, String> {
     let config = Config::parse(&text).map_err(|error| format!("deny.toml: {error}"))?;
     let platforms = config.targets.iter().flat_map(|target| ["--filter-platform", target]);
     let metadata = cargo::metadata(&platforms.collect::<Vec<_>>())?;
-    let packages = packages(&metadata)?;
+    let mut packages = packages(&metadata)?;
+    // What runs on microcontrollers is a workspace of its own, and the same rules hold for it.
+    let platform = ["--manifest-path", "firmware/Cargo.toml", "--filter-platform", firmware::TARGET];
+    for package in self::packages(&cargo::metadata(&platform)?)? {
+        if !packages.iter().any(|known| known.name == package.name && known.version == package.version) {
+            packages.push(package);
+        }
+    }
     let faults = faults(&config, &packages);
     if faults.is_empty() {
         return Ok(format!("{} packages", packages.len()));
