@@ -93,7 +93,7 @@ unsafe extern "C" fn reset<I: Image>() -> ! {
     // SAFETY: the symbols are the linker's; nothing has run yet that uses what lies between them. The stack is all above
     // its limit.
     unsafe {
-        core::arch::asm!("msr msplim, {}", in(reg) &raw const stack_bottom, options(nomem, nostack, preserves_flags));
+        core::arch::asm!("msr msplim, {}", in(reg) &raw const stack_bottom, options(nostack, preserves_flags));
         let (mut to, mut from) = (&raw mut data_start, &raw const data_load);
         while to < &raw mut data_end && to.cast_const() != from {
             to.write_volatile(from.read_volatile());

@@ -19,7 +19,11 @@ mod satellite;
 
 use an521::uart::{CONSOLE, DUMP, INTERRUPTS, LINE};
 use an521::{Spawner, mhu, say, uart};
+use chip::Chip;
+use satellite::Uplink;
+use static_cell::StaticCell;
 use tutti_model::Name;
+use tutti_satellite::Resource;
 
 /// Core 1's image.
 static CORE1: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/core1.elf"));
@@ -32,28 +36,47 @@ an521::image!(start, {
 });
 
 fn start(spawner: Spawner) {
-    if let Ok(task) = run() {
-        spawner.spawn(task);
-    }
-}
-
-#[embassy_executor::task]
-async fn run() {
     CONSOLE.open(Some(INTERRUPTS[0]));
     LINE.open(Some(INTERRUPTS[1]));
     DUMP.open(None);
     mhu::listen(mhu::MESSAGES);
     mhu::listen(mhu::PARKING);
     say!("core0: tutti {} on mps2-an521", env!("CARGO_PKG_VERSION"));
-    let chip = match chip::Chip::new(CORE1) {
+    let chip = match Chip::new(CORE1) {
         Ok(chip) => chip,
-        Err(error) => {
-            say!("core0: {error}");
-            return;
-        }
+        Err(error) => return say!("core0: {error}"),
     };
     let (Ok(name), Some(resources)) = (Name::new("an521-core0"), satellite::resources()) else { return };
-    let uplink = satellite::Uplink::new(name, &resources);
-    embassy_futures::join::join4(chip.run(), messages::run(&chip, &uplink), uplink.run(&chip), commands::run(&chip))
-        .await;
+    static CHIP: StaticCell<Chip> = StaticCell::new();
+    static RESOURCES: StaticCell<[Resource; 2]> = StaticCell::new();
+    static UPLINK: StaticCell<Uplink<'static>> = StaticCell::new();
+    let chip: &'static Chip = CHIP.init(chip);
+    let uplink: &'static Uplink<'static> = UPLINK.init(Uplink::new(name, RESOURCES.init(resources)));
+    // A task each, so that what wakes one does not have the others look too.
+    let tasks = (lead(chip), exchange(chip, uplink), speak(chip, uplink), listen(chip));
+    let (Ok(lead), Ok(exchange), Ok(speak), Ok(listen)) = tasks else { return };
+    spawner.spawn(lead);
+    spawner.spawn(exchange);
+    spawner.spawn(speak);
+    spawner.spawn(listen);
+}
+
+#[embassy_executor::task]
+async fn lead(chip: &'static Chip) {
+    chip.run().await;
+}
+
+#[embassy_executor::task]
+async fn exchange(chip: &'static Chip, uplink: &'static Uplink<'static>) {
+    messages::run(chip, uplink).await;
+}
+
+#[embassy_executor::task]
+async fn speak(chip: &'static Chip, uplink: &'static Uplink<'static>) {
+    uplink.run(chip).await;
+}
+
+#[embassy_executor::task]
+async fn listen(chip: &'static Chip) {
+    commands::run(chip).await;
 }

@@ -153,7 +153,7 @@ async fn interrupts(chip: &Chip, link: &Port) -> Result<(), Ended> {
 /// Waits until core 1's life is over.
 async fn ended(chip: &Chip, generation: Generation) {
     while chip.runs() == Some(generation) {
-        select(chip.changed.wait(), Timer::after_millis(20)).await;
+        chip.changed.wait().await;
     }
 }
 

@@ -66,8 +66,9 @@ const fn name(text: &str) -> Name {
 }
 
 fn start(spawner: Spawner) {
-    if let Ok(task) = run() {
+    if let (Ok(task), Ok(sign)) = (run(), heartbeat()) {
         spawner.spawn(task);
+        spawner.spawn(sign);
     }
 }
 
@@ -102,7 +103,7 @@ async fn run() {
     let Ok(mut log) = TraceWriter::new(shared, at, len) else { return };
     let generation = shared.get::<u32>(memory::GENERATION).unwrap_or(0);
     let _ = log.write_str("core 1 runs\n");
-    let (Err(failed), _) = embassy_futures::join::join(remote(shared, generation, &mut log), heartbeat(shared)).await;
+    let Err(failed) = remote(shared, generation, &mut log).await;
     let _ = log.write_str(match failed {
         Failed::Built => "this image was built wrongly\n",
         Failed::Corrupt => "the host wrote what cannot be\n",
@@ -110,7 +111,9 @@ async fn run() {
 }
 
 /// Says that the executor runs.
-async fn heartbeat(shared: Region<'static>) {
+#[embassy_executor::task]
+async fn heartbeat() {
+    let Ok(shared) = memory::shared() else { return };
     for count in 1u32.. {
         let _ = shared.put(memory::HEARTBEAT, &count);
         Timer::after_millis(50).await;
