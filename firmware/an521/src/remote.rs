@@ -1,4 +1,9 @@
 //! The second core as a platform of remoteproc: loaded from memory, started and stopped through the resident stub.
+//!
+//! What core 1 writes is a claim: its resource table is copied out and checked when it is loaded, addresses in it are looked for in the
+//! memories that there are, and its stack is only read where there is memory. There is no wall between the cores, though: the
+//! board's memory protection controllers stay as they are after reset, so a core 1 that goes wild can write into core 0's memory, the
+//! stub's among it.
 
 use core::fmt;
 

@@ -2,7 +2,7 @@
 
 use core::cell::RefCell;
 
-use an521::remote::Core1;
+use an521::remote::{Core1, Fault};
 use an521::uart::DUMP;
 use an521::{clock, mhu, say};
 use embassy_futures::select::select;
@@ -10,7 +10,7 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::channel::Channel;
 use embassy_sync::signal::Signal;
 use embassy_time::{Instant, Timer};
-use tutti_metal::{Clock as _, OutOfBounds};
+use tutti_metal::Clock as _;
 use tutti_remoteproc::RemoteCore;
 use tutti_remoteproc::life::{Action, Cause, Command, Config, Generation, Recovery, Report, State};
 
@@ -59,7 +59,7 @@ impl Typed {
 }
 
 impl Chip {
-    pub(crate) fn new(firmware: &'static [u8]) -> Result<Self, OutOfBounds> {
+    pub(crate) fn new(firmware: &'static [u8]) -> Result<Self, Fault> {
         let config = Config {
             watchdog: Some(WATCHDOG),
             recovery: Recovery::BackOff {
@@ -70,8 +70,7 @@ impl Chip {
             well_after: core::time::Duration::from_secs(2),
             ..Config::default()
         };
-        let core = RemoteCore::new(Core1::new(firmware, keep)?, config);
-        let core = core.map_err(|_| OutOfBounds { at: 0, len: 0, region: 0 })?;
+        let core = RemoteCore::new(Core1::new(firmware, keep)?, config)?;
         Ok(Self {
             core: RefCell::new(core),
             changed: Signal::new(),

@@ -2,7 +2,6 @@
 
 use an521::say;
 use an521::uart::CONSOLE;
-use embassy_time::Timer;
 use tutti_remoteproc::life::Command;
 
 use crate::chip::Chip;
@@ -55,9 +54,8 @@ async fn obey(chip: &Chip, line: &str) {
         (Some("start"), ..) => chip.command(Command::Start),
         (Some("stop"), ..) => chip.command(Command::Stop),
         (Some("restart"), ..) => {
+            // The first has been done, or has failed, when it returns.
             chip.command(Command::Stop);
-            // The stub rests before the next step; one that does not has been reported.
-            Timer::after_millis(4).await;
             chip.command(Command::Start);
         }
         _ => say!("{HELP}"),

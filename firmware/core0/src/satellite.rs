@@ -71,8 +71,8 @@ impl<'r> Uplink<'r> {
             os: Text::lossy("embassy"),
             firmware: Text::lossy(env!("CARGO_PKG_VERSION")),
         };
-        // The board has no random numbers, and no memory that outlives it. A host that still knows the session of a board that was
-        // reset notices by the first number in it, and says so: then there is another one.
+        // The board has no random numbers, and no memory that outlives it, so a board that was reset begins with the number of its last
+        // life. A host that still knows it acknowledges the hello and does not welcome it; after 2.5 s the next number is tried.
         let satellite = Satellite::new(about, resources, 0x521);
         Self { satellite: RefCell::new(satellite), for_core1: Channel::new() }
     }
