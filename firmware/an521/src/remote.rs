@@ -107,6 +107,8 @@ pub struct Core1 {
     heartbeat: u32,
     /// Its end in this generation was noticed.
     noticed: bool,
+    /// What it wrote into shared memory cannot be.
+    corrupt: bool,
     /// Takes a piece of a core dump; false if it cannot.
     keep: fn(&[u8]) -> bool,
     /// How many bytes the last dump has, until somebody asks.
@@ -127,6 +129,7 @@ impl Core1 {
             generation: Generation(0),
             heartbeat: 0,
             noticed: true,
+            corrupt: false,
             keep,
             dumped: 0,
         })
@@ -139,6 +142,11 @@ impl Core1 {
     pub fn vdev(&self) -> Result<VdevEntry<Region<'static>>, Fault> {
         let found = self.found.ok_or(Fault::NoRpmsg(None))?;
         VdevEntry::new(self.own, found.vdev).map_err(|error| Fault::NoRpmsg(Some(error)))
+    }
+
+    /// What core 1 wrote into shared memory cannot be: its life is over, at the next look.
+    pub fn distrust(&mut self) {
+        self.corrupt = true;
     }
 
     /// Where in the shared memory the firmware's trace is.
@@ -198,7 +206,7 @@ impl Core1 {
         }
         self.shared.put(memory::GENERATION, &generation.0)?;
         self.shared.put(memory::HEARTBEAT, &0u32)?;
-        (self.heartbeat, self.generation, self.noticed) = (0, generation, false);
+        (self.heartbeat, self.generation, self.noticed, self.corrupt) = (0, generation, false, false);
         park::go(&self.own, generation.0)?;
         if reaches(Position::Running) { Ok(()) } else { Err(Fault::Stuck) }
     }
@@ -303,6 +311,10 @@ impl Platform for Core1 {
             let record = park::record();
             let cause = if record.status != 0 { record.status } else { record.exception };
             return Some((self.generation, Sign::Crashed(Cause::Fault(cause))));
+        }
+        if !self.noticed && self.corrupt {
+            self.noticed = true;
+            return Some((self.generation, Sign::Crashed(Cause::Corrupt)));
         }
         let heartbeat = self.shared.get(memory::HEARTBEAT).unwrap_or(self.heartbeat);
         if !self.noticed && heartbeat != self.heartbeat {

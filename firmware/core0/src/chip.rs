@@ -95,6 +95,13 @@ impl Chip {
         work(self.core.borrow().platform())
     }
 
+    /// The link with core 1 cannot go on, and core 1 has not ended: what it wrote cannot be.
+    pub(crate) fn distrust(&self, generation: Generation) {
+        if self.runs() == Some(generation) {
+            self.core.borrow_mut().platform_mut().distrust();
+        }
+    }
+
     /// Tells core 1's life something; errors are said.
     pub(crate) fn command(&self, command: Command) {
         let now = clock::Now.now();
@@ -151,7 +158,8 @@ impl Chip {
             Report::Crashed(cause, generation) => match cause {
                 Cause::Fault(status) => say!("core1: fault {status:#x} in generation {}", generation.0),
                 Cause::Watchdog => say!("core1: no heartbeat in generation {}", generation.0),
-                other => say!("core1: {other:?} in generation {}", generation.0),
+                Cause::Corrupt => say!("core1: wrote what cannot be in generation {}", generation.0),
+                Cause::Ended => say!("core1: ended in generation {}", generation.0),
             },
             Report::Restart(_) => say!("core1: starts again"),
             Report::GivenUp => say!("core1: crashed too often and stays as it is; type start"),

@@ -7,7 +7,7 @@ use tutti_remoteproc::life::Command;
 use crate::chip::Chip;
 use crate::messages::Wish;
 
-const HELP: &str = "help: echo COUNT [BYTES] | names | trace | type TEXT | order fault|panic|stack|hang|deaf | start | stop \
+const HELP: &str = "help: echo COUNT [BYTES] | names | trace | type TEXT | order fault|panic|stack|hang|lie|deaf | start | stop \
                     | restart";
 
 /// The longest line.
@@ -47,7 +47,7 @@ async fn obey(chip: &Chip, line: &str) {
             let text = line.strip_prefix("type").map_or("", str::trim_start);
             chip.typed.borrow_mut().put(text);
         }
-        (Some("order"), Some(order @ ("fault" | "panic" | "stack" | "hang" | "deaf")), _) => {
+        (Some("order"), Some(order @ ("fault" | "panic" | "stack" | "hang" | "lie" | "deaf")), _) => {
             let letter = order.bytes().next().unwrap_or(0);
             chip.wishes.send(Wish::Order(letter)).await;
         }

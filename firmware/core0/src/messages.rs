@@ -104,6 +104,7 @@ pub(crate) async fn run(chip: &Chip, uplink: &Uplink<'_>) {
                 served = Some(generation);
                 let Err(ended) = serve(chip, uplink, generation).await else { continue };
                 say!("link: over: {ended}");
+                chip.distrust(generation);
             }
             None => {
                 select(chip.changed.wait(), Timer::after_millis(20)).await;

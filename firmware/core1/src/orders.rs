@@ -1,6 +1,7 @@
 //! Orders of the host: the ways to end that tests need. Each is a message of one byte.
 
-use an521::hardware;
+use an521::{hardware, memory};
+use tutti_metal::Memory as _;
 use tutti_rpmsg::Address;
 
 use crate::{Failed, ORDERS, Port};
@@ -23,6 +24,7 @@ fn obey(order: u8) {
         b'p' => look_up_the_calibration(usize::from(order)),
         b's' => overflow_the_stack(0),
         b'h' => hang(),
+        b'l' => lie(),
         b'd' => {
             hardware::go_deaf();
             hang();
@@ -53,6 +55,16 @@ fn overflow_the_stack(depth: u32) {
     let room = core::hint::black_box([depth; 16]);
     overflow_the_stack(depth.wrapping_add(room.len() as u32));
     crate::resources::calibrate(core::hint::black_box(&room).len() as u32);
+}
+
+/// Writes what cannot be over a whole queue.
+fn lie() {
+    let queue = (memory::QUEUES[0] - memory::SHARED.0) as usize;
+    if let Ok(shared) = memory::shared() {
+        for at in (queue..queue + 0x100).step_by(4) {
+            let _ = shared.put(at, &0xa5a5_a5a5u32);
+        }
+    }
 }
 
 /// Does nothing any more, so that no heartbeat leaves.

@@ -133,6 +133,8 @@ fn crashes(board: &mut Board, core1: &std::path::Path) {
         ("panic", "core1: fault ", ["look_up_the_calibration", "orders.rs"]),
         ("stack", "core1: fault ", ["overflow_the_stack", "orders.rs"]),
         ("hang", "core1: no heartbeat ", ["hang", "orders.rs"]),
+        // This one is told to park, wherever it is.
+        ("lie", "core1: wrote what cannot be ", ["run<core1::This>", "start.rs"]),
     ];
     for (order, noticed, frames) in ways {
         board.say(&format!("order {order}"));
