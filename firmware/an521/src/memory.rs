@@ -23,6 +23,12 @@ pub const SHARED: (u32, u32) = (0x3810_0000, 0x8000);
 pub const GENERATION: usize = 0;
 /// Where core 1 counts up as long as its executor runs.
 pub const HEARTBEAT: usize = 4;
+/// Where core 0 asks core 1 to stop, by [`ASKED`], and core 1 says that it has, by [`STOPPED`].
+pub const STOP: usize = 8;
+/// See [`STOP`].
+pub const ASKED: u32 = 1;
+/// See [`STOP`].
+pub const STOPPED: u32 = 2;
 /// The queues, each of [`ENTRIES`] and this alignment.
 pub const QUEUES: [u32; 2] = [SHARED.0 + 0x1000, SHARED.0 + 0x1400];
 /// Buffers of 512 bytes, those of both queues.

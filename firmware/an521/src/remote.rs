@@ -8,7 +8,7 @@
 use core::fmt;
 
 use embassy_time::{Duration, Instant};
-use tutti_metal::{DeviceAddr, Memory, OutOfBounds, PhysAddr, Region};
+use tutti_metal::{DeviceAddr, Doorbell as _, Memory, OutOfBounds, PhysAddr, Region};
 use tutti_remoteproc::core_dump::{Area, CoreDump, DumpError, Registers};
 use tutti_remoteproc::elf::{Class, LoadError, Machine, load};
 use tutti_remoteproc::life::{Abilities, Action, Cause, Generation, Sign};
@@ -18,6 +18,7 @@ use tutti_virtio::{VdevEntry, VdevError};
 
 use crate::hardware::sleep_unless;
 use crate::memory;
+use crate::mhu::Bell;
 use crate::park::{self, Position};
 
 /// How long core 1 has to park, or to leave the stub.
@@ -144,6 +145,11 @@ impl Core1 {
         VdevEntry::new(self.own, found.vdev).map_err(|error| Fault::NoRpmsg(Some(error)))
     }
 
+    /// Whether core 1 has stopped by itself, as it was asked to.
+    pub fn has_stopped(&self) -> bool {
+        park::position() == Position::Parked && self.shared.get(memory::STOP) == Ok(memory::STOPPED)
+    }
+
     /// What core 1 wrote into shared memory cannot be: its life is over, at the next look.
     pub fn distrust(&mut self) {
         self.corrupt = true;
@@ -206,9 +212,17 @@ impl Core1 {
         }
         self.shared.put(memory::GENERATION, &generation.0)?;
         self.shared.put(memory::HEARTBEAT, &0u32)?;
+        self.shared.put(memory::STOP, &0u32)?;
         (self.heartbeat, self.generation, self.noticed, self.corrupt) = (0, generation, false, false);
         park::go(&self.own, generation.0)?;
         if reaches(Position::Running) { Ok(()) } else { Err(Fault::Stuck) }
+    }
+
+    /// Asks the firmware to stop.
+    fn ask(&mut self) -> Result<(), Fault> {
+        self.shared.put(memory::STOP, &memory::ASKED)?;
+        Bell.ring(0);
+        Ok(())
     }
 
     /// Has it parked, by the doorbell if it runs.
@@ -281,7 +295,7 @@ impl Platform for Core1 {
     type Fault = Fault;
 
     fn abilities(&self) -> Abilities {
-        Abilities { ask: false, suspend: false, attach: false, detach: false, ..Abilities::ALL }
+        Abilities { suspend: false, attach: false, detach: false, ..Abilities::ALL }
     }
 
     fn find(&mut self) -> Result<Option<Generation>, Fault> {
@@ -297,10 +311,11 @@ impl Platform for Core1 {
             }
             Action::Load => self.load(),
             Action::Start(generation) => self.start(generation),
+            Action::Ask => self.ask(),
             Action::Halt => self.halt(),
             Action::Dump => self.dump(),
             Action::Release => Ok(()),
-            Action::Ask | Action::Suspend | Action::Resume | Action::Attach | Action::Detach => Err(Fault::Unsupported),
+            Action::Suspend | Action::Resume | Action::Attach | Action::Detach => Err(Fault::Unsupported),
         }
         .map(|()| None)
     }
@@ -308,6 +323,9 @@ impl Platform for Core1 {
     fn observe(&mut self) -> Option<(Generation, Sign)> {
         if !self.noticed && park::position() == Position::Parked {
             self.noticed = true;
+            if self.has_stopped() {
+                return Some((self.generation, Sign::Ended));
+            }
             let record = park::record();
             let cause = if record.status != 0 { record.status } else { record.exception };
             return Some((self.generation, Sign::Crashed(Cause::Fault(cause))));

@@ -9,15 +9,18 @@ use embassy_futures::select::select;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::channel::Channel;
 use embassy_sync::signal::Signal;
-use embassy_time::{Instant, Timer};
+use embassy_time::{Duration, Instant, Timer};
 use tutti_metal::Clock as _;
 use tutti_remoteproc::RemoteCore;
-use tutti_remoteproc::life::{Action, Cause, Command, Config, Generation, Recovery, Report, State};
+use tutti_remoteproc::life::{Action, Cause, Command, Config, Generation, Recovery, Report, Stage, State};
 
 use crate::messages::Wish;
 
 /// How long core 1 may go without a heartbeat: forty of them.
 const WATCHDOG: core::time::Duration = core::time::Duration::from_secs(2);
+
+/// How long core 1 has to stop once it was asked to.
+const GRACE: core::time::Duration = core::time::Duration::from_millis(500);
 
 /// Core 1, shared by the tasks of this core.
 pub(crate) struct Chip {
@@ -62,6 +65,7 @@ impl Chip {
     pub(crate) fn new(firmware: &'static [u8]) -> Result<Self, Fault> {
         let config = Config {
             watchdog: Some(WATCHDOG),
+            grace: Some(GRACE),
             recovery: Recovery::BackOff {
                 first: core::time::Duration::from_millis(10),
                 most: core::time::Duration::from_secs(1),
@@ -111,6 +115,14 @@ impl Chip {
         self.reports();
     }
 
+    /// Waits until core 1 does not run any more, but not much longer than it has for that.
+    pub(crate) async fn stopped(&self) {
+        let until = Instant::now() + Duration::from_secs(2);
+        while self.runs().is_some() && Instant::now() < until {
+            Timer::after_millis(2).await;
+        }
+    }
+
     /// Starts core 1, and looks after it.
     pub(crate) async fn run(&self) {
         self.command(Command::Start);
@@ -133,6 +145,9 @@ impl Chip {
             Report::Now(state, generation) => {
                 if state == State::Running {
                     self.started.set(Instant::now());
+                }
+                if matches!(state, State::Offline(Stage::Configured)) && self.with(Core1::has_stopped) {
+                    say!("core1: stopped as it was asked to");
                 }
                 let dumped = self.core.borrow_mut().platform_mut().take_dumped();
                 if dumped > 0 {

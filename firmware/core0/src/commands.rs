@@ -54,8 +54,8 @@ async fn obey(chip: &Chip, line: &str) {
         (Some("start"), ..) => chip.command(Command::Start),
         (Some("stop"), ..) => chip.command(Command::Stop),
         (Some("restart"), ..) => {
-            // The first has been done, or has failed, when it returns.
             chip.command(Command::Stop);
+            chip.stopped().await;
             chip.command(Command::Start);
         }
         _ => say!("{HELP}"),

@@ -127,13 +127,14 @@ async fn remote(shared: Region<'static>, generation: u32, log: &mut Log) -> Resu
     let mut attachment = Attachment::new(entry).map_err(|_| Failed::Built)?;
     loop {
         while !matches!(attachment.poll(), Change::Up(_)) {
+            stop_if_asked(&shared, log);
             select(mhu::RUNG.wait(), Timer::after_millis(10)).await;
         }
         let setup = attachment.setup(shared, shared).map_err(|_| Failed::Built)?;
         let link = Port::new(setup, mhu::Bell, Inline).map_err(|_| Failed::Built)?;
         let _ = log.write_str("the host is there\n");
         let served = select4(
-            interrupts(&link, &mut attachment),
+            interrupts(&link, &mut attachment, &shared),
             echo(&link),
             console::run(&link, generation),
             select(satellite::run(&link, generation), orders::run(&link)),
@@ -142,23 +143,43 @@ async fn remote(shared: Region<'static>, generation: u32, log: &mut Log) -> Resu
             embassy_futures::select::Either4::First(Err(Failed::Built)) => return Err(Failed::Built),
             _ => attachment.lost(),
         }
+        drop(link);
+        stop_if_asked(&shared, log);
         let _ = log.write_str("the host has gone\n");
     }
 }
 
-/// Takes in what arrives, and notices when the host goes.
-async fn interrupts(link: &Port, attachment: &mut Attachment<Region<'static>>) -> Result<(), Failed> {
-    loop {
+fn is_asked(shared: &Region<'static>) -> bool {
+    shared.get(memory::STOP) == Ok(memory::ASKED)
+}
+
+/// Ends if the host wants that. The endpoints have been closed.
+fn stop_if_asked(shared: &Region<'static>, log: &mut Log) {
+    if is_asked(shared) {
+        let _ = log.write_str("stops, as it was asked to\n");
+        let _ = shared.put(memory::STOP, &memory::STOPPED);
+        an521::hardware::fault();
+    }
+}
+
+/// Takes in what arrives, and notices when the host goes, or wants an end.
+async fn interrupts(
+    link: &Port,
+    attachment: &mut Attachment<Region<'static>>,
+    shared: &Region<'static>,
+) -> Result<(), Failed> {
+    while !is_asked(shared) {
         link.on_interrupt()?;
         match select(mhu::RUNG.wait(), Timer::after_millis(100)).await {
             Either::First(()) => {}
             Either::Second(()) => {
                 if attachment.poll() != Change::Same {
-                    return Ok(());
+                    break;
                 }
             }
         }
     }
+    Ok(())
 }
 
 /// Sends back whatever comes.

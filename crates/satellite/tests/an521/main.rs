@@ -118,6 +118,7 @@ fn satellites(board: &mut Board) {
     // It goes with its core, and comes back with it.
     let start = Instant::now();
     board.say("stop");
+    board.wait_for("core1: stopped as it was asked to", SHORT);
     host.wait_behind(SHORT, |event| (event == Event::Lost).then_some(()));
     let lost = start.elapsed();
     assert!(lost < Duration::from_secs(3), "noticed after {lost:?}");
