@@ -120,7 +120,7 @@ impl<'r, const RESOURCES: usize> Satellite<'r, RESOURCES> {
 
     /// Takes a frame.
     pub fn handle<'a>(&mut self, now: BootTime, frame: &'a [u8]) -> Option<Input<'a>> {
-        let envelope = Envelope::parse(frame)?;
+        let envelope = Envelope::parse_spoken(frame)?;
         if envelope.session != self.session {
             return None;
         }

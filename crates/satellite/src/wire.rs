@@ -179,6 +179,45 @@ pub(crate) enum Body<'a> {
     Unknown,
 }
 
+/// What a host says: the list of [`Body`], without the contents of what only satellites say. So a satellite carries no code to read
+/// those, which would be a tenth of a small one's.
+#[derive(Deserialize)]
+enum Spoken<'a> {
+    Ack,
+    Hello,
+    Welcome {
+        version: u8,
+        wall_millis: u64,
+    },
+    Resource,
+    HostAlive {
+        wall_millis: u64,
+    },
+    Alive,
+    Reading,
+    Subscribe {
+        resource: u8,
+        every_millis: u32,
+    },
+    Read {
+        request: u16,
+        resource: u8,
+    },
+    Set {
+        request: u16,
+        resource: u8,
+        measure: Measure,
+    },
+    Answer,
+    Log,
+    Relay {
+        child: u8,
+        #[serde(borrow)]
+        frame: &'a [u8],
+    },
+    Unknown,
+}
+
 /// What is in a frame.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct Envelope<'a> {
@@ -193,6 +232,8 @@ pub(crate) struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
+    /// Reads a frame of whichever end.
+    #[cfg(any(test, feature = "alloc"))]
     pub(crate) fn parse(frame: &'a [u8]) -> Option<Self> {
         if frame.len() > MAX_FRAME {
             return None;
@@ -203,8 +244,73 @@ impl<'a> Envelope<'a> {
         }
     }
 
+    /// The same of a frame that comes from a host; `None` also for what only satellites say.
+    pub(crate) fn parse_spoken(frame: &'a [u8]) -> Option<Self> {
+        if frame.len() > MAX_FRAME {
+            return None;
+        }
+        let parsed = postcard::take_from_bytes::<(u32, u16, u16, Spoken<'a>)>(frame);
+        let Ok(((session, seq, ack, spoken), [])) = parsed else { return None };
+        let body = match spoken {
+            Spoken::Ack => Body::Ack,
+            Spoken::Welcome { version, wall_millis } => Body::Welcome { version, wall_millis },
+            Spoken::HostAlive { wall_millis } => Body::HostAlive { wall_millis },
+            Spoken::Subscribe { resource, every_millis } => Body::Subscribe { resource, every_millis },
+            Spoken::Read { request, resource } => Body::Read { request, resource },
+            Spoken::Set { request, resource, measure } => Body::Set { request, resource, measure },
+            Spoken::Relay { child, frame } => Body::Relay { child, frame },
+            Spoken::Unknown => Body::Unknown,
+            Spoken::Hello | Spoken::Resource | Spoken::Alive | Spoken::Reading | Spoken::Answer | Spoken::Log => {
+                return None;
+            }
+        };
+        Some(Self { session, seq, ack, body })
+    }
+
     /// Its bytes at the front of `to`; how many, or `None` if there is not enough room.
     pub(crate) fn emit(&self, to: &mut [u8]) -> Option<usize> {
         postcard::to_slice(self, to).ok().map(|used| used.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_satellite_reads_all_that_a_host_says_and_nothing_else() {
+        let name = Name::new("x").unwrap();
+        let (text, measure) = (Text::lossy("y"), Measure::Float(1.5));
+        let about = About { name, architecture: text, os: text, firmware: text };
+        let kind = ResourceKind::Sensor;
+        let resource = Resource { name, kind, unit: Unit::EMPTY, readable: true, writable: true, simulated: false };
+        let spoken = [
+            Body::Ack,
+            Body::Welcome { version: 1, wall_millis: u64::MAX },
+            Body::HostAlive { wall_millis: 7 },
+            Body::Subscribe { resource: 255, every_millis: 1000 },
+            Body::Read { request: 9, resource: 1 },
+            Body::Set { request: 300, resource: 2, measure },
+            Body::Set { request: 1, resource: 0, measure: Measure::Text(Text::lossy("on")) },
+            Body::Relay { child: 1, frame: &[1, 2, 3] },
+            Body::Unknown,
+        ];
+        let others = [
+            Body::Hello { lowest: 1, highest: 1, resources: 0, about },
+            Body::Resource(resource),
+            Body::Alive { uptime_millis: 1 },
+            Body::Reading { resource: 1, measure, uptime_millis: 1 },
+            Body::Answer { request: 1, outcome: Ok(None) },
+            Body::Log { level: Level::Info, lost: 0, text: Text::lossy("z") },
+        ];
+        let mut bytes = [0; MAX_FRAME];
+        for (bodies, is_read) in [(&spoken[..], true), (&others[..], false)] {
+            for body in bodies {
+                let envelope = Envelope { session: 0xdead_beef, seq: 3, ack: 0xffff, body: *body };
+                let frame = envelope.emit(&mut bytes).unwrap();
+                assert_eq!(Envelope::parse(&bytes[..frame]), Some(envelope));
+                assert_eq!(Envelope::parse_spoken(&bytes[..frame]), is_read.then_some(envelope));
+            }
+        }
     }
 }
