@@ -87,5 +87,7 @@ fn a_core_behind_a_core_is_used_from_another_device() {
     drop(board);
     let all = gone(&attic, "an521-core0").max(gone(&attic, "an521-core1"));
     assert!(all < S(3), "gone after {all:?}");
-    println!("\nok unplugged: gone from another device {took:.1?} after core 1 stopped, {all:.1?} after the chip ended");
+    println!(
+        "\nok unplugged: gone from another device {took:.1?} after core 1 stopped, {all:.1?} after the chip ended"
+    );
 }
