@@ -70,7 +70,9 @@ function layOut(cells: DeviceCell[], width: number, height: number): Place[] {
     const host = places.find((place) => place.cell.device.peek().id === via) ?? { ...middle, from: middle };
     const count = (hanging.get(via) ?? 0) + 1;
     hanging.set(via, count);
-    const away = Math.atan2(host.y - middle.y, host.x - middle.x || 1) + (count - 1) * 0.7;
+    // Those of this device hang above it, where no name is in the way.
+    const out = host.x === middle.x && host.y === middle.y ? -Math.PI / 2 : Math.atan2(host.y - middle.y, host.x - middle.x);
+    const away = out + (count - 1) * 0.7;
     const spot = { x: host.x + 46 * Math.cos(away), y: host.y + 46 * Math.sin(away) };
     places.push({ cell, ...spot, from: { x: host.x, y: host.y }, ring: 0 });
   }
