@@ -323,10 +323,10 @@ mod tests {
         let queue = |notifyid| VringEntry { da: u32::MAX, align: 4096, num: 256, notifyid };
         let queues = [queue(0), queue(1)];
         let vdev = Entry::Vdev(Vdev::rpmsg(&queues));
-        let da = Claim(super::super::DEVICE.0 as u32 + 0x2000);
+        let da = Claim(DEVICE.0 as u32 + 0x2000);
         let trace = Entry::Trace(Trace { da, len: 0x2000, name: Label::literal("log") });
         for entries in [&[vdev, trace], &[trace, vdev]] {
-            let memory = Mapping::create(1 << 20, super::super::DEVICE).unwrap();
+            let memory = Mapping::create(1 << 20, DEVICE).unwrap();
             let mut table = vec![0; buffer_len(entries)];
             emit(entries, &mut table).unwrap();
             let header = serve(&memory, &table).unwrap();
