@@ -5,6 +5,7 @@
 //! | here | which cores there are; those that are processes are kept in the device's state |
 //! | [`worker`] | the thread that leads the life of one core, and the satellites behind its link |
 //! | [`back`] | what the back ends of `tutti-amp-host` can do |
+//! | [`radio`] | what goes over the link with a core |
 //! | [`log`] | what a core wrote for people |
 //!
 //! # A device that is killed, and comes back
@@ -19,6 +20,7 @@
 
 mod back;
 pub(crate) mod log;
+mod radio;
 pub(crate) mod worker;
 
 use std::{
@@ -119,7 +121,7 @@ impl fmt::Display for CoreError {
             Self::NoPing => write!(
                 f,
                 "the core does not run, or its firmware has no endpoint {:?} that this device can reach",
-                worker::PING
+                radio::PING
             ),
             Self::Failed(why) | Self::Bad(why) => f.write_str(why),
             Self::Busy => f.write_str("something else is under way with this core"),

@@ -16,10 +16,7 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use tutti_amp_host::{
-    EventBell,
-    process::{HostLink, Processes},
-};
+use tutti_amp_host::{EventBell, process::HostLink};
 use tutti_fabric::clock::Clock;
 use tutti_metal::{Clock as _, Doorbell, Monotonic, Sleep};
 use tutti_model::Name;
@@ -27,17 +24,16 @@ use tutti_remoteproc::{
     RemoteCore,
     life::{Action, Cause, Command, Failure, Generation, Refused, Report, Stage, State},
 };
-use tutti_rpmsg::{Address, Endpoint, Host};
+use tutti_rpmsg::Address;
 
-use super::{CoreError, back::Back, log::Log};
-use crate::satellites::{Ask, Kind, Pace, Satellites, Station};
+use super::{
+    CoreError,
+    back::Back,
+    log::Log,
+    radio::{PING, Pinger, RATE, Radio, SATELLITE},
+};
+use crate::satellites::{Budget, Kind, Pace, Satellites, Station};
 
-/// The RPMsg endpoint of a satellite.
-pub(crate) const SATELLITE: &str = "tutti-satellite";
-/// The RPMsg endpoint that gives back what it is sent.
-pub(crate) const PING: &str = "tutti-ping";
-/// How long the core has to give it back.
-const PONG: Duration = Duration::from_secs(2);
 /// The longest sleep of a worker whose core runs.
 const NAP: Duration = Duration::from_millis(100);
 /// The longest sleep of one whose core does not.
@@ -46,8 +42,6 @@ const IDLE: Duration = Duration::from_secs(1);
 const ORDERS: usize = 16;
 /// How many messages are taken in one turn, so that a core that never stops sending keeps nothing else waiting.
 const MESSAGES: usize = 64;
-/// How many messages of a core are taken each second.
-const RATE: u32 = 20_000;
 
 /// What there is to see of a core.
 #[derive(Clone, Debug)]
@@ -78,9 +72,6 @@ pub(crate) struct Desk {
     bell: Mutex<Option<EventBell>>,
     orders: mpsc::SyncSender<Order>,
 }
-
-/// Who waits for a ping.
-type Pinger = oneshot::Sender<Result<Duration, CoreError>>;
 
 /// What somebody wants of a core.
 pub(super) enum Order {
@@ -435,7 +426,7 @@ impl<B: Back> Worker<B> {
         );
         let bell = self.core.platform().bell().and_then(|bell| bell.as_fd().try_clone_to_owned().ok());
         *lock(&self.setup.desk.bell) = bell.map(EventBell::from_fd);
-        let mut radio = Radio { satellite, ping, station, asks, pinging: None, budget: Budget::default() };
+        let mut radio = Radio { satellite, ping, station, asks, pinging: None, budget: Budget::new(RATE) };
         loop {
             let pause = self.turn();
             let current = self.core.platform().link();
@@ -468,7 +459,7 @@ impl<B: Back> Worker<B> {
         while taken < MESSAGES && radio.budget.is_left() {
             let Some((to_ping, bytes)) = self.hear(radio)? else { break };
             taken += 1;
-            radio.budget.spend();
+            radio.budget.spend(1);
             if to_ping {
                 radio.pong(&bytes);
             } else {
@@ -503,66 +494,6 @@ impl<B: Back> Worker<B> {
 
     fn hear(&mut self, radio: &Radio<'_>) -> Result<Option<(bool, Vec<u8>)>, String> {
         self.core.platform_mut().hear(&radio.satellite, &radio.ping)
-    }
-}
-
-/// What goes over the link.
-struct Radio<'l> {
-    satellite: Endpoint<'l, Processes, Host>,
-    ping: Endpoint<'l, Processes, Host>,
-    station: Station,
-    asks: tokio::sync::mpsc::Receiver<Ask>,
-    /// The ping under way: since when, and what it carries.
-    pinging: Option<(Instant, u64, Pinger)>,
-    budget: Budget,
-}
-
-impl Radio<'_> {
-    fn send_ping(&mut self, reply: Pinger) {
-        let mark = rand::random::<u64>();
-        let sent = self.ping.peer().ok().map(|peer| self.ping.try_send(peer, &mark.to_le_bytes()));
-        match sent {
-            None => drop(reply.send(Err(CoreError::NoPing))),
-            Some(Err(error)) => drop(reply.send(Err(CoreError::Failed(error.to_string())))),
-            Some(Ok(())) => self.pinging = Some((Instant::now(), mark, reply)),
-        }
-    }
-
-    fn pong(&mut self, bytes: &[u8]) {
-        if let Some((since, _, reply)) = self.pinging.take_if(|(_, mark, _)| mark.to_le_bytes() == bytes) {
-            let _ = reply.send(Ok(since.elapsed()));
-        }
-    }
-
-    fn expire_ping(&mut self) {
-        if let Some((_, _, reply)) = self.pinging.take_if(|(since, ..)| since.elapsed() > PONG) {
-            let _ = reply.send(Err(CoreError::Failed("it did not answer in time".into())));
-        }
-    }
-}
-
-/// How many messages may still be taken within this second.
-struct Budget {
-    spent: u32,
-    since: Instant,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self { spent: 0, since: Instant::now() }
-    }
-}
-
-impl Budget {
-    fn is_left(&mut self) -> bool {
-        if self.since.elapsed() >= Duration::from_secs(1) {
-            *self = Self::default();
-        }
-        self.spent < RATE
-    }
-
-    fn spend(&mut self) {
-        self.spent += 1;
     }
 }
 

@@ -22,7 +22,7 @@ use tutti_satellite::{
     serial::{Decoder, encode, line_len},
 };
 
-use super::{Ask, Kind, Pace, Satellites, Station, port::Port, spec::Spec};
+use super::{Ask, Budget, Kind, Pace, Satellites, Station, port::Port, spec::Spec};
 use crate::state::{SaveError, State, Table};
 
 /// The key of the links in the settings.
@@ -267,7 +267,7 @@ impl Open<'_> {
     async fn serve(&mut self, mut port: Port, mut asks: mpsc::Receiver<Ask>, clock: &dyn Clock) -> String {
         let Some(station) = &mut self.station else { return String::new() };
         let mut decoder = Decoder::default();
-        let mut budget = Budget::new();
+        let mut budget = Budget::new(BYTES_EACH_SECOND);
         let mut chunk = vec![0; CHUNK];
         let mut line = vec![0; line_len(MAX_FRAME)];
         loop {
@@ -307,33 +307,6 @@ impl Open<'_> {
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// How many bytes may still be read.
-struct Budget {
-    spent: u32,
-    since: Instant,
-}
-
-impl Budget {
-    fn new() -> Self {
-        Self { spent: 0, since: Instant::now() }
-    }
-
-    fn is_left(&mut self) -> bool {
-        if self.since.elapsed() >= Duration::from_secs(1) {
-            *self = Self::new();
-        }
-        self.spent < BYTES_EACH_SECOND
-    }
-
-    fn spend(&mut self, bytes: usize) {
-        self.spent = self.spent.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-    }
-
-    fn refilled(&self) -> Instant {
-        self.since + Duration::from_secs(1)
     }
 }
 

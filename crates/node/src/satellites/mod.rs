@@ -24,6 +24,7 @@
 //! | answers what it was not asked, or twice | answers count once, for a request that is under way |
 //! | writes a log without end | only the last lines are kept |
 
+mod budget;
 pub(crate) mod joined;
 pub(crate) mod links;
 mod pace;
@@ -41,6 +42,7 @@ use tutti_model::DeviceId;
 use tutti_pool::{Satellite, driver::LocalResources, limits::MAX_SATELLITES_PER_HOST};
 
 pub(crate) use self::{
+    budget::Budget,
     joined::Joined,
     pace::Pace,
     station::{Ask, Kind, Station, harmless},
