@@ -19,12 +19,14 @@
 //! A host that resets and is ready again between two polls has zeroed the queues meanwhile: the ring sees an index that went
 //! back, which is a [`Corrupt`](crate::Corrupt) like any other. Leave the inner loop then too, by [`Attachment::lost`].
 
+use core::convert::Infallible;
 use core::fmt;
 use core::time::Duration;
 
-use tutti_metal::{Clock, Deadline, Memory, Sleep};
+use tutti_metal::{Clock, Memory, Sleep};
 use tutti_virtio::{Features, Status, VdevEntry, VdevError, Vring};
 
+use crate::wait::wait_within;
 use crate::{F_SIZES, HostSetup, RemoteSetup, Sizes, VIRTIO_ID};
 
 /// What a look at the status byte showed.
@@ -116,14 +118,13 @@ impl<M: Memory> Attachment<M> {
 
     /// Polls until the host is ready, but no longer than `within`; `None` if it was not.
     pub fn wait_within(&mut self, within: Duration, clock: &impl Clock, sleep: &impl Sleep) -> Option<Features> {
-        let deadline = Deadline::new(clock, within);
-        loop {
-            match self.poll() {
-                Change::Up(features) => return Some(features),
-                Change::Same | Change::Down => {}
-            }
-            sleep.sleep(deadline.left(clock)?);
-        }
+        let attempt = || match self.poll() {
+            Change::Up(features) => Ok(Some(features)),
+            Change::Same | Change::Down => Ok(None),
+        };
+        // Nobody rings for a change of the status.
+        let Ok(features) = wait_within(within, clock, sleep, attempt, || Ok::<_, Infallible>(false));
+        features
     }
 
     /// What a link is made from, as the table says it now: the queues lie in `queues`, buffers in `buffers`.

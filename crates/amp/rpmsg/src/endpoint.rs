@@ -7,6 +7,7 @@ use tutti_virtio::Corrupt;
 
 use crate::future::CreditFuture;
 use crate::link::{Link, Platform};
+use crate::wait::wait_within;
 use crate::{Address, Loan, ReceiveFuture, Received, Role, SendError};
 
 /// Something that sends and receives. Dropped, it is closed: its address is free again, what waits for it goes back, and
@@ -74,16 +75,7 @@ impl<'a, P: Platform, R: Role> Endpoint<'a, P, R> {
         clock: &impl Clock,
         sleep: &impl Sleep,
     ) -> Result<Option<Received<'a, P, R>>, Corrupt> {
-        let deadline = Deadline::new(clock, within);
-        loop {
-            if let Some(received) = self.try_receive()? {
-                return Ok(Some(received));
-            }
-            let Some(left) = deadline.left(clock) else { return Ok(None) };
-            if !self.link.listen()? {
-                sleep.sleep(left);
-            }
-        }
+        wait_within(within, clock, sleep, || self.try_receive(), || self.link.listen())
     }
 
     /// Copies a message into a buffer and sends it, if a buffer is free.

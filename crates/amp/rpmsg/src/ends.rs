@@ -1,8 +1,9 @@
 //! The two ends of the two queues: what the host and the remote do differently, and nothing else.
 
 use tutti_metal::Memory;
-use tutti_virtio::{Corrupt, Device, DeviceSlot, Driver, DriverSlot, Features, Field, Part, Table, Vring, Whole};
+use tutti_virtio::{Corrupt, Device, DeviceSlot, Driver, DriverSlot, Features, Field, Part, Table, Used, Vring, Whole};
 
+use crate::queue::Queue;
 use crate::storage::Storage;
 use crate::{HEADER, HostSetup, LARGEST_BUFFER, RemoteSetup, SetupError};
 
@@ -17,42 +18,52 @@ pub struct Buffer {
     pub len: u32,
 }
 
-/// The sending end of a queue.
-pub trait Outgoing {
-    /// The next free buffer; none if there is none, or if the queue is corrupt.
-    fn take(&mut self) -> Option<Buffer>;
-    fn put_back(&mut self, buffer: Buffer);
-    /// A corrupt queue takes it in vain.
-    fn submit(&mut self, buffer: Buffer, len: u32);
-    fn corrupt(&self) -> Option<Corrupt>;
-    /// Nothing else is to be done: take the next buffer now, so that it need not be taken when a message is to be sent.
-    fn reclaim(&mut self);
-    /// A buffer was lent: it will be filled and submitted.
-    fn prepare(&self);
-    /// It will be published at once.
-    fn prepare_to_publish(&self);
-    fn publish(&mut self) -> bool;
-    fn publish_quietly(&mut self);
-    fn listen(&mut self) -> Result<bool, Corrupt>;
-    fn ignore(&mut self);
+impl Buffer {
+    /// How many bytes a message in it can have. No buffer is shorter than a header.
+    #[inline(always)]
+    pub(crate) fn capacity(&self) -> usize {
+        (self.len as usize - HEADER).min(usize::from(u16::MAX))
+    }
+}
+
+/// An end of a queue, and what RPMsg makes of it.
+pub trait End {
+    /// The ring's own end.
+    type Queue: Queue;
+
+    fn queue(&self) -> &Self::Queue;
+    fn queue_mut(&mut self) -> &mut Self::Queue;
     fn reset(&mut self, features: Features);
 }
 
+/// The sending end of a queue.
+pub trait Outgoing: End {
+    /// The next free buffer; none if there is none, or if the queue is corrupt.
+    fn take(&mut self) -> Option<Buffer>;
+    /// The same, for who takes many at once, and lets all of them set out.
+    fn take_of_many(&mut self) -> Option<Buffer>;
+    fn put_back(&mut self, buffer: Buffer);
+    /// A corrupt queue takes it in vain.
+    fn submit(&mut self, buffer: Buffer, len: u32);
+    /// Nothing else is to be done: take the next buffer now, so that it need not be taken when a message is to be sent.
+    fn reclaim(&mut self);
+    /// Whether a buffer is here that need not come back first.
+    fn has_own(&self) -> bool;
+    /// Asks to be rung when a buffer comes back; true if one is here already.
+    fn listen(&mut self) -> Result<bool, Corrupt> {
+        Ok(self.queue_mut().listen()? || self.has_own())
+    }
+}
+
 /// The receiving end of a queue.
-pub trait Incoming {
+pub trait Incoming: End {
     /// The next buffer that arrived; none if there is none, or if the queue is corrupt.
     fn take(&mut self) -> Option<Buffer>;
+    /// The same, for who takes many at once, and lets all of them set out.
+    fn take_of_many(&mut self) -> Option<Buffer>;
     /// A corrupt queue takes it in vain.
     fn give_back(&mut self, buffer: Buffer);
-    fn corrupt(&self) -> Option<Corrupt>;
-    fn publish(&mut self) -> bool;
-    fn publish_quietly(&mut self);
-    fn listen(&mut self) -> Result<bool, Corrupt>;
-    fn ignore(&mut self);
-    fn reset(&mut self, features: Features);
     fn size(&self) -> u16;
-    fn has_more(&self) -> bool;
-    fn refuse(&mut self, corrupt: Corrupt);
     fn warm(&self);
 }
 
@@ -217,41 +228,51 @@ pub struct HostOut<M, S: Storage> {
     spare: Spare<S::Ring<Buffer>>,
 }
 
-impl<M: Memory, S: Storage> Outgoing for HostOut<M, S> {
+impl<M: Memory, S: Storage> HostOut<M, S> {
+    /// A buffer that need not come back first.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn take(&mut self) -> Option<Buffer> {
+    fn take_own(&mut self) -> Option<Buffer> {
         if self.driver.corrupt().is_some() {
             return None;
         }
-        if let Some(buffer) = self.spare.pop() {
-            return Some(buffer);
-        }
-        if self.fresh < self.entries {
+        self.spare.pop().or_else(|| {
             self.fresh += 1;
-            return Some(self.pool.buffer(self.fresh - 1));
+            Some(self.pool.buffer(self.fresh - 1))
+        })
+    }
+}
+
+impl<M: Memory, S: Storage> End for HostOut<M, S> {
+    type Queue = Driver<M, S::Ring<DriverSlot>>;
+
+    #[inline(always)]
+    fn queue(&self) -> &Self::Queue {
+        &self.driver
+    }
+    #[inline(always)]
+    fn queue_mut(&mut self) -> &mut Self::Queue {
+        &mut self.driver
+    }
+    fn reset(&mut self, features: Features) {
+        self.driver.reset(features);
+        (self.fresh, self.spare.count) = (0, 0);
+    }
+}
+
+impl<M: Memory, S: Storage> Outgoing for HostOut<M, S> {
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn take(&mut self) -> Option<Buffer> {
+        if self.has_own() {
+            return self.take_own();
         }
         self.driver.next_to_write(&self.pool.memory).map(|used| self.pool.buffer(used.token as u16))
     }
     #[inline(always)]
-    fn corrupt(&self) -> Option<Corrupt> {
-        self.driver.corrupt()
-    }
-    #[inline(always)]
-    fn reclaim(&mut self) {
-        if self.spare.count == 0
-            && self.fresh == self.entries
-            && let Some(used) = self.driver.next_used()
-        {
-            self.spare.push(self.pool.buffer(used.token as u16));
+    fn take_of_many(&mut self) -> Option<Buffer> {
+        if self.has_own() {
+            return self.take_own();
         }
-    }
-    #[inline(always)]
-    fn prepare(&self) {
-        self.driver.prepare();
-    }
-    #[inline(always)]
-    fn prepare_to_publish(&self) {
-        self.driver.prepare_to_publish();
+        self.driver.next_used().map(|used| self.pool.buffer(used.token as u16))
     }
     fn put_back(&mut self, buffer: Buffer) {
         self.spare.push(buffer);
@@ -262,22 +283,16 @@ impl<M: Memory, S: Storage> Outgoing for HostOut<M, S> {
         added(self.driver.add_one(self.pool.part(buffer.token, false), u32::from(buffer.token)));
     }
     #[inline(always)]
-    fn publish(&mut self) -> bool {
-        self.driver.publish()
+    fn reclaim(&mut self) {
+        if !self.has_own()
+            && let Some(used) = self.driver.next_used()
+        {
+            self.spare.push(self.pool.buffer(used.token as u16));
+        }
     }
     #[inline(always)]
-    fn publish_quietly(&mut self) {
-        self.driver.publish_quietly();
-    }
-    fn listen(&mut self) -> Result<bool, Corrupt> {
-        Ok(self.driver.listen()? || self.spare.count > 0 || self.fresh < self.entries)
-    }
-    fn ignore(&mut self) {
-        self.driver.ignore();
-    }
-    fn reset(&mut self, features: Features) {
-        self.driver.reset(features);
-        (self.fresh, self.spare.count) = (0, 0);
+    fn has_own(&self) -> bool {
+        self.spare.count > 0 || self.fresh < self.entries
     }
 }
 
@@ -289,6 +304,11 @@ pub struct HostIn<M, S: Storage> {
 }
 
 impl<M: Memory, S: Storage> HostIn<M, S> {
+    #[inline(always)]
+    fn arrived(&self, used: Used) -> Buffer {
+        Buffer { len: used.written, ..self.pool.buffer(used.token as u16) }
+    }
+
     fn offer_all(&mut self) {
         for token in 0..self.entries {
             // A fresh queue has room for each of its entries, and the parts are well formed.
@@ -298,47 +318,40 @@ impl<M: Memory, S: Storage> HostIn<M, S> {
     }
 }
 
-impl<M: Memory, S: Storage> Incoming for HostIn<M, S> {
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn take(&mut self) -> Option<Buffer> {
-        let used = self.driver.next_to_read(&self.pool.memory)?;
-        Some(Buffer { len: used.written, ..self.pool.buffer(used.token as u16) })
+impl<M: Memory, S: Storage> End for HostIn<M, S> {
+    type Queue = Driver<M, S::Ring<DriverSlot>>;
+
+    #[inline(always)]
+    fn queue(&self) -> &Self::Queue {
+        &self.driver
     }
     #[inline(always)]
-    fn corrupt(&self) -> Option<Corrupt> {
-        self.driver.corrupt()
-    }
-    #[inline(always)]
-    fn give_back(&mut self, buffer: Buffer) {
-        added(self.driver.add_one(self.pool.part(buffer.token, true), u32::from(buffer.token)));
-    }
-    #[inline(always)]
-    fn publish(&mut self) -> bool {
-        self.driver.publish()
-    }
-    #[inline(always)]
-    fn publish_quietly(&mut self) {
-        self.driver.publish_quietly();
-    }
-    fn listen(&mut self) -> Result<bool, Corrupt> {
-        self.driver.listen()
-    }
-    fn ignore(&mut self) {
-        self.driver.ignore();
+    fn queue_mut(&mut self) -> &mut Self::Queue {
+        &mut self.driver
     }
     fn reset(&mut self, features: Features) {
         self.driver.reset(features);
         self.offer_all();
     }
-    fn size(&self) -> u16 {
-        self.entries
+}
+
+impl<M: Memory, S: Storage> Incoming for HostIn<M, S> {
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn take(&mut self) -> Option<Buffer> {
+        let used = self.driver.next_to_read(&self.pool.memory)?;
+        Some(self.arrived(used))
     }
     #[inline(always)]
-    fn has_more(&self) -> bool {
-        self.driver.has_more()
+    fn take_of_many(&mut self) -> Option<Buffer> {
+        let used = self.driver.next_used()?;
+        Some(self.arrived(used))
     }
-    fn refuse(&mut self, corrupt: Corrupt) {
-        self.driver.refuse(corrupt);
+    #[inline(always)]
+    fn give_back(&mut self, buffer: Buffer) {
+        added(self.driver.add_one(self.pool.part(buffer.token, true), u32::from(buffer.token)));
+    }
+    fn size(&self) -> u16 {
+        self.entries
     }
     #[inline(always)]
     fn warm(&self) {
@@ -359,8 +372,10 @@ pub struct RemoteOut<M, S: Storage> {
 }
 
 impl<M: Memory, S: Storage> RemoteOut<M, S> {
-    pub(crate) fn resume(&mut self, index: u16) {
-        self.device.resume(index);
+    /// A buffer that need not come back first.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn take_own(&mut self) -> Option<Buffer> {
+        if self.device.corrupt().is_some() { None } else { self.spare.pop() }
     }
 
     pub(crate) fn halt(&mut self) -> Option<u16> {
@@ -369,36 +384,39 @@ impl<M: Memory, S: Storage> RemoteOut<M, S> {
     }
 }
 
+impl<M: Memory, S: Storage> End for RemoteOut<M, S> {
+    type Queue = Device<M, S::Ring<DeviceSlot>>;
+
+    #[inline(always)]
+    fn queue(&self) -> &Self::Queue {
+        &self.device
+    }
+    #[inline(always)]
+    fn queue_mut(&mut self) -> &mut Self::Queue {
+        &mut self.device
+    }
+    fn reset(&mut self, features: Features) {
+        self.device.reset(features);
+        self.spare.count = 0;
+    }
+}
+
 impl<M: Memory, S: Storage> Outgoing for RemoteOut<M, S> {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn take(&mut self) -> Option<Buffer> {
-        if self.device.corrupt().is_some() {
-            return None;
+        if self.has_own() {
+            return self.take_own();
         }
-        if let Some(buffer) = self.spare.pop() {
-            return Some(buffer);
+        let whole = self.device.next_whole()?;
+        take(&mut self.device, whole, true)
+    }
+    #[inline(always)]
+    fn take_of_many(&mut self) -> Option<Buffer> {
+        if self.has_own() {
+            return self.take_own();
         }
-        take(&mut self.device, true)
-    }
-    #[inline(always)]
-    fn corrupt(&self) -> Option<Corrupt> {
-        self.device.corrupt()
-    }
-    #[inline(always)]
-    fn reclaim(&mut self) {
-        if self.spare.count == 0
-            && let Some(buffer) = take(&mut self.device, true)
-        {
-            self.spare.push(buffer);
-        }
-    }
-    #[inline(always)]
-    fn prepare(&self) {
-        self.device.prepare();
-    }
-    #[inline(always)]
-    fn prepare_to_publish(&self) {
-        self.device.prepare_to_publish();
+        let whole = self.device.next_of_many()?;
+        take(&mut self.device, whole, true)
     }
     fn put_back(&mut self, buffer: Buffer) {
         self.spare.push(buffer);
@@ -408,22 +426,16 @@ impl<M: Memory, S: Storage> Outgoing for RemoteOut<M, S> {
         completed(self.device.complete(buffer.token, len));
     }
     #[inline(always)]
-    fn publish(&mut self) -> bool {
-        self.device.publish()
+    fn reclaim(&mut self) {
+        if !self.has_own()
+            && let Some(buffer) = self.take()
+        {
+            self.spare.push(buffer);
+        }
     }
     #[inline(always)]
-    fn publish_quietly(&mut self) {
-        self.device.publish_quietly();
-    }
-    fn listen(&mut self) -> Result<bool, Corrupt> {
-        Ok(self.device.listen()? || self.spare.count > 0)
-    }
-    fn ignore(&mut self) {
-        self.device.ignore();
-    }
-    fn reset(&mut self, features: Features) {
-        self.device.reset(features);
-        self.spare.count = 0;
+    fn has_own(&self) -> bool {
+        self.spare.count > 0
     }
 }
 
@@ -433,56 +445,40 @@ pub struct RemoteIn<M, S: Storage> {
     entries: u16,
 }
 
-impl<M: Memory, S: Storage> RemoteIn<M, S> {
-    pub(crate) fn resume(&mut self, index: u16) {
-        self.device.resume(index);
-    }
+impl<M: Memory, S: Storage> End for RemoteIn<M, S> {
+    type Queue = Device<M, S::Ring<DeviceSlot>>;
 
-    pub(crate) fn halt(&mut self) -> Option<u16> {
-        self.device.halt()
+    #[inline(always)]
+    fn queue(&self) -> &Self::Queue {
+        &self.device
+    }
+    #[inline(always)]
+    fn queue_mut(&mut self) -> &mut Self::Queue {
+        &mut self.device
+    }
+    fn reset(&mut self, features: Features) {
+        self.device.reset(features);
     }
 }
 
 impl<M: Memory, S: Storage> Incoming for RemoteIn<M, S> {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn take(&mut self) -> Option<Buffer> {
-        take(&mut self.device, false)
+        let whole = self.device.next_whole()?;
+        take(&mut self.device, whole, false)
     }
     #[inline(always)]
-    fn corrupt(&self) -> Option<Corrupt> {
-        self.device.corrupt()
+    fn take_of_many(&mut self) -> Option<Buffer> {
+        let whole = self.device.next_of_many()?;
+        take(&mut self.device, whole, false)
     }
     #[inline(always)]
     fn give_back(&mut self, buffer: Buffer) {
         // The whole length, though nothing was written: C hosts size their next buffer by it.
         completed(self.device.complete(buffer.token, buffer.len));
     }
-    #[inline(always)]
-    fn publish(&mut self) -> bool {
-        self.device.publish()
-    }
-    #[inline(always)]
-    fn publish_quietly(&mut self) {
-        self.device.publish_quietly();
-    }
-    fn listen(&mut self) -> Result<bool, Corrupt> {
-        self.device.listen()
-    }
-    fn ignore(&mut self) {
-        self.device.ignore();
-    }
-    fn reset(&mut self, features: Features) {
-        self.device.reset(features);
-    }
     fn size(&self) -> u16 {
         self.entries
-    }
-    #[inline(always)]
-    fn has_more(&self) -> bool {
-        self.device.has_more()
-    }
-    fn refuse(&mut self, corrupt: Corrupt) {
-        self.device.refuse(corrupt);
     }
     #[inline(always)]
     fn warm(&self) {
@@ -490,11 +486,11 @@ impl<M: Memory, S: Storage> Incoming for RemoteIn<M, S> {
     }
 }
 
-/// Takes a buffer in one piece, at least as long as a header, to be written or to be read. What may be written may be read
-/// too: rpmsg-lite's host offers all its buffers for writing.
-#[cfg_attr(target_pointer_width = "64", inline(always))]
-fn take<M: Memory, T: Table<DeviceSlot>>(device: &mut Device<M, T>, writable: bool) -> Option<Buffer> {
-    let Whole { head, at, len, writable: found } = device.next_whole()?;
+/// Checks a buffer that was taken: in one piece, at least as long as a header, to be written or to be read. What may be
+/// written may be read too: rpmsg-lite's host offers all its buffers for writing.
+#[inline(always)]
+fn take<M: Memory, T: Table<DeviceSlot>>(device: &mut Device<M, T>, whole: Whole, writable: bool) -> Option<Buffer> {
+    let Whole { head, at, len, writable: found } = whole;
     if (writable && !found) || (len as usize) < HEADER || !at.is_multiple_of(8) {
         odd(device, len);
         return None;

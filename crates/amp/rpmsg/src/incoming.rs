@@ -5,6 +5,7 @@ use tutti_virtio::{Corrupt, Features, Field, Table};
 
 use crate::ends::{Buffer, Incoming};
 use crate::extensions::GRANT;
+use crate::queue::Queue;
 use crate::registry::{EndpointSlot, NONE, Registry};
 use crate::{Address, Announcement, F_CREDITS, F_NS, HEADER, Header, Service};
 
@@ -106,7 +107,7 @@ where
 
     /// What is wrong with the queue, if something is.
     pub(crate) fn corrupt(&self) -> Option<Corrupt> {
-        self.end.corrupt()
+        self.end.queue().corrupt()
     }
 
     /// Takes in everything that has arrived, and says how many messages were put aside.
@@ -115,7 +116,7 @@ where
         while let Some((buffer, header)) = self.next() {
             count += usize::from(self.sort(buffer, header));
         }
-        self.end.corrupt().map_or(Ok(count), Err)
+        self.end.queue().corrupt().map_or(Ok(count), Err)
     }
 
     /// A message for somebody: true if it was put aside for an endpoint. No endpoint has the name service's address.
@@ -153,10 +154,65 @@ where
         self.give_back(buffer);
     }
 
-    /// The next message: its header read once, and held against its buffer.
+    /// As [`receive`](Self::receive), as many as there are and `found` takes; says how many.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(crate) fn receive_many(&mut self, at: usize, found: &mut [(Buffer, Header)]) -> usize {
+        let Some(slot) = self.registry.slot(at) else { return 0 };
+        if slot.first != NONE || self.credits {
+            return self.receive_each(at, found);
+        }
+        let address = slot.address;
+        loop {
+            // First all buffers, so that their lines set out together; then what is in them.
+            let mut arrived = 0;
+            while let Some(place) = found.get_mut(arrived)
+                && let Some(buffer) = self.end.take_of_many()
+            {
+                self.memory.prefetch(buffer.at);
+                place.0 = buffer;
+                arrived += 1;
+            }
+            let mut count = 0;
+            for i in 0..arrived {
+                let Some(&(buffer, _)) = found.get(i) else { break };
+                let Some(header) = self.header(buffer) else { return count };
+                if header.destination.0 != address {
+                    self.sort(buffer, header);
+                } else if let Some(place) = found.get_mut(count) {
+                    self.learn(at, header.source);
+                    *place = (buffer, header);
+                    count += 1;
+                }
+            }
+            // As above: one queue's length at most.
+            if count > 0 || arrived == 0 {
+                return count;
+            }
+        }
+    }
+
+    #[cold]
+    fn receive_each(&mut self, at: usize, found: &mut [(Buffer, Header)]) -> usize {
+        let mut count = 0;
+        while let Some(place) = found.get_mut(count)
+            && let Some(message) = self.receive(at)
+        {
+            *place = message;
+            count += 1;
+        }
+        count
+    }
+
+    /// The next message.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn next(&mut self) -> Option<(Buffer, Header)> {
         let buffer = self.end.take()?;
+        self.header(buffer).map(|header| (buffer, header))
+    }
+
+    /// A message's header: read once, and held against its buffer.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn header(&mut self, buffer: Buffer) -> Option<Header> {
         self.memory.invalidate(buffer.at, buffer.len as usize);
         let mut bytes = [0; HEADER];
         let most = (buffer.len as usize).wrapping_sub(HEADER);
@@ -167,12 +223,12 @@ where
         if usize::from(header.len) > most {
             return self.refuse(Field::MessageLength, usize::from(header.len), most);
         }
-        Some((buffer, header))
+        Some(header)
     }
 
     #[cold]
-    fn refuse(&mut self, field: Field, value: usize, limit: usize) -> Option<(Buffer, Header)> {
-        self.end.refuse(Corrupt { field, value: value as u64, limit: limit as u64 });
+    fn refuse(&mut self, field: Field, value: usize, limit: usize) -> Option<Header> {
+        self.end.queue_mut().refuse(Corrupt { field, value: value as u64, limit: limit as u64 });
         None
     }
 
@@ -258,11 +314,25 @@ where
     /// wait; by who polls, not before it has looked once more and found nothing. Until then the other side has others.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn done(&mut self, buffer: Buffer, generation: u32, bell: &impl Doorbell, queue: u32) {
+        self.all_done(core::iter::once(buffer), generation, bell, queue);
+    }
+
+    /// Buffers have been read, as for [`done`](Self::done).
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(crate) fn all_done(
+        &mut self,
+        buffers: impl Iterator<Item = Buffer>,
+        generation: u32,
+        bell: &impl Doorbell,
+        queue: u32,
+    ) {
         if generation != self.generation {
             return;
         }
-        self.give_back(buffer);
-        let now = !self.polls && !self.end.has_more();
+        for buffer in buffers {
+            self.give_back(buffer);
+        }
+        let now = !self.polls && !self.end.queue().has_more();
         if now || self.returned >= self.end.size() / 4 {
             self.settle(bell, queue);
         }
@@ -276,8 +346,8 @@ where
         }
         self.returned = 0;
         if !D::HEARD {
-            self.end.publish_quietly();
-        } else if self.end.publish() {
+            self.end.queue_mut().publish_quietly();
+        } else if self.end.queue_mut().publish() {
             bell.ring(queue);
         }
     }
@@ -303,12 +373,12 @@ where
 
     pub(crate) fn listen(&mut self) -> Result<bool, Corrupt> {
         self.polls = false;
-        self.end.listen()
+        self.end.queue_mut().listen()
     }
 
     pub(crate) fn ignore(&mut self) {
         self.polls = true;
-        self.end.ignore();
+        self.end.queue_mut().ignore();
     }
 
     #[inline(always)]

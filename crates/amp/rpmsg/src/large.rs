@@ -13,7 +13,7 @@ use tutti_virtio::Corrupt;
 
 use crate::extensions::Fragment;
 use crate::link::Platform;
-use crate::{Address, Endpoint, Received, Role, SendError};
+use crate::{Address, Endpoint, Message, Role, SendError};
 
 /// Why a long message did not arrive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,7 +93,7 @@ impl<'b> Assembly<'b> {
     ///
     /// # Errors
     /// If it cannot be. Except for [`LargeError::Interleaved`], what was assembled is gone.
-    pub fn take<P: Platform, R: Role>(&mut self, received: &Received<'_, P, R>) -> Result<Option<Address>, LargeError> {
+    pub fn take<P: Platform, R: Role>(&mut self, received: &Message<'_, P, R>) -> Result<Option<Address>, LargeError> {
         let from = received.source();
         let most = self.buffer.len();
         if !received.is_fragment() {
@@ -122,7 +122,7 @@ impl<'b> Assembly<'b> {
         LargeError::OutOfOrder { offset: 0, expected }
     }
 
-    fn piece<P: Platform, R: Role>(&mut self, received: &Received<'_, P, R>) -> Result<Option<Address>, LargeError> {
+    fn piece<P: Platform, R: Role>(&mut self, received: &Message<'_, P, R>) -> Result<Option<Address>, LargeError> {
         let mut head = [0; Fragment::BYTES];
         received.read(0, &mut head).map_err(|_| LargeError::Malformed)?;
         let Fragment { total, offset } = Fragment::parse(&head);

@@ -12,8 +12,9 @@
 //! | send now, or not at all | [`Endpoint::try_send`] | [`Link::try_loan`] → fill → [`Loan::send`] |
 //! | wait, but not for ever | [`Endpoint::send_within`] | [`Link::loan_within`] |
 //! | wait in any executor | [`Endpoint::send`] | [`Link::loan`] |
-//! | many at once | [`Loan::stage`], then one [`Link::publish`] | |
-//! | receive | [`Received::read`] | [`Received::bytes`], held as long as you like |
+//! | many at once | [`Endpoint::try_send_all`] | [`Loan::stage`], then one [`Link::publish`] |
+//! | receive | [`Message::read`] | [`Message::bytes`], held as long as you like |
+//! | receive many at once | the same, of each in a [`Batch`] | |
 //!
 //! A [`Loan`] that is dropped unsent goes back to where it came from; a [`Received`] goes back to the other side
 //! when it is dropped. Buffers are the back-pressure: who keeps them all makes the other side wait.
@@ -110,6 +111,7 @@
 extern crate alloc;
 
 mod attach;
+mod batch;
 mod endpoint;
 mod ends;
 mod error;
@@ -119,12 +121,15 @@ mod incoming;
 mod large;
 mod link;
 mod message;
+mod queue;
 mod registry;
 mod setup;
 mod storage;
+mod wait;
 mod wire;
 
 pub use attach::{AttachError, Attaching, Attachment, Change};
+pub use batch::Batch;
 pub use endpoint::Endpoint;
 pub use ends::{Host, Remote, Role};
 pub use error::{EndpointError, SendError, SetupError};
@@ -133,7 +138,7 @@ pub use future::{LoanFuture, ReceiveFuture};
 pub use incoming::Stats;
 pub use large::{Assembly, LargeError};
 pub use link::{Link, Platform};
-pub use message::{Loan, Received};
+pub use message::{Loan, Message, Received};
 pub use registry::Service;
 pub use setup::{HostSetup, RemoteSetup, StaticVrings};
 #[cfg(feature = "alloc")]

@@ -4,17 +4,19 @@ use core::sync::atomic::{AtomicU16, Ordering};
 use core::task::Waker;
 use core::time::Duration;
 
-use tutti_metal::{Clock, Deadline, Doorbell, Lock, LockFamily, Memory, Sleep};
+use tutti_metal::{Clock, Doorbell, Lock, LockFamily, Memory, Sleep};
 use tutti_virtio::{Corrupt, Features};
 
 use crate::ends::sealed::Parts;
-use crate::ends::{Buffer, Outgoing, Role, sealed};
+use crate::ends::{Buffer, End, Outgoing, Role, sealed};
 use crate::extensions::{FRAGMENT, GRANT};
 use crate::incoming::{In, Waiting};
+use crate::queue::Queue;
 use crate::registry::{EndpointSlot, Registry, Say, Saying};
+use crate::wait::wait_within;
 use crate::{
-    Address, Endpoint, EndpointError, F_CREDITS, F_FRAGMENTS, HEADER, Header, Loan, LoanFuture, Name, Received,
-    SendError, Service, SetupError, Stats, Storage,
+    Address, Endpoint, EndpointError, F_CREDITS, F_FRAGMENTS, HEADER, Header, Loan, LoanFuture, Message, Name,
+    Received, SendError, Service, SetupError, Stats, Storage,
 };
 
 /// What a link stands on: one type for each port.
@@ -31,9 +33,10 @@ pub trait Platform {
 
 type RingOf<P, T> = <<P as Platform>::Storage as Storage>::Ring<T>;
 type TableOf<P, T> = <<P as Platform>::Storage as Storage>::Endpoints<T>;
-type LockOf<P, T> = <<P as Platform>::Locks as LockFamily>::Lock<T>;
-type OutOf<P, R> = <R as sealed::Role>::Out<<P as Platform>::Memory, <P as Platform>::Storage>;
-type InOf<P, R> = In<
+pub(crate) type LockOf<P, T> = <<P as Platform>::Locks as LockFamily>::Lock<T>;
+type GuardOf<'a, P, T> = <LockOf<P, T> as Lock<T>>::Guard<'a>;
+pub(crate) type OutOf<P, R> = <R as sealed::Role>::Out<<P as Platform>::Memory, <P as Platform>::Storage>;
+pub(crate) type InOf<P, R> = In<
     <R as sealed::Role>::In<<P as Platform>::Memory, <P as Platform>::Storage>,
     <P as Platform>::Memory,
     RingOf<P, Waiting>,
@@ -42,11 +45,11 @@ type InOf<P, R> = In<
 >;
 
 /// The sending half.
-struct Sending<O> {
-    end: O,
-    generation: u32,
+pub(crate) struct Sending<O> {
+    pub(crate) end: O,
+    pub(crate) generation: u32,
     /// Senders that wait for a buffer. When there are more, those here are woken to ask again.
-    wakers: [Option<Waker>; 4],
+    pub(crate) wakers: [Option<Waker>; 4],
 }
 
 /// One side's end of the connection between two cores.
@@ -56,12 +59,12 @@ struct Sending<O> {
 /// other way round.
 pub struct Link<P: Platform, R: Role> {
     pub(crate) memory: P::Memory,
-    bell: P::Doorbell,
-    notify: [u32; 2],
+    pub(crate) bell: P::Doorbell,
+    pub(crate) notify: [u32; 2],
     /// The flags of headers that mean something, by what was agreed on.
     extensions: AtomicU16,
-    sending: LockOf<P, Sending<OutOf<P, R>>>,
-    receiving: LockOf<P, InOf<P, R>>,
+    pub(crate) sending: LockOf<P, Sending<OutOf<P, R>>>,
+    pub(crate) receiving: LockOf<P, InOf<P, R>>,
 }
 
 impl<P: Platform, R: Role> Link<P, R> {
@@ -111,10 +114,10 @@ impl<P: Platform, R: Role> Link<P, R> {
         match sending.end.take() {
             Some(buffer) => {
                 self.memory.prefetch_to_write(buffer.at);
-                sending.end.prepare();
+                sending.end.queue().prepare();
                 Ok(Loan { link: self, buffer, generation: sending.generation, sent: false })
             }
-            None => Err(no_buffer(sending.end.corrupt())),
+            None => Err(no_buffer(sending.end.queue().corrupt())),
         }
     }
 
@@ -128,17 +131,12 @@ impl<P: Platform, R: Role> Link<P, R> {
         clock: &impl Clock,
         sleep: &impl Sleep,
     ) -> Result<Loan<'_, P, R>, SendError> {
-        let deadline = Deadline::new(clock, within);
-        loop {
-            match self.try_loan() {
-                Err(SendError::NoBuffer) => {}
-                other => return other,
-            }
-            let Some(left) = deadline.left(clock) else { return Err(SendError::TimedOut) };
-            if !self.sending.with(|sending| sending.end.listen())? {
-                sleep.sleep(left);
-            }
-        }
+        let attempt = || match self.try_loan() {
+            Err(SendError::NoBuffer) => Ok(None),
+            other => other.map(Some),
+        };
+        let listen = || Ok(self.sending.with(|sending| sending.end.listen())?);
+        wait_within(within, clock, sleep, attempt, listen)?.ok_or(SendError::TimedOut)
     }
 
     /// Lends a buffer as soon as one is free. Somebody must call [`on_interrupt`](Self::on_interrupt) when the other
@@ -191,7 +189,7 @@ impl<P: Platform, R: Role> Link<P, R> {
     /// Asks the other side not to ring, neither for messages nor for buffers: this side polls.
     pub fn ignore(&self) {
         self.receiving.with(|receiving| receiving.ignore());
-        self.sending.with(|sending| sending.end.ignore());
+        self.sending.with(|sending| sending.end.queue_mut().ignore());
     }
 
     /// Brings near what the next message will likely arrive in, and takes the buffer for the next one to be sent: for one
@@ -238,9 +236,8 @@ impl<P: Platform, R: Role> Link<P, R> {
     }
 
     #[cold]
-    fn announce_later<T>(&self) -> Result<Option<T>, Corrupt> {
-        self.announce()?;
-        Ok(None)
+    fn announce_later(&self) -> Result<(), Corrupt> {
+        self.announce()
     }
 
     /// Sends what is still to be said about endpoints, as far as there are buffers.
@@ -274,7 +271,7 @@ impl<P: Platform, R: Role> Link<P, R> {
     /// Stages a message of the link itself; false if there is no buffer for it now.
     fn stage(&self, bytes: &[u8], source: Address, destination: Address, flags: u16) -> Result<bool, Corrupt> {
         self.sending.with(|sending| {
-            let Some(buffer) = sending.end.take() else { return sending.end.corrupt().map_or(Ok(false), Err) };
+            let Some(buffer) = sending.end.take() else { return sending.end.queue().corrupt().map_or(Ok(false), Err) };
             if (buffer.len as usize) < HEADER + bytes.len() || self.memory.copy_in(buffer.at + HEADER, bytes).is_err() {
                 // Buffers too small for it: there will never be one, so it counts as said.
                 sending.end.put_back(buffer);
@@ -332,11 +329,11 @@ impl<P: Platform, R: Role> Link<P, R> {
             return Err(SendError::Stale);
         }
         if now {
-            sending.end.prepare_to_publish();
+            sending.end.queue().prepare_to_publish();
         }
         submit::<P, R>(&self.memory, &mut sending, buffer, *header);
         let rings = now && publish::<P, R>(&mut sending);
-        if let Some(corrupt) = sending.end.corrupt() {
+        if let Some(corrupt) = sending.end.queue().corrupt() {
             return Err(SendError::Corrupt(corrupt));
         }
         drop(sending);
@@ -359,15 +356,22 @@ impl<P: Platform, R: Role> Link<P, R> {
     pub(crate) fn receive(&self, at: usize) -> Result<Option<Received<'_, P, R>>, Corrupt> {
         let mut receiving = self.receiving.lock();
         if let Some((buffer, header)) = receiving.receive(at) {
-            return Ok(Some(Received { link: self, buffer, header, generation: receiving.generation }));
+            let message = Message { link: self, buffer, header };
+            return Ok(Some(Received { message, generation: receiving.generation }));
         }
+        self.nothing(receiving).map(|()| None)
+    }
+
+    /// Nothing has arrived: time for what else is to be done.
+    #[inline(always)]
+    pub(crate) fn nothing(&self, mut receiving: GuardOf<'_, P, InOf<P, R>>) -> Result<(), Corrupt> {
         receiving.settle(&self.bell, self.notify[1]);
         let (corrupt, unsaid) = (receiving.corrupt(), receiving.registry.unsaid > 0);
         drop(receiving);
         match corrupt {
             Some(corrupt) => Err(corrupt),
             None if unsaid => self.announce_later(),
-            None => Ok(None),
+            None => Ok(()),
         }
     }
 
@@ -447,7 +451,7 @@ impl<P: Platform> Link<P, crate::Remote> {
         });
         let incoming = self.receiving.with(|receiving| {
             receiving.forget();
-            receiving.end().halt()
+            receiving.end().queue_mut().halt()
         });
         [out, incoming]
     }
@@ -455,12 +459,12 @@ impl<P: Platform> Link<P, crate::Remote> {
     /// Goes on where another link over the same queues was [halted](Self::halt), if the driver has not reset them: to be
     /// called before anything else.
     pub fn resume(&self, positions: [u16; 2]) {
-        self.sending.with(|sending| sending.end.resume(positions[0]));
-        self.receiving.with(|receiving| receiving.end().resume(positions[1]));
+        self.sending.with(|sending| sending.end.queue_mut().resume(positions[0]));
+        self.receiving.with(|receiving| receiving.end().queue_mut().resume(positions[1]));
     }
 }
 
-fn wake_all(wakers: &mut [Option<Waker>]) {
+pub(crate) fn wake_all(wakers: &mut [Option<Waker>]) {
     for waker in wakers.iter_mut().filter_map(Option::take) {
         waker.wake();
     }
@@ -468,22 +472,22 @@ fn wake_all(wakers: &mut [Option<Waker>]) {
 
 /// Why there is no buffer.
 #[cold]
-fn no_buffer(corrupt: Option<Corrupt>) -> SendError {
+pub(crate) fn no_buffer(corrupt: Option<Corrupt>) -> SendError {
     corrupt.map_or(SendError::NoBuffer, SendError::Corrupt)
 }
 
 #[cfg_attr(target_pointer_width = "64", inline(always))]
 fn publish<P: Platform, R: Role>(sending: &mut Sending<OutOf<P, R>>) -> bool {
     if P::Doorbell::HEARD {
-        sending.end.publish()
+        sending.end.queue_mut().publish()
     } else {
-        sending.end.publish_quietly();
+        sending.end.queue_mut().publish_quietly();
         false
     }
 }
 
 #[cfg_attr(target_pointer_width = "64", inline(always))]
-fn submit<P: Platform, R: Role>(
+pub(crate) fn submit<P: Platform, R: Role>(
     memory: &P::Memory,
     sending: &mut Sending<OutOf<P, R>>,
     buffer: Buffer,

@@ -1,5 +1,7 @@
 //! Buffers on loan, and messages received: who holds one owns it, and dropping it gives it back.
 
+use core::ops::Deref;
+
 use tutti_metal::OutOfBounds;
 use tutti_virtio::{Bytes, BytesMut};
 
@@ -21,7 +23,7 @@ impl<P: Platform, R: Role> Loan<'_, P, R> {
     /// How many bytes a message in it can have.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        (self.buffer.len as usize - HEADER).min(usize::from(u16::MAX))
+        self.buffer.capacity()
     }
 
     /// Its bytes, to be filled where they are.
@@ -76,16 +78,14 @@ impl<P: Platform, R: Role> Drop for Loan<'_, P, R> {
     }
 }
 
-/// A message. As long as it is held, its buffer is too; dropped, it goes back to the other side.
-#[must_use = "a message that is dropped is lost"]
-pub struct Received<'a, P: Platform, R: Role> {
+/// A message as it lies in its buffer, which somebody holds: a [`Received`] or a [`Batch`](crate::Batch).
+pub struct Message<'a, P: Platform, R: Role> {
     pub(crate) link: &'a Link<P, R>,
     pub(crate) buffer: Buffer,
     pub(crate) header: Header,
-    pub(crate) generation: u32,
 }
 
-impl<P: Platform, R: Role> Received<'_, P, R> {
+impl<P: Platform, R: Role> Message<'_, P, R> {
     /// Who sent it.
     #[must_use]
     pub fn source(&self) -> Address {
@@ -135,9 +135,25 @@ impl<P: Platform, R: Role> Received<'_, P, R> {
     }
 }
 
+/// A message. As long as it is held, its buffer is too; dropped, it goes back to the other side.
+#[must_use = "a message that is dropped is lost"]
+pub struct Received<'a, P: Platform, R: Role> {
+    pub(crate) message: Message<'a, P, R>,
+    pub(crate) generation: u32,
+}
+
+impl<'a, P: Platform, R: Role> Deref for Received<'a, P, R> {
+    type Target = Message<'a, P, R>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Message<'a, P, R> {
+        &self.message
+    }
+}
+
 impl<P: Platform, R: Role> Drop for Received<'_, P, R> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.link.done(self.buffer, self.generation);
+        self.message.link.done(self.message.buffer, self.generation);
     }
 }

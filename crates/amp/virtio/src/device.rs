@@ -167,12 +167,37 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
     /// that cannot be, a chain of several pieces included: [`corrupt`](Self::corrupt) tells.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub fn next_whole(&mut self) -> Option<Whole> {
+        if !self.cursor.has_more() && !self.look() {
+            return None;
+        }
+        // The buffer that is likely behind the entry sets out now, while the entry itself is still on its way.
+        self.prefetch(self.cursor.taken);
+        if let Some(later) = self.cursor.ahead(AHEAD) {
+            self.prefetch(later);
+        }
+        self.next_of_many()
+    }
+
+    /// As [`next_whole`](Self::next_whole), for who takes many before he looks into the first: without a guess at what comes
+    /// next, since he can let all of them set out himself.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub fn next_of_many(&mut self) -> Option<Whole> {
         let head = self.entry()?;
+        let position = self.ring.mask(self.cursor.taken);
         let descriptor = self.ring.peer_descriptor(head);
-        let slot = &self.slots.slots()[usize::from(head)];
-        let at = if slot.checked == descriptor { slot.at } else { self.examine(head, descriptor)? };
-        let (len, writable) = (descriptor.len(), descriptor.flags() & WRITE != 0);
-        self.here(head, at, len);
+        let slots = self.slots.slots_mut();
+        let slot = &mut slots[usize::from(head)];
+        if slot.checked != descriptor
+            && let Err(corrupt) = examine(slot, &self.buffers, descriptor)
+        {
+            self.cursor.found(corrupt);
+            return None;
+        }
+        let (at, len, writable) = (slot.at, descriptor.len(), descriptor.flags() & WRITE != 0);
+        (slot.held, slot.room) = (true, len);
+        slots[position].likely = head;
+        self.cursor.advance();
+        self.held += 1;
         Some(Whole { head, at, len, writable })
     }
 
@@ -182,13 +207,7 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         if !self.cursor.has_more() && !self.look() {
             return None;
         }
-        let taken = self.cursor.taken;
-        // The buffer that is likely behind the entry sets out now, while the entry itself is still on its way.
-        self.prefetch(taken);
-        if let Some(later) = self.cursor.ahead(AHEAD) {
-            self.prefetch(later);
-        }
-        let head = self.ring.peer_avail_entry(taken);
+        let head = self.ring.peer_avail_entry(self.cursor.taken);
         let n = self.ring.size();
         if head >= n {
             self.found(Field::AvailEntry, u64::from(head), u64::from(n));
@@ -218,27 +237,6 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         (slot.held, slot.room, slot.at) = (true, room, at);
         self.cursor.advance();
         self.held += 1;
-    }
-
-    /// Checks a descriptor that is to describe a whole buffer, and remembers it.
-    #[cold]
-    fn examine(&mut self, head: u16, descriptor: Descriptor) -> Option<usize> {
-        let (flags, len) = (descriptor.flags(), descriptor.len());
-        let place = match flags {
-            0 | WRITE => place(&self.buffers, descriptor.addr, len),
-            _ if flags & !WRITE == NEXT => Err(corrupt(Field::ChainLength, 2, 1)),
-            _ => Err(corrupt(Field::DescriptorFlags, u64::from(flags), u64::from(WRITE))),
-        };
-        let at = match place {
-            Ok(at) => at,
-            Err(corrupt) => {
-                self.cursor.found(corrupt);
-                return None;
-            }
-        };
-        let slot = &mut self.slots.slots_mut()[usize::from(head)];
-        (slot.checked, slot.at) = (descriptor, at);
-        Some(at)
     }
 
     /// Brings the lines near that the next message will arrive in. For one who polls and has just found nothing.
@@ -439,6 +437,19 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         self.ring.put_used_index(self.published);
         true
     }
+}
+
+/// Checks a descriptor that is to describe a whole buffer, and remembers it.
+#[cold]
+fn examine<M: Memory>(slot: &mut DeviceSlot, buffers: &M, descriptor: Descriptor) -> Result<(), Corrupt> {
+    let flags = descriptor.flags();
+    slot.at = match flags {
+        0 | WRITE => place(buffers, descriptor.addr, descriptor.len())?,
+        _ if flags & !WRITE == NEXT => return Err(corrupt(Field::ChainLength, 2, 1)),
+        _ => return Err(corrupt(Field::DescriptorFlags, u64::from(flags), u64::from(WRITE))),
+    };
+    slot.checked = descriptor;
+    Ok(())
 }
 
 fn corrupt(field: Field, value: u64, limit: u64) -> Corrupt {

@@ -134,10 +134,15 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         }
         let head = self.free_first;
         let (flags, room) = if part.writable { (WRITE, part.len) } else { (0, 0) };
-        self.describe(head, Descriptor::new(part.addr.0, part.len, flags, 0));
-        let next = self.slot(head).link;
-        self.take_free(1, next);
-        self.place(head, 1, room, token);
+        let descriptor = Descriptor::new(part.addr.0, part.len, flags, 0);
+        let position = self.added;
+        let slot = &mut self.slots.slots_mut()[self.ring.mask(head)];
+        (slot.parts, slot.room, slot.token, slot.position) = (1, room, token, position);
+        self.free_first = slot.link;
+        self.free -= 1;
+        describe(slot, &self.ring, head, descriptor);
+        self.ring.put_avail_entry(position, head);
+        self.added = position.wrapping_add(1);
         Ok(())
     }
 
@@ -207,7 +212,8 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
     }
 
     /// As [`pop`](Self::pop), the short way. `None` if there is none, or if the device wrote something that cannot be:
-    /// [`corrupt`](Self::corrupt) tells.
+    /// [`corrupt`](Self::corrupt) tells. It guesses nothing about what comes next, so it is the one for who takes many at
+    /// once, too.
     #[inline(always)]
     pub fn next_used(&mut self) -> Option<Used> {
         self.take(|_| ())
@@ -269,7 +275,8 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
             return self.found(Field::UsedId, u64::from(id), u64::from(n));
         }
         let head = id as u16;
-        let &DriverSlot { parts, position: placed, room, token, .. } = self.slot(head);
+        let slot = &mut self.slots.slots_mut()[self.ring.mask(head)];
+        let DriverSlot { parts, position: placed, room, token, .. } = *slot;
         // Published chains are those whose position is behind the index, by no more than there are entries.
         let behind = self.published.wrapping_sub(placed).wrapping_sub(1);
         if parts == 0 || behind >= 1 << 15 {
@@ -278,6 +285,7 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         if room != 0 && len > room {
             return self.found(Field::UsedLength, u64::from(len), u64::from(room));
         }
+        slot.parts = 0;
         self.give_free(head, parts);
         self.slot_mut(position).likely = head;
         self.cursor.advance();
@@ -399,15 +407,10 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         &mut self.slots.slots_mut()[at]
     }
 
-    /// Writes a descriptor, unless it stands there already: buffers of one size come round in the same order, so that
-    /// in the long run this table is only read, by both sides from their own caches.
     #[inline(always)]
     fn describe(&mut self, index: u16, descriptor: Descriptor) {
-        let slot = self.slot_mut(index);
-        if slot.written != descriptor {
-            slot.written = descriptor;
-            self.ring.put_descriptor(index, descriptor);
-        }
+        let slot = &mut self.slots.slots_mut()[self.ring.mask(index)];
+        describe(slot, &self.ring, index, descriptor);
     }
 
     #[inline(always)]
@@ -423,7 +426,6 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         for _ in 1..parts {
             last = self.slot(last).link;
         }
-        self.slot_mut(head).parts = 0;
         if self.free == 0 {
             self.free_first = head;
         } else {
@@ -452,5 +454,15 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         self.published = self.added;
         self.ring.put_avail_index(self.published);
         true
+    }
+}
+
+/// Writes a descriptor, unless it stands there already: buffers of one size come round in the same order, so that in the
+/// long run this table is only read, by both sides from their own caches.
+#[inline(always)]
+fn describe<M: Memory>(slot: &mut DriverSlot, ring: &Vring<M>, index: u16, descriptor: Descriptor) {
+    if slot.written != descriptor {
+        slot.written = descriptor;
+        ring.put_descriptor(index, descriptor);
     }
 }

@@ -146,6 +146,48 @@ pub(super) fn stream<R: Role>(
     Ok(())
 }
 
+/// Sends `count` messages, `batch` at a time, by the call for many.
+pub(super) fn stream_batches<R: Role>(
+    end: &End<'_, Silent, R>,
+    to: Address,
+    count: u32,
+    size: usize,
+    batch: u32,
+) -> Result<(), Failed> {
+    let bytes = vec![7u8; size];
+    let messages = vec![bytes.as_slice(); batch as usize];
+    let mut patience = Patience::default();
+    let mut left = count as usize;
+    while left > 0 {
+        let some = messages.get(..left).unwrap_or(&messages);
+        match end.1.try_send_all(to, black_box(some)) {
+            Ok(sent) => left -= sent,
+            Err(SendError::NoBuffer) => patience.spin()?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Receives `count` messages, as many as there are at a time, copying each out.
+pub(super) fn sink_batches<R: Role>(end: &End<'_, Silent, R>, count: u32, size: usize) -> Result<(), Failed> {
+    let mut bytes = vec![0u8; size];
+    let mut left = count as usize;
+    let mut patience = Patience::default();
+    while left > 0 {
+        let batch = end.1.try_receive_all()?;
+        for message in batch.iter() {
+            message.read(0, &mut bytes)?;
+            black_box(&bytes);
+        }
+        left = left.saturating_sub(batch.len());
+        if batch.is_empty() {
+            patience.spin()?;
+        }
+    }
+    Ok(())
+}
+
 /// Receives `count` messages, copying each out, or reading all of its bytes where they are.
 pub(super) fn sink<R: Role>(end: &End<'_, Silent, R>, count: u32, size: usize, copy: bool) -> Result<u64, Failed> {
     let mut bytes = vec![0u8; size];

@@ -233,6 +233,12 @@ impl Bench {
                 let end = (&side.links.event, side.links.event.endpoint(None, HERE)?);
                 link::ask_asleep(&end, THERE, count, size, &side.events[3], laps)?;
             }
+            Job::LinkBatchSink => {
+                let link = &side.links.polled;
+                link.ignore();
+                let end = (link, link.endpoint(None, HERE)?);
+                link::stream_batches(&end, THERE, count, size, batch)?;
+            }
             Job::LinkAnswer | Job::LinkSink | Job::LinkRead | Job::LargeAnswer | Job::LargeSink | Job::LargeRead => {
                 let Links { polled, large, .. } = &side.links;
                 let link = if matches!(job, Job::LinkAnswer | Job::LinkSink | Job::LinkRead) { polled } else { large };

@@ -117,7 +117,8 @@ pub(super) fn specs() -> Vec<Spec> {
             (Job::FlagsAnswer, answer),
             (trips, size),
         );
-        add(format!("amp.rate.{size}.batched"), Messages, "spsc_ring", (spsc, sink), (messages, size));
+        let batches = pick(Job::LinkBatchSink, sink);
+        add(format!("amp.rate.{size}.batched"), Messages, "spsc_ring", (spsc, batches), (messages, size));
         if size == 16 {
             add(format!("amp.rate.{size}.single"), Messages, "spsc_ring", (spsc, sink), (messages, size));
         }

@@ -148,6 +148,7 @@ pub(super) enum Job {
     EventAnswer,
     LinkAnswer,
     LinkSink,
+    LinkBatchSink,
     LinkRead,
     LargeAnswer,
     LargeSink,
@@ -157,7 +158,7 @@ pub(super) enum Job {
     LinkFutexSink,
 }
 
-const JOBS: [Job; 21] = [
+const JOBS: [Job; 22] = [
     Job::Quit,
     Job::Burn,
     Job::Memcpy,
@@ -172,6 +173,7 @@ const JOBS: [Job; 21] = [
     Job::EventAnswer,
     Job::LinkAnswer,
     Job::LinkSink,
+    Job::LinkBatchSink,
     Job::LinkRead,
     Job::LargeAnswer,
     Job::LargeSink,
@@ -355,6 +357,7 @@ fn serve(side: &mut Side<Remote>) -> Result<(), Failed> {
             Job::EventAnswer => plain::wait_and_ring(count, &side.events[0], &side.events[1])?,
             Job::LinkAnswer => link::answer(&polled, count, size)?,
             Job::LinkSink => drop(link::sink(&polled, count, size, true)?),
+            Job::LinkBatchSink => link::sink_batches(&polled, count, size)?,
             Job::LinkRead => drop(std::hint::black_box(link::sink(&polled, count, size, false)?)),
             Job::LargeAnswer => link::answer(&large, count, size)?,
             Job::LargeSink => drop(link::sink(&large, count, size, true)?),
