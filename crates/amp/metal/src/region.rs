@@ -223,24 +223,18 @@ unsafe fn copy_short<const WAY: bool>(from: *const u8, to: *mut u8, len: usize) 
     let mut at = 0;
     // SAFETY: each step is taken only if so many bytes are left; `Loose` has alignment 1.
     unsafe {
-        while len - at >= 32 {
-            step::<WAY, Loose<__m128i>>(from.add(at), to.add(at));
-            step::<WAY, Loose<__m128i>>(from.add(at + 16), to.add(at + 16));
-            at += 32;
-        }
-        // What is left has each of these sizes at most once: tests of bits, which short messages are quickest with.
-        if len & 16 != 0 {
+        while len - at >= 16 {
             step::<WAY, Loose<__m128i>>(from.add(at), to.add(at));
             at += 16;
         }
-        if len & 15 == 0 {
+        if at == len {
             return;
         }
-        if len & 8 != 0 {
+        if len - at >= 8 {
             step::<WAY, Loose<u64>>(from.add(at), to.add(at));
             at += 8;
         }
-        if len & 4 != 0 {
+        if len - at >= 4 {
             step::<WAY, Loose<u32>>(from.add(at), to.add(at));
             at += 4;
         }

@@ -4,10 +4,11 @@
 //! Nothing of it shows on the wire: a batch is as many messages, published at once.
 
 use tutti_metal::{Lock, Memory};
-use tutti_virtio::Corrupt;
+use tutti_virtio::{BytesMut, Corrupt};
 
 use crate::ends::{Buffer, End, Outgoing};
-use crate::link::{Link, Platform, no_buffer, submit, wake_all};
+use crate::incoming::Arrived;
+use crate::link::{Link, Platform, no_buffer, wake_all};
 use crate::queue::Queue;
 use crate::{Address, Endpoint, HEADER, Header, Message, Role, SendError};
 
@@ -19,7 +20,7 @@ const MOST: usize = 16;
 #[must_use = "messages that are dropped are lost"]
 pub struct Batch<'a, P: Platform, R: Role> {
     link: &'a Link<P, R>,
-    messages: [(Buffer, Header); MOST],
+    messages: [Arrived; MOST],
     count: usize,
     generation: u32,
 }
@@ -43,11 +44,14 @@ impl<'a, P: Platform, R: Role> Batch<'a, P, R> {
     /// Each of them.
     #[inline(always)]
     pub fn iter(&self) -> impl Iterator<Item = Message<'_, P, R>> {
-        self.held().iter().map(|&(buffer, header)| Message { link: self.link, buffer, header })
+        self.held().iter().map(|arrived| {
+            let &Arrived { buffer, header } = arrived;
+            Message { link: self.link, buffer, header: Header::parse(&header) }
+        })
     }
 
     #[inline(always)]
-    fn held(&self) -> &[(Buffer, Header)] {
+    fn held(&self) -> &[Arrived] {
         self.messages.get(..self.count).unwrap_or(&[])
     }
 }
@@ -57,7 +61,7 @@ impl<P: Platform, R: Role> Drop for Batch<'_, P, R> {
     fn drop(&mut self) {
         if self.count > 0 {
             let Self { link, generation, .. } = *self;
-            let buffers = self.held().iter().map(|message| message.0);
+            let buffers = self.held().iter().map(|arrived| arrived.buffer);
             link.receiving.with(|receiving| receiving.all_done(buffers, generation, &link.bell, link.notify[1]));
         }
     }
@@ -71,9 +75,9 @@ impl<'a, P: Platform, R: Role> Endpoint<'a, P, R> {
     #[inline(always)]
     pub fn try_receive_all(&self) -> Result<Batch<'a, P, R>, Corrupt> {
         let link = self.link;
-        let nothing = (Buffer::default(), Header::parse(&[0; HEADER]));
         let mut receiving = link.receiving.lock();
-        let mut batch = Batch { link, messages: [nothing; MOST], count: 0, generation: receiving.generation };
+        let mut batch =
+            Batch { link, messages: [Arrived::default(); MOST], count: 0, generation: receiving.generation };
         batch.count = receiving.receive_many(self.at, &mut batch.messages);
         if batch.count == 0 {
             link.nothing(receiving)?;
@@ -119,14 +123,8 @@ impl<'a, P: Platform, R: Role> Endpoint<'a, P, R> {
         let mut buffers = [Buffer::default(); MOST];
         let mut sending = link.sending.lock();
         let generation = sending.generation;
-        let mut count = 0;
-        while let Some(place) = buffers.get_mut(count).filter(|_| count < messages.len())
-            && let Some(buffer) = sending.end.take_of_many()
-        {
-            link.memory.prefetch_to_write(buffer.at);
-            *place = buffer;
-            count += 1;
-        }
+        let most = buffers.len().min(messages.len());
+        let count = sending.end.take_many(buffers.get_mut(..most).unwrap_or_default());
         sending.end.queue().prepare();
         let corrupt = sending.end.queue().corrupt();
         drop(sending);
@@ -134,11 +132,12 @@ impl<'a, P: Platform, R: Role> Endpoint<'a, P, R> {
             return Err(no_buffer(corrupt));
         }
         let buffers = buffers.get(..count).unwrap_or(&[]);
-        let (mut filled, mut too_long) = (0, None);
+        // All lines set out before the first is written.
+        buffers.iter().for_each(|buffer| link.memory.prefetch_to_write(buffer.at));
+        let mut filled = 0;
         for (buffer, message) in buffers.iter().zip(messages) {
-            let most = buffer.capacity();
-            if message.len() > most || link.memory.copy_in(buffer.at + HEADER, message).is_err() {
-                too_long = Some(SendError::TooLong { len: message.len(), most });
+            let header = Header { source: self.address, destination: to, len: message.len() as u16, flags: 0 };
+            if message.len() > buffer.capacity() || !put_message(&link.memory, *buffer, header, message) {
                 break;
             }
             filled += 1;
@@ -148,17 +147,16 @@ impl<'a, P: Platform, R: Role> Endpoint<'a, P, R> {
             return Err(SendError::Stale);
         }
         let (full, rest) = buffers.split_at_checked(filled).unwrap_or((&[], &[]));
-        for (buffer, message) in full.iter().zip(messages) {
-            let len = message.len() as u16;
-            let header = Header { source: self.address, destination: to, len, flags: 0 };
-            submit::<P, R>(&link.memory, &mut sending, *buffer, header);
-        }
+        let lengths = messages.iter().map(|message| (HEADER + message.len()) as u32);
+        sending.end.submit_many(full.iter().copied().zip(lengths));
         if !rest.is_empty() {
             rest.iter().rev().for_each(|buffer| sending.end.put_back(*buffer));
             wake_all(&mut sending.wakers);
         }
-        match (too_long, corrupt) {
-            (Some(error), _) if filled == 0 => Err(error),
+        match (buffers.first(), messages.first()) {
+            (Some(buffer), Some(message)) if filled == 0 => {
+                Err(SendError::TooLong { len: message.len(), most: buffer.capacity() })
+            }
             _ => Ok(filled),
         }
     }
@@ -181,4 +179,15 @@ impl<'a, P: Platform, R: Role> Endpoint<'a, P, R> {
         }
         Ok(count)
     }
+}
+
+/// Writes a message into its buffer; false if that does not lie in the memory, which the queue has checked.
+#[inline(always)]
+fn put_message<M: Memory>(memory: &M, buffer: Buffer, header: Header, bytes: &[u8]) -> bool {
+    let written = BytesMut::new(memory, buffer.at, HEADER + bytes.len()).and_then(|mut to| {
+        to.write(HEADER, bytes)?;
+        to.write(0, &header.emit())
+    });
+    memory.clean(buffer.at, HEADER + bytes.len());
+    written.is_ok()
 }

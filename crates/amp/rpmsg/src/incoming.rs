@@ -22,6 +22,13 @@ pub struct Stats {
     pub over_window: u32,
 }
 
+/// A message that was taken, its header as it was read: checked, and otherwise left as one piece, which is quicker to keep.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Arrived {
+    pub(crate) buffer: Buffer,
+    pub(crate) header: [u8; HEADER],
+}
+
 /// A message that waits in its buffer for its endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiting {
@@ -156,7 +163,7 @@ where
 
     /// As [`receive`](Self::receive), as many as there are and `found` takes; says how many.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn receive_many(&mut self, at: usize, found: &mut [(Buffer, Header)]) -> usize {
+    pub(crate) fn receive_many(&mut self, at: usize, found: &mut [Arrived]) -> usize {
         let Some(slot) = self.registry.slot(at) else { return 0 };
         if slot.first != NONE || self.credits {
             return self.receive_each(at, found);
@@ -164,23 +171,23 @@ where
         let address = slot.address;
         loop {
             // First all buffers, so that their lines set out together; then what is in them.
-            let mut arrived = 0;
-            while let Some(place) = found.get_mut(arrived)
-                && let Some(buffer) = self.end.take_of_many()
-            {
-                self.memory.prefetch(buffer.at);
-                place.0 = buffer;
-                arrived += 1;
-            }
+            let Self { end, memory, .. } = self;
+            let arrived = end.take_many(found.len(), |i, buffer| {
+                memory.prefetch(buffer.at);
+                if let Some(place) = found.get_mut(i) {
+                    place.buffer = buffer;
+                }
+            });
             let mut count = 0;
             for i in 0..arrived {
-                let Some(&(buffer, _)) = found.get(i) else { break };
-                let Some(header) = self.header(buffer) else { return count };
+                let Some(&Arrived { buffer, .. }) = found.get(i) else { break };
+                let Some(bytes) = self.header(buffer) else { return count };
+                let header = Header::parse(&bytes);
                 if header.destination.0 != address {
                     self.sort(buffer, header);
                 } else if let Some(place) = found.get_mut(count) {
                     self.learn(at, header.source);
-                    *place = (buffer, header);
+                    *place = Arrived { buffer, header: bytes };
                     count += 1;
                 }
             }
@@ -192,12 +199,12 @@ where
     }
 
     #[cold]
-    fn receive_each(&mut self, at: usize, found: &mut [(Buffer, Header)]) -> usize {
+    fn receive_each(&mut self, at: usize, found: &mut [Arrived]) -> usize {
         let mut count = 0;
         while let Some(place) = found.get_mut(count)
-            && let Some(message) = self.receive(at)
+            && let Some((buffer, header)) = self.receive(at)
         {
-            *place = message;
+            *place = Arrived { buffer, header: header.emit() };
             count += 1;
         }
         count
@@ -207,27 +214,27 @@ where
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn next(&mut self) -> Option<(Buffer, Header)> {
         let buffer = self.end.take()?;
-        self.header(buffer).map(|header| (buffer, header))
+        self.header(buffer).map(|bytes| (buffer, Header::parse(&bytes)))
     }
 
     /// A message's header: read once, and held against its buffer.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn header(&mut self, buffer: Buffer) -> Option<Header> {
+    fn header(&mut self, buffer: Buffer) -> Option<[u8; HEADER]> {
         self.memory.invalidate(buffer.at, buffer.len as usize);
         let mut bytes = [0; HEADER];
         let most = (buffer.len as usize).wrapping_sub(HEADER);
         if (buffer.len as usize) < HEADER || self.memory.copy_out(buffer.at, &mut bytes).is_err() {
             return self.refuse(Field::MessageBuffer, buffer.len as usize, HEADER);
         }
-        let header = Header::parse(&bytes);
-        if usize::from(header.len) > most {
-            return self.refuse(Field::MessageLength, usize::from(header.len), most);
+        let len = usize::from(Header::parse(&bytes).len);
+        if len > most {
+            return self.refuse(Field::MessageLength, len, most);
         }
-        Some(header)
+        Some(bytes)
     }
 
     #[cold]
-    fn refuse(&mut self, field: Field, value: usize, limit: usize) -> Option<Header> {
+    fn refuse(&mut self, field: Field, value: usize, limit: usize) -> Option<[u8; HEADER]> {
         self.end.queue_mut().refuse(Corrupt { field, value: value as u64, limit: limit as u64 });
         None
     }
@@ -314,7 +321,10 @@ where
     /// wait; by who polls, not before it has looked once more and found nothing. Until then the other side has others.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn done(&mut self, buffer: Buffer, generation: u32, bell: &impl Doorbell, queue: u32) {
-        self.all_done(core::iter::once(buffer), generation, bell, queue);
+        if generation == self.generation {
+            self.give_back(buffer);
+            self.settle_if_due(bell, queue);
+        }
     }
 
     /// Buffers have been read, as for [`done`](Self::done).
@@ -329,9 +339,14 @@ where
         if generation != self.generation {
             return;
         }
-        for buffer in buffers {
-            self.give_back(buffer);
-        }
+        let mut count = 0;
+        self.end.give_back_many(buffers.inspect(|_| count += 1));
+        self.returned += count;
+        self.settle_if_due(bell, queue);
+    }
+
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn settle_if_due(&mut self, bell: &impl Doorbell, queue: u32) {
         let now = !self.polls && !self.end.queue().has_more();
         if now || self.returned >= self.end.size() / 4 {
             self.settle(bell, queue);

@@ -27,6 +27,12 @@ impl Cursor {
         self.taken != self.seen
     }
 
+    /// How many entries are known to be there.
+    #[inline(always)]
+    pub(crate) const fn known(&self) -> usize {
+        self.seen.wrapping_sub(self.taken) as usize
+    }
+
     /// The entry this many ahead, if it is known to be there.
     #[inline(always)]
     pub(crate) const fn ahead(&self, by: u16) -> Option<u16> {

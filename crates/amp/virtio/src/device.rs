@@ -149,9 +149,14 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
     /// on always the same, until the queue is reset.
     #[inline]
     pub fn pop(&mut self, pieces: &mut [Piece]) -> Result<Option<Chain>, Corrupt> {
-        let Some(head) = self.entry() else { return self.cursor.nothing() };
-        let chain = match self.walk(self.ring.peer_descriptor(head), pieces) {
-            Ok((pieces, readable, writable)) => Chain { head, pieces, readable, writable },
+        if !self.cursor.has_more() && !self.look() {
+            return self.cursor.nothing();
+        }
+        let walked = head_at(&self.ring, self.slots.slots_mut(), self.cursor.taken)
+            .map(|(head, _)| head)
+            .and_then(|head| Ok((head, self.walk(self.ring.peer_descriptor(head), pieces)?)));
+        let (head, chain) = match walked {
+            Ok((head, (pieces, readable, writable))) => (head, Chain { head, pieces, readable, writable }),
             Err(corrupt) => return Err(self.cursor.found(corrupt)),
         };
         if let Some(first) = pieces.first() {
@@ -175,49 +180,53 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         if let Some(later) = self.cursor.ahead(AHEAD) {
             self.prefetch(later);
         }
-        self.next_of_many()
+        self.one_whole()
     }
 
-    /// As [`next_whole`](Self::next_whole), for who takes many before he looks into the first: without a guess at what comes
-    /// next, since he can let all of them set out himself.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub fn next_of_many(&mut self) -> Option<Whole> {
-        let head = self.entry()?;
-        let position = self.ring.mask(self.cursor.taken);
-        let descriptor = self.ring.peer_descriptor(head);
-        let slots = self.slots.slots_mut();
-        let slot = &mut slots[usize::from(head)];
-        if slot.checked != descriptor
-            && let Err(corrupt) = examine(slot, &self.buffers, descriptor)
-        {
-            self.cursor.found(corrupt);
-            return None;
-        }
-        let (at, len, writable) = (slot.at, descriptor.len(), descriptor.flags() & WRITE != 0);
-        (slot.held, slot.room) = (true, len);
-        slots[position].likely = head;
-        self.cursor.advance();
-        self.held += 1;
-        Some(Whole { head, at, len, writable })
-    }
-
-    /// The next available entry, if it names a buffer that may be offered.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn entry(&mut self) -> Option<u16> {
+    /// As [`next_whole`](Self::next_whole), as many as there are, but at most so many: each with its number. Says how many.
+    /// It guesses nothing about what comes next: who takes many can let all of them set out himself.
+    #[inline(always)]
+    pub fn next_many(&mut self, most: usize, mut each: impl FnMut(usize, Whole)) -> usize {
         if !self.cursor.has_more() && !self.look() {
-            return None;
+            return 0;
         }
-        let head = self.ring.peer_avail_entry(self.cursor.taken);
-        let n = self.ring.size();
-        if head >= n {
-            self.found(Field::AvailEntry, u64::from(head), u64::from(n));
-            return None;
+        let most = most.min(self.cursor.known());
+        // What changes with each is kept in registers.
+        let (mut taken, mut lie) = (self.cursor.taken, None);
+        let slots = self.slots.slots_mut();
+        let mut count = 0;
+        while count < most {
+            match offered(&self.ring, &self.buffers, slots, taken) {
+                Ok(whole) => each(count, whole),
+                Err(corrupt) => {
+                    lie = Some(corrupt);
+                    break;
+                }
+            }
+            taken = taken.wrapping_add(1);
+            count += 1;
         }
-        if self.slots.slots()[usize::from(head)].held {
-            self.found(Field::AvailEntryRepeated, u64::from(head), u64::from(n));
-            return None;
+        self.cursor.taken = taken;
+        self.held += count as u16;
+        if let Some(corrupt) = lie {
+            self.cursor.found(corrupt);
         }
-        Some(head)
+        count
+    }
+
+    #[inline(always)]
+    fn one_whole(&mut self) -> Option<Whole> {
+        match offered(&self.ring, &self.buffers, self.slots.slots_mut(), self.cursor.taken) {
+            Ok(whole) => {
+                self.cursor.advance();
+                self.held += 1;
+                Some(whole)
+            }
+            Err(corrupt) => {
+                self.cursor.found(corrupt);
+                None
+            }
+        }
     }
 
     /// The buffer that likely comes at this position sets out.
@@ -256,18 +265,27 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
     /// If the buffer is not here, or cannot hold so much; nothing has changed then.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub fn complete(&mut self, head: u16, written: u32) -> Result<(), CompleteError> {
-        let slot = match self.slots.slots_mut().get_mut(usize::from(head)) {
-            Some(slot) if slot.held => slot,
-            _ => return Err(CompleteError::NotHeld),
-        };
-        if written > slot.room {
-            return Err(CompleteError::TooLong { written, room: slot.room });
-        }
-        slot.held = false;
+        complete(&self.ring, self.slots.slots_mut(), self.completed, head, written)?;
         self.held -= 1;
-        self.ring.put_used_element(self.completed, u32::from(head), written);
         self.completed = self.completed.wrapping_add(1);
         Ok(())
+    }
+
+    /// As [`complete`](Self::complete), for many; says how many of them went back: all, unless one cannot be.
+    #[inline(always)]
+    pub fn complete_many(&mut self, buffers: impl IntoIterator<Item = (u16, u32)>) -> usize {
+        let (mut completed, mut count) = (self.completed, 0);
+        let slots = self.slots.slots_mut();
+        for (head, written) in buffers {
+            if complete(&self.ring, slots, completed, head, written).is_err() {
+                break;
+            }
+            completed = completed.wrapping_add(1);
+            count += 1;
+        }
+        self.completed = completed;
+        self.held -= count as u16;
+        count
     }
 
     /// Hands everything completed so far to the driver at once, and says whether it wants to be woken for it.
@@ -376,11 +394,6 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         self.cursor.look(self.ring.peer_avail_index(), most, Field::AvailIndex)
     }
 
-    #[cold]
-    fn found(&mut self, field: Field, value: u64, limit: u64) {
-        self.cursor.found(corrupt(field, value, limit));
-    }
-
     /// Follows a chain from its first descriptor; says how many pieces it has, and how many bytes of either kind.
     fn walk(&self, first: Descriptor, pieces: &mut [Piece]) -> Result<(usize, u32, u32), Corrupt> {
         let mut walk = Walk { pieces, count: 0, readable: 0, writable: 0 };
@@ -437,6 +450,57 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         self.ring.put_used_index(self.published);
         true
     }
+}
+
+/// The entry at this position, if it names a buffer that may be offered; and what is remembered of that.
+#[inline(always)]
+fn head_at<'s, M: Memory>(
+    ring: &Vring<M>,
+    slots: &'s mut [DeviceSlot],
+    position: u16,
+) -> Result<(u16, &'s mut DeviceSlot), Corrupt> {
+    let head = ring.peer_avail_entry(position);
+    let n = ring.size();
+    if head >= n {
+        return Err(corrupt(Field::AvailEntry, u64::from(head), u64::from(n)));
+    }
+    let slot = &mut slots[usize::from(head)];
+    if slot.held {
+        return Err(corrupt(Field::AvailEntryRepeated, u64::from(head), u64::from(n)));
+    }
+    Ok((head, slot))
+}
+
+/// Takes the entry at this position, whose buffer is in one piece.
+#[inline(always)]
+fn offered<M: Memory>(ring: &Vring<M>, buffers: &M, slots: &mut [DeviceSlot], position: u16) -> Result<Whole, Corrupt> {
+    let (head, slot) = head_at(ring, slots, position)?;
+    let descriptor = ring.peer_descriptor(head);
+    if slot.checked != descriptor {
+        examine(slot, buffers, descriptor)?;
+    }
+    let (at, len, writable) = (slot.at, descriptor.len(), descriptor.flags() & WRITE != 0);
+    (slot.held, slot.room) = (true, len);
+    slots[ring.mask(position)].likely = head;
+    Ok(Whole { head, at, len, writable })
+}
+
+/// Gives a buffer back at this position.
+#[inline(always)]
+fn complete<M: Memory>(
+    ring: &Vring<M>,
+    slots: &mut [DeviceSlot],
+    position: u16,
+    head: u16,
+    written: u32,
+) -> Result<(), CompleteError> {
+    let slot = slots.get_mut(usize::from(head)).filter(|slot| slot.held).ok_or(CompleteError::NotHeld)?;
+    if written > slot.room {
+        return Err(CompleteError::TooLong { written, room: slot.room });
+    }
+    slot.held = false;
+    ring.put_used_element(position, u32::from(head), written);
+    Ok(())
 }
 
 /// Checks a descriptor that is to describe a whole buffer, and remembers it.

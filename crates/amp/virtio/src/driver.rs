@@ -25,6 +25,14 @@ pub struct DriverSlot {
     token: u32,
 }
 
+/// The descriptors that are free, as a list through the slots: they go round first in, first out.
+#[derive(Clone, Copy, Debug, Default)]
+struct FreeList {
+    first: u16,
+    last: u16,
+    count: u16,
+}
+
 /// A buffer that came back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Used {
@@ -42,10 +50,7 @@ pub struct Driver<M, T> {
     slots: T,
     event_idx: bool,
     indirect: bool,
-    /// The free list: first, last and length.
-    free_first: u16,
-    free_last: u16,
-    free: u16,
+    free: FreeList,
     /// The index behind the last chain added, and behind the last one published.
     added: u16,
     published: u16,
@@ -68,9 +73,7 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
             slots,
             event_idx: false,
             indirect: false,
-            free_first: 0,
-            free_last: 0,
-            free: 0,
+            free: FreeList::default(),
             added: 0,
             published: 0,
             cursor: Cursor::default(),
@@ -88,7 +91,7 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         for (i, slot) in self.slots.slots_mut().iter_mut().take(usize::from(n)).enumerate() {
             *slot = DriverSlot { link: i as u16 + 1, ..DriverSlot::default() };
         }
-        (self.free_first, self.free_last, self.free) = (0, n - 1, n);
+        self.free = FreeList { first: 0, last: n - 1, count: n };
         (self.added, self.published) = (0, 0);
         self.cursor = Cursor::default();
         self.ring.clear();
@@ -101,10 +104,10 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
     #[inline]
     pub fn add(&mut self, parts: &[Part], token: u32) -> Result<(), AddError> {
         let room = self.check(parts)?;
-        if parts.len() > usize::from(self.free) {
+        if parts.len() > usize::from(self.free.count) {
             return Err(AddError::Full);
         }
-        let head = self.free_first;
+        let head = self.free.first;
         let mut index = head;
         let mut rest = parts;
         while let [part, behind @ ..] = rest {
@@ -129,21 +132,33 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         if let Some(corrupt) = self.cursor.corrupt {
             return Err(AddError::Corrupt(corrupt));
         }
-        if self.free == 0 {
+        if self.free.count == 0 {
             return Err(AddError::Full);
         }
-        let head = self.free_first;
-        let (flags, room) = if part.writable { (WRITE, part.len) } else { (0, 0) };
-        let descriptor = Descriptor::new(part.addr.0, part.len, flags, 0);
-        let position = self.added;
-        let slot = &mut self.slots.slots_mut()[self.ring.mask(head)];
-        (slot.parts, slot.room, slot.token, slot.position) = (1, room, token, position);
-        self.free_first = slot.link;
-        self.free -= 1;
-        describe(slot, &self.ring, head, descriptor);
-        self.ring.put_avail_entry(position, head);
-        self.added = position.wrapping_add(1);
+        add_one(&self.ring, self.slots.slots_mut(), &mut self.free, self.added, part, token);
+        self.added = self.added.wrapping_add(1);
         Ok(())
+    }
+
+    /// As [`add_one`](Self::add_one), for many; says how many of them were added: all, unless the queue is full or corrupt.
+    #[inline(always)]
+    pub fn add_many(&mut self, parts: impl IntoIterator<Item = (Part, u32)>) -> usize {
+        if self.cursor.corrupt.is_some() {
+            return 0;
+        }
+        // What changes with each is kept in registers.
+        let (mut free, mut added, mut count) = (self.free, self.added, 0);
+        let slots = self.slots.slots_mut();
+        for (part, token) in parts {
+            if free.count == 0 {
+                break;
+            }
+            add_one(&self.ring, slots, &mut free, added, part, token);
+            added = added.wrapping_add(1);
+            count += 1;
+        }
+        (self.free, self.added) = (free, added);
+        count
     }
 
     /// Adds a buffer whose parts are described in a table of their own at `at` in `memory`, which takes only one
@@ -157,7 +172,7 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         if !self.indirect || !at.is_multiple_of(16) || memory.check(at, bytes).is_err() {
             return Err(AddError::Indirect);
         }
-        if self.free == 0 {
+        if self.free.count == 0 {
             return Err(AddError::Full);
         }
         for (i, part) in parts.iter().enumerate() {
@@ -169,7 +184,7 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
             unsafe { write_descriptor(memory, at + i * Descriptor::BYTES, descriptor) };
         }
         memory.clean(at, bytes);
-        let head = self.free_first;
+        let head = self.free.first;
         let link = self.slot(head).link;
         self.describe(head, Descriptor::new(memory.addr_of(at).0, bytes as u32, INDIRECT, 0));
         self.take_free(1, link);
@@ -262,34 +277,52 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         self.prefetch(memory, self.cursor.taken);
     }
 
+    /// As [`next_used`](Self::next_used), as many as there are, but at most so many: each with its number. Says how many.
+    #[inline(always)]
+    pub fn next_many(&mut self, most: usize, mut each: impl FnMut(usize, Used)) -> usize {
+        if !self.cursor.has_more() && !self.look() {
+            return 0;
+        }
+        let most = most.min(self.cursor.known());
+        // What changes with each is kept in registers.
+        let (mut free, mut taken, mut lie) = (self.free, self.cursor.taken, None);
+        let slots = self.slots.slots_mut();
+        let mut count = 0;
+        while count < most {
+            match take_back(&self.ring, slots, &mut free, taken, self.published) {
+                Ok(used) => each(count, used),
+                Err(corrupt) => {
+                    lie = Some(corrupt);
+                    break;
+                }
+            }
+            taken = taken.wrapping_add(1);
+            count += 1;
+        }
+        (self.free, self.cursor.taken) = (free, taken);
+        if let Some(corrupt) = lie {
+            self.cursor.found(corrupt);
+        }
+        count
+    }
+
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn take(&mut self, before: impl FnOnce(&Self)) -> Option<Used> {
         if !self.cursor.has_more() && !self.look() {
             return None;
         }
         before(self);
-        let position = self.cursor.taken;
-        let (id, len) = self.ring.peer_used_element(position);
-        let n = self.ring.size();
-        if id >= u32::from(n) {
-            return self.found(Field::UsedId, u64::from(id), u64::from(n));
+        let slots = self.slots.slots_mut();
+        match take_back(&self.ring, slots, &mut self.free, self.cursor.taken, self.published) {
+            Ok(used) => {
+                self.cursor.advance();
+                Some(used)
+            }
+            Err(corrupt) => {
+                self.cursor.found(corrupt);
+                None
+            }
         }
-        let head = id as u16;
-        let slot = &mut self.slots.slots_mut()[self.ring.mask(head)];
-        let DriverSlot { parts, position: placed, room, token, .. } = *slot;
-        // Published chains are those whose position is behind the index, by no more than there are entries.
-        let behind = self.published.wrapping_sub(placed).wrapping_sub(1);
-        if parts == 0 || behind >= 1 << 15 {
-            return self.found(Field::UsedIdRepeated, u64::from(id), u64::from(n));
-        }
-        if room != 0 && len > room {
-            return self.found(Field::UsedLength, u64::from(len), u64::from(room));
-        }
-        slot.parts = 0;
-        self.give_free(head, parts);
-        self.slot_mut(position).likely = head;
-        self.cursor.advance();
-        Some(Used { token, written: if room == 0 { 0 } else { len } })
     }
 
     /// Asks to be woken when the device uses the next buffer; to be asked again before each sleep. If this says true, one
@@ -345,7 +378,7 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
     /// How many descriptors are free.
     #[must_use]
     pub fn free(&self) -> u16 {
-        self.free
+        self.free.count
     }
 
     /// How many published buffers have not been taken back.
@@ -390,12 +423,6 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         self.cursor.look(self.ring.peer_used_index(), most, Field::UsedIndex)
     }
 
-    #[cold]
-    fn found(&mut self, field: Field, value: u64, limit: u64) -> Option<Used> {
-        self.cursor.found(Corrupt { field, value, limit });
-        None
-    }
-
     #[inline(always)]
     fn slot(&self, index: u16) -> &DriverSlot {
         &self.slots.slots()[self.ring.mask(index)]
@@ -415,25 +442,8 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
 
     #[inline(always)]
     fn take_free(&mut self, count: u16, next: u16) {
-        self.free -= count;
-        self.free_first = next;
-    }
-
-    /// Puts a chain behind the others of the free list, so that descriptors go round first in, first out.
-    #[inline(always)]
-    fn give_free(&mut self, head: u16, parts: u16) {
-        let mut last = head;
-        for _ in 1..parts {
-            last = self.slot(last).link;
-        }
-        if self.free == 0 {
-            self.free_first = head;
-        } else {
-            let end = self.free_last;
-            self.slot_mut(end).link = head;
-        }
-        self.free_last = last;
-        self.free += parts;
+        self.free.count -= count;
+        self.free.first = next;
     }
 
     #[inline(always)]
@@ -465,4 +475,68 @@ fn describe<M: Memory>(slot: &mut DriverSlot, ring: &Vring<M>, index: u16, descr
         slot.written = descriptor;
         ring.put_descriptor(index, descriptor);
     }
+}
+
+/// Adds a buffer in one piece, for which there is a free descriptor, at this position.
+#[inline(always)]
+fn add_one<M: Memory>(
+    ring: &Vring<M>,
+    slots: &mut [DriverSlot],
+    free: &mut FreeList,
+    position: u16,
+    part: Part,
+    token: u32,
+) {
+    let head = free.first;
+    let (flags, room) = if part.writable { (WRITE, part.len) } else { (0, 0) };
+    let slot = &mut slots[ring.mask(head)];
+    (slot.parts, slot.room, slot.token, slot.position) = (1, room, token, position);
+    (free.first, free.count) = (slot.link, free.count - 1);
+    describe(slot, ring, head, Descriptor::new(part.addr.0, part.len, flags, 0));
+    ring.put_avail_entry(position, head);
+}
+
+/// Takes the used element at this position, checks it, and frees its descriptors.
+#[inline(always)]
+fn take_back<M: Memory>(
+    ring: &Vring<M>,
+    slots: &mut [DriverSlot],
+    free: &mut FreeList,
+    position: u16,
+    published: u16,
+) -> Result<Used, Corrupt> {
+    let (id, len) = ring.peer_used_element(position);
+    let n = ring.size();
+    if id >= u32::from(n) {
+        return Err(lie(Field::UsedId, id, u32::from(n)));
+    }
+    let head = id as u16;
+    let slot = &mut slots[ring.mask(head)];
+    let DriverSlot { parts, position: placed, room, token, .. } = *slot;
+    // Published chains are those whose position is behind the index, by no more than there are entries.
+    let behind = published.wrapping_sub(placed).wrapping_sub(1);
+    if parts == 0 || behind >= 1 << 15 {
+        return Err(lie(Field::UsedIdRepeated, id, u32::from(n)));
+    }
+    if room != 0 && len > room {
+        return Err(lie(Field::UsedLength, len, room));
+    }
+    slot.parts = 0;
+    let mut last = head;
+    for _ in 1..parts {
+        last = slots[ring.mask(last)].link;
+    }
+    if free.count == 0 {
+        free.first = head;
+    } else {
+        slots[ring.mask(free.last)].link = head;
+    }
+    (free.last, free.count) = (last, free.count + parts);
+    slots[ring.mask(position)].likely = head;
+    Ok(Used { token, written: if room == 0 { 0 } else { len } })
+}
+
+#[cold]
+fn lie(field: Field, value: u32, limit: u32) -> Corrupt {
+    Corrupt { field, value: u64::from(value), limit: u64::from(limit) }
 }
