@@ -13,7 +13,7 @@ use crate::queue::Queue;
 use crate::{Address, Endpoint, HEADER, Header, Message, Role, SendError};
 
 /// How many messages are taken in hand at once.
-const MOST: usize = 16;
+const MOST: usize = 32;
 
 /// Messages that have arrived, in their order. As long as it is held, their buffers are too; dropped, all of them go back
 /// to the other side.
