@@ -1,25 +1,19 @@
 //! Two sides that find each other, with a resource table and without one, and lose each other on the way.
 
+mod common;
+
 use std::cell::Cell;
 use std::time::Duration;
 
-use tutti_metal::{Clock, DeviceAddr, Instant, Local, Memory, Owned, Silent, Sleep, Wake};
+use common::{BASE, Desk, Time};
+use tutti_metal::{Clock, Instant, Memory, Owned, Silent};
 use tutti_rpmsg::{
     Address, AttachError, Attaching, Attachment, Change, F_CREDITS, F_NS, F_SIZES, Heap, Host, HostSetup, Link, Name,
-    Platform, Remote, RemoteSetup, SendError, Sizes, StaticVrings,
+    Remote, RemoteSetup, SendError, Sizes, StaticVrings,
 };
 use tutti_virtio::{Features, VdevEntry};
 
-const BASE: DeviceAddr = DeviceAddr(0x3ed0_0000);
 const TABLE: usize = 0x100;
-
-enum Desk {}
-impl Platform for Desk {
-    type Memory = Owned;
-    type Doorbell = Silent;
-    type Locks = Local;
-    type Storage = Heap;
-}
 
 const STORAGE: Heap = Heap { endpoints: 4 };
 
@@ -138,30 +132,16 @@ fn what_the_table_says_is_checked() {
     assert!(attachment.setup(memory.clone(), memory.clone()).is_ok());
 }
 
-struct Ticks<F>(Cell<u64>, F);
-impl<F> Clock for Ticks<F> {
-    fn now(&self) -> Instant {
-        Instant(self.0.get())
-    }
-}
-impl<F: Fn()> Sleep for Ticks<F> {
-    fn sleep(&self, _: Duration) -> Wake {
-        self.0.set(self.0.get() + 1_000_000);
-        (self.1)();
-        Wake::TimedOut
-    }
-}
-
 #[test]
 fn waiting_for_a_host_ends_when_it_comes_or_when_the_time_is_over() {
     let memory = Owned::allocate(0x20000, BASE).unwrap();
     let attaching = Attaching::new(table(&memory, 7)).unwrap();
     let mut attachment = Attachment::new(VdevEntry::new(memory.clone(), TABLE).unwrap()).unwrap();
-    let idle = Ticks(Cell::new(0), || ());
+    let idle = Time::new(|| ());
     assert_eq!(attachment.wait_within(Duration::from_millis(20), &idle, &idle), None);
-    assert_eq!(idle.0.get(), 20_000_000);
+    assert_eq!(idle.now(), Instant(20_000_000));
     let late = Cell::new(0);
-    let busy = Ticks(Cell::new(0), || {
+    let busy = Time::new(|| {
         late.set(late.get() + 1);
         if late.get() == 5 {
             drop(host_at(&attaching, &memory, 0x1000, F_NS));

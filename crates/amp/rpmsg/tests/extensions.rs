@@ -1,68 +1,18 @@
 //! What peers may agree on beyond plain RPMsg, and that nothing of it reaches a peer that does not know it.
 
+mod common;
+
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tutti_metal::{Clock, DeviceAddr, Instant, Local, Memory, Owned, Silent, Sleep, Wake};
+use common::{BUFFERS, Desk, N, Pair, Time, pair, pair_with};
+use tutti_metal::Memory;
 use tutti_rpmsg::{
-    Address, Assembly, Endpoint, F_CREDITS, F_FRAGMENTS, F_NS, F_SIZES, Heap, Host, HostSetup, LargeError, Link, Name,
-    Platform, Remote, RemoteSetup, SendError, Sizes,
+    Address, Assembly, Endpoint, F_CREDITS, F_FRAGMENTS, F_NS, F_SIZES, LargeError, Name, Remote, SendError, Sizes,
 };
-use tutti_virtio::{Features, Layout, QueueSize, Vring};
-
-const BASE: DeviceAddr = DeviceAddr(0x3ed0_0000);
-const N: usize = 8;
-/// Where the host's buffers start: those to the host, then those to the remote.
-const BUFFERS: usize = 0x8000;
-
-enum Desk {}
-impl Platform for Desk {
-    type Memory = Owned;
-    type Doorbell = Silent;
-    type Locks = Local;
-    type Storage = Heap;
-}
-
-struct Pair {
-    memory: Owned,
-    host: Link<Desk, Host>,
-    remote: Link<Desk, Remote>,
-}
-
-fn pair_with(features: [Features; 2], buffer_size: u32) -> Pair {
-    let memory = Owned::allocate(0x40000, BASE).unwrap();
-    let size = QueueSize::new(N as u32).unwrap();
-    let vrings = || [0, 0x4000].map(|at| Vring::new(memory.clone(), Layout::legacy(size, 4096, at).unwrap()).unwrap());
-    let storage = || Heap { endpoints: 8 };
-    let setup = HostSetup::new(vrings(), memory.clone(), BUFFERS);
-    let host = Link::new(HostSetup { features: features[0], buffer_size, ..setup }, Silent, storage()).unwrap();
-    let setup = RemoteSetup { features: features[1], ..RemoteSetup::new(vrings(), memory.clone()) };
-    let remote = Link::new(setup, Silent, storage()).unwrap();
-    Pair { memory, host, remote }
-}
-
-fn pair(features: Features) -> Pair {
-    pair_with([F_NS.with(features); 2], 512)
-}
-
-/// A clock that only sleeping moves, and a sleeper during which the other side works.
-struct Time<F>(Cell<u64>, F);
-
-impl<F: Fn()> Clock for Time<F> {
-    fn now(&self) -> Instant {
-        Instant(self.0.get())
-    }
-}
-
-impl<F: Fn()> Sleep for Time<F> {
-    fn sleep(&self, at_most: Duration) -> Wake {
-        self.0.set(self.0.get() + (at_most.as_nanos() as u64).min(1_000_000));
-        (self.1)();
-        Wake::Rung
-    }
-}
+use tutti_virtio::Features;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -81,7 +31,7 @@ fn messages_of_every_length_arrive_whole_through_small_buffers() {
     let (a, b) = (host.endpoint(None, Address(7)).unwrap(), remote.endpoint(None, Address(8)).unwrap());
     let mut buffer = vec![0; 50_000];
     let (assembly, done) = (RefCell::new(Assembly::new(&mut buffer)), RefCell::new(Vec::new()));
-    let time = Time(Cell::new(0), || take_all(&b, &assembly, &done));
+    let time = Time::new(|| take_all(&b, &assembly, &done));
     for len in (0..40).chain([495, 496, 497, 976, 977, 5000, 50_000]) {
         let sent: Vec<u8> = (0..len).map(|i: usize| (i * 7 + len) as u8).collect();
         a.send_large_within(b.address(), &sent, SECOND, &time, &time).unwrap();
@@ -94,7 +44,7 @@ fn messages_of_every_length_arrive_whole_through_small_buffers() {
 fn a_peer_that_does_not_know_pieces_gets_none() {
     let Pair { host, remote, .. } = pair(Features::NONE);
     let (a, b) = (host.endpoint(None, Address(7)).unwrap(), remote.endpoint(None, Address(8)).unwrap());
-    let time = Time(Cell::new(0), || ());
+    let time = Time::new(|| ());
     let long = [0; 497];
     let result = a.send_large_within(b.address(), &long, SECOND, &time, &time);
     assert_eq!(result, Err(SendError::TooLong { len: 497, most: 496 }));
@@ -170,13 +120,13 @@ fn waiting_for_a_credit_ends_by_a_grant_or_by_the_clock() {
     b.set_peer(Some(Address(7)));
     b.set_window(2);
     host.poll().unwrap();
-    let idle = Time(Cell::new(0), || ());
+    let idle = Time::new(|| ());
     for i in 0..2 {
         a.send_within(Address(8), &[i], SECOND, &idle, &idle).unwrap();
     }
     assert_eq!(a.send_within(Address(8), &[2], SECOND, &idle, &idle), Err(SendError::TimedOut));
     let read = Cell::new(0);
-    let busy = Time(Cell::new(0), || {
+    let busy = Time::new(|| {
         if b.try_receive().unwrap().is_some() {
             read.set(read.get() + 1);
         }

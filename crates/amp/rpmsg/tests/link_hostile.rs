@@ -108,7 +108,7 @@ fn survive<R: Role>(
     while STEPS.get() < wanted {
         let before = STEPS.get();
         let end = &ends[chance() as usize % 2];
-        let fault = match chance() % 7 {
+        let fault = match chance() % 9 {
             0..3 => match end.try_receive() {
                 Ok(Some(received)) => {
                     believed += 1;
@@ -143,6 +143,25 @@ fn survive<R: Role>(
                 }
                 Err(SendError::Corrupt(fault)) => Some(fault),
                 Err(_) => None,
+            },
+            6 => match end.try_receive_all() {
+                Ok(batch) => {
+                    believed += batch.len() as u64;
+                    assert!(batch.len() + held.len() <= N as usize);
+                    for message in batch.iter() {
+                        assert!(message.len() <= memory.len() && message.destination() == end.address());
+                        let mut bytes = vec![0; message.len()];
+                        message.read(0, &mut bytes).expect("the whole message is inside");
+                        assert!(message.read(1, &mut bytes).is_err(), "and nothing behind it");
+                    }
+                    None
+                }
+                Err(fault) => Some(fault),
+            },
+            7 => match end.try_send_all(Address(9), &[&[1; 40], &[2; 500], &[3]]) {
+                Err(SendError::Corrupt(fault)) => Some(fault),
+                Ok(..=3) | Err(SendError::NoBuffer | SendError::NoCredit | SendError::TooLong { .. }) => None,
+                other => panic!("{other:?}"),
             },
             _ => link.on_interrupt().and_then(|_| link.listen()).err(),
         };

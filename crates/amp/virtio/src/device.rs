@@ -187,8 +187,8 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
     /// It guesses nothing about what comes next: who takes many can let all of them set out himself.
     #[inline(always)]
     pub fn next_many(&mut self, most: usize, mut each: impl FnMut(usize, Whole)) -> usize {
-        if !self.cursor.has_more() && !self.look() {
-            return 0;
+        if self.cursor.known() < most {
+            self.look();
         }
         let most = most.min(self.cursor.known());
         // What changes with each is kept in registers.

@@ -280,8 +280,8 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
     /// As [`next_used`](Self::next_used), as many as there are, but at most so many: each with its number. Says how many.
     #[inline(always)]
     pub fn next_many(&mut self, most: usize, mut each: impl FnMut(usize, Used)) -> usize {
-        if !self.cursor.has_more() && !self.look() {
-            return 0;
+        if self.cursor.known() < most {
+            self.look();
         }
         let most = most.min(self.cursor.known());
         // What changes with each is kept in registers.
