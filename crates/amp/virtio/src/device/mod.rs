@@ -1,30 +1,17 @@
 //! The side that is given buffers, and gives them back.
 
-use tutti_metal::{DeviceAddr, Memory};
+mod slots;
+mod walk;
+
+use tutti_metal::Memory;
+
+pub use slots::DeviceSlot;
+use slots::{complete, head_at, offered};
+use walk::walk;
 
 use crate::cursor::{AHEAD, Cursor};
-use crate::ring::{Descriptor, INDIRECT, NEXT, QUIET, WRITE, read_descriptor};
+use crate::ring::{Descriptor, QUIET};
 use crate::{CompleteError, Corrupt, Features, Field, LayoutError, Piece, Table, Vring, passes};
-
-/// What a device remembers about one descriptor, and one position of the available ring.
-#[derive(Clone, Copy, Debug)]
-pub struct DeviceSlot {
-    /// Whether the chain whose head this is, is here.
-    held: bool,
-    /// How many bytes may be written into it; the readable bytes of a buffer that may not be written.
-    room: u32,
-    /// The descriptor as it was when it was last checked as one whole buffer, and where that lies.
-    checked: Descriptor,
-    at: usize,
-    /// Which buffer came at this position of the ring last time round: likely the same again.
-    likely: u16,
-}
-
-impl Default for DeviceSlot {
-    fn default() -> Self {
-        Self { held: false, room: 0, checked: Descriptor::NONE, at: 0, likely: 0 }
-    }
-}
 
 /// A buffer in one piece that was taken from the queue, and is to be given back by [`Device::complete`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -152,9 +139,10 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         if !self.cursor.has_more() && !self.look() {
             return self.cursor.nothing();
         }
-        let walked = head_at(&self.ring, self.slots.slots_mut(), self.cursor.taken)
-            .map(|(head, _)| head)
-            .and_then(|head| Ok((head, self.walk(self.ring.peer_descriptor(head), pieces)?)));
+        let walked =
+            head_at(&self.ring, self.slots.slots_mut(), self.cursor.taken).map(|(head, _)| head).and_then(|head| {
+                Ok((head, walk(&self.ring, &self.buffers, self.indirect, self.ring.peer_descriptor(head), pieces)?))
+            });
         let (head, chain) = match walked {
             Ok((head, (pieces, readable, writable))) => (head, Chain { head, pieces, readable, writable }),
             Err(corrupt) => return Err(self.cursor.found(corrupt)),
@@ -394,53 +382,6 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         self.cursor.look(self.ring.peer_avail_index(), most, Field::AvailIndex)
     }
 
-    /// Follows a chain from its first descriptor; says how many pieces it has, and how many bytes of either kind.
-    fn walk(&self, first: Descriptor, pieces: &mut [Piece]) -> Result<(usize, u32, u32), Corrupt> {
-        let mut walk = Walk { pieces, count: 0, readable: 0, writable: 0 };
-        if first.flags() & INDIRECT == 0 {
-            let n = self.ring.size();
-            let mut descriptor = first;
-            while walk.step(&self.buffers, descriptor)? {
-                let next = descriptor.next();
-                if next >= n {
-                    return Err(corrupt(Field::DescriptorNext, u64::from(next), u64::from(n)));
-                }
-                descriptor = self.ring.peer_descriptor(next);
-            }
-        } else {
-            self.walk_indirect(first, &mut walk)?;
-        }
-        Ok((walk.count, walk.readable, walk.writable))
-    }
-
-    fn walk_indirect(&self, table: Descriptor, walk: &mut Walk<'_>) -> Result<(), Corrupt> {
-        if !self.indirect || table.flags() != INDIRECT {
-            return Err(corrupt(Field::DescriptorFlags, u64::from(table.flags()), u64::from(INDIRECT)));
-        }
-        let most = u64::from(self.ring.size()) * Descriptor::BYTES as u64;
-        let count = table.len() / Descriptor::BYTES as u32;
-        if count == 0 || !table.len().is_multiple_of(Descriptor::BYTES as u32) || u64::from(table.len()) > most {
-            return Err(corrupt(Field::IndirectLength, u64::from(table.len()), most));
-        }
-        let at = place(&self.buffers, table.addr, table.len())?;
-        if !at.is_multiple_of(8) {
-            return Err(corrupt(Field::DescriptorAddress, table.addr, 8));
-        }
-        self.buffers.invalidate(at, table.len() as usize);
-        let mut index = 0u32;
-        loop {
-            // SAFETY: `index < count`, the table lies inside whole, and `at` is a multiple of 8.
-            let descriptor = unsafe { read_descriptor(&self.buffers, at + index as usize * Descriptor::BYTES) };
-            if !walk.step(&self.buffers, descriptor)? {
-                return Ok(());
-            }
-            index = u32::from(descriptor.next());
-            if index >= count {
-                return Err(corrupt(Field::DescriptorNext, u64::from(index), u64::from(count)));
-            }
-        }
-    }
-
     #[inline(always)]
     fn hand_over(&mut self) -> bool {
         if self.completed == self.published || self.cursor.corrupt.is_some() {
@@ -449,110 +390,5 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         self.published = self.completed;
         self.ring.put_used_index(self.published);
         true
-    }
-}
-
-/// The entry at this position, if it names a buffer that may be offered; and what is remembered of that.
-#[inline(always)]
-fn head_at<'s, M: Memory>(
-    ring: &Vring<M>,
-    slots: &'s mut [DeviceSlot],
-    position: u16,
-) -> Result<(u16, &'s mut DeviceSlot), Corrupt> {
-    let head = ring.peer_avail_entry(position);
-    let n = ring.size();
-    if head >= n {
-        return Err(corrupt(Field::AvailEntry, u64::from(head), u64::from(n)));
-    }
-    let slot = &mut slots[usize::from(head)];
-    if slot.held {
-        return Err(corrupt(Field::AvailEntryRepeated, u64::from(head), u64::from(n)));
-    }
-    Ok((head, slot))
-}
-
-/// Takes the entry at this position, whose buffer is in one piece.
-#[inline(always)]
-fn offered<M: Memory>(ring: &Vring<M>, buffers: &M, slots: &mut [DeviceSlot], position: u16) -> Result<Whole, Corrupt> {
-    let (head, slot) = head_at(ring, slots, position)?;
-    let descriptor = ring.peer_descriptor(head);
-    if slot.checked != descriptor {
-        examine(slot, buffers, descriptor)?;
-    }
-    let (at, len, writable) = (slot.at, descriptor.len(), descriptor.flags() & WRITE != 0);
-    (slot.held, slot.room) = (true, len);
-    slots[ring.mask(position)].likely = head;
-    Ok(Whole { head, at, len, writable })
-}
-
-/// Gives a buffer back at this position.
-#[inline(always)]
-fn complete<M: Memory>(
-    ring: &Vring<M>,
-    slots: &mut [DeviceSlot],
-    position: u16,
-    head: u16,
-    written: u32,
-) -> Result<(), CompleteError> {
-    let slot = slots.get_mut(usize::from(head)).filter(|slot| slot.held).ok_or(CompleteError::NotHeld)?;
-    if written > slot.room {
-        return Err(CompleteError::TooLong { written, room: slot.room });
-    }
-    slot.held = false;
-    ring.put_used_element(position, u32::from(head), written);
-    Ok(())
-}
-
-/// Checks a descriptor that is to describe a whole buffer, and remembers it.
-#[cold]
-fn examine<M: Memory>(slot: &mut DeviceSlot, buffers: &M, descriptor: Descriptor) -> Result<(), Corrupt> {
-    let flags = descriptor.flags();
-    slot.at = match flags {
-        0 | WRITE => place(buffers, descriptor.addr, descriptor.len())?,
-        _ if flags & !WRITE == NEXT => return Err(corrupt(Field::ChainLength, 2, 1)),
-        _ => return Err(corrupt(Field::DescriptorFlags, u64::from(flags), u64::from(WRITE))),
-    };
-    slot.checked = descriptor;
-    Ok(())
-}
-
-fn corrupt(field: Field, value: u64, limit: u64) -> Corrupt {
-    Corrupt { field, value, limit }
-}
-
-fn place<M: Memory>(memory: &M, addr: u64, len: u32) -> Result<usize, Corrupt> {
-    memory.offset_of(DeviceAddr(addr), len).map_err(|_| {
-        corrupt(Field::DescriptorAddress, addr, memory.device_base().0.saturating_add(memory.len() as u64))
-    })
-}
-
-/// A walk along a chain, which ends after `pieces.len()` steps whatever the descriptors say.
-struct Walk<'a> {
-    pieces: &'a mut [Piece],
-    count: usize,
-    readable: u32,
-    writable: u32,
-}
-
-impl Walk<'_> {
-    /// Takes one descriptor in; true if another one follows.
-    #[inline(always)]
-    fn step<M: Memory>(&mut self, buffers: &M, descriptor: Descriptor) -> Result<bool, Corrupt> {
-        let (addr, len, flags) = (descriptor.addr, descriptor.len(), descriptor.flags());
-        let writable = flags & WRITE != 0;
-        if flags & !(NEXT | WRITE) != 0 || (self.writable > 0 && !writable) {
-            return Err(corrupt(Field::DescriptorFlags, u64::from(flags), u64::from(NEXT | WRITE)));
-        }
-        let most = self.pieces.len() as u64;
-        let piece = self.pieces.get_mut(self.count).ok_or(corrupt(Field::ChainLength, most + 1, most))?;
-        let at = place(buffers, addr, len)?;
-        let total = self.readable.checked_add(self.writable).and_then(|sum| sum.checked_add(len));
-        if total.is_none() {
-            return Err(corrupt(Field::DescriptorLength, u64::from(len), u64::from(u32::MAX)));
-        }
-        *piece = Piece { at, len, writable };
-        *if writable { &mut self.writable } else { &mut self.readable } += len;
-        self.count += 1;
-        Ok(flags & NEXT != 0)
     }
 }
