@@ -79,7 +79,21 @@ impl Cursor {
     /// Notes a lie: whatever else was seen is not to be taken either.
     #[cold]
     pub(crate) fn found(&mut self, corrupt: Corrupt) -> Corrupt {
-        self.seen = self.taken;
-        *self.corrupt.insert(corrupt)
+        self.corrupt = Some(corrupt);
+        self.stop();
+        corrupt
     }
+
+    /// After a [`lie`]: whatever else was seen is not to be taken either.
+    #[cold]
+    pub(crate) const fn stop(&mut self) {
+        self.seen = self.taken;
+    }
+}
+
+/// Notes that a field of a word at most is a lie.
+#[cold]
+pub(crate) fn lie<T>(noted: &mut Option<Corrupt>, field: Field, value: u32, limit: u32) -> Option<T> {
+    *noted = Some(Corrupt { field, value: u64::from(value), limit: u64::from(limit) });
+    None
 }

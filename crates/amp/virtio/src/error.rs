@@ -13,14 +13,6 @@ pub struct Corrupt {
     pub limit: u64,
 }
 
-impl Corrupt {
-    /// Of a field that is no longer than a word.
-    #[cold]
-    pub(crate) fn word(field: Field, value: u32, limit: u32) -> Self {
-        Self { field, value: u64::from(value), limit: u64::from(limit) }
-    }
-}
-
 /// A field that the other side writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Field {

@@ -139,12 +139,14 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         if !self.cursor.has_more() && !self.look() {
             return self.cursor.nothing();
         }
-        let walked =
-            head_at(&self.ring, self.slots.slots_mut(), self.cursor.taken).map(|(head, _)| head).and_then(|head| {
-                Ok((head, walk(&self.ring, &self.buffers, self.indirect, self.ring.peer_descriptor(head), pieces)?))
-            });
-        let (head, chain) = match walked {
-            Ok((head, (pieces, readable, writable))) => (head, Chain { head, pieces, readable, writable }),
+        let found = head_at(&self.ring, self.slots.slots_mut(), self.cursor.taken, &mut self.cursor.corrupt);
+        let Some((head, _)) = found else {
+            self.cursor.stop();
+            return self.cursor.nothing();
+        };
+        let first = self.ring.peer_descriptor(head);
+        let chain = match walk(&self.ring, &self.buffers, self.indirect, first, pieces) {
+            Ok((pieces, readable, writable)) => Chain { head, pieces, readable, writable },
             Err(corrupt) => return Err(self.cursor.found(corrupt)),
         };
         if let Some(first) = pieces.first() {
@@ -180,41 +182,35 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         }
         let most = most.min(self.cursor.known());
         // What changes with each is kept in registers.
-        let (mut taken, mut lie) = (self.cursor.taken, None);
+        let mut taken = self.cursor.taken;
         let slots = self.slots.slots_mut();
         let mut count = 0;
-        while count < most {
-            match offered(&self.ring, &self.buffers, slots, taken) {
-                Ok(whole) => each(count, whole),
-                Err(corrupt) => {
-                    lie = Some(corrupt);
-                    break;
-                }
-            }
+        while count < most
+            && let Some(whole) = offered(&self.ring, &self.buffers, slots, taken, &mut self.cursor.corrupt)
+        {
+            each(count, whole);
             taken = taken.wrapping_add(1);
             count += 1;
         }
         self.cursor.taken = taken;
         self.held += count as u16;
-        if let Some(corrupt) = lie {
-            self.cursor.found(corrupt);
+        if count < most {
+            self.cursor.stop();
         }
         count
     }
 
     #[inline(always)]
     fn one_whole(&mut self) -> Option<Whole> {
-        match offered(&self.ring, &self.buffers, self.slots.slots_mut(), self.cursor.taken) {
-            Ok(whole) => {
-                self.cursor.advance();
-                self.held += 1;
-                Some(whole)
-            }
-            Err(corrupt) => {
-                self.cursor.found(corrupt);
-                None
-            }
+        let (slots, position) = (self.slots.slots_mut(), self.cursor.taken);
+        let whole = offered(&self.ring, &self.buffers, slots, position, &mut self.cursor.corrupt);
+        if whole.is_some() {
+            self.cursor.advance();
+            self.held += 1;
+        } else {
+            self.cursor.stop();
         }
+        whole
     }
 
     /// The buffer that likely comes at this position sets out.

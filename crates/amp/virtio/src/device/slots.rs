@@ -5,6 +5,7 @@ use tutti_metal::Memory;
 
 use super::Whole;
 use super::walk::place;
+use crate::cursor::lie;
 use crate::ring::{Descriptor, NEXT, WRITE};
 use crate::{CompleteError, Corrupt, Field, Vring};
 
@@ -34,17 +35,18 @@ pub(super) fn head_at<'s, M: Memory>(
     ring: &Vring<M>,
     slots: &'s mut [DeviceSlot],
     position: u16,
-) -> Result<(u16, &'s mut DeviceSlot), Corrupt> {
+    noted: &mut Option<Corrupt>,
+) -> Option<(u16, &'s mut DeviceSlot)> {
     let head = ring.peer_avail_entry(position);
     let n = ring.size();
     if head >= n {
-        return Err(Corrupt::word(Field::AvailEntry, u32::from(head), u32::from(n)));
+        return lie(noted, Field::AvailEntry, u32::from(head), u32::from(n));
     }
     let slot = &mut slots[usize::from(head)];
     if slot.held {
-        return Err(Corrupt::word(Field::AvailEntryRepeated, u32::from(head), u32::from(n)));
+        return lie(noted, Field::AvailEntryRepeated, u32::from(head), u32::from(n));
     }
-    Ok((head, slot))
+    Some((head, slot))
 }
 
 /// Takes the entry at this position, whose buffer is in one piece.
@@ -54,16 +56,17 @@ pub(super) fn offered<M: Memory>(
     buffers: &M,
     slots: &mut [DeviceSlot],
     position: u16,
-) -> Result<Whole, Corrupt> {
-    let (head, slot) = head_at(ring, slots, position)?;
+    noted: &mut Option<Corrupt>,
+) -> Option<Whole> {
+    let (head, slot) = head_at(ring, slots, position, noted)?;
     let descriptor = ring.peer_descriptor(head);
     if slot.checked != descriptor {
-        examine(slot, buffers, descriptor)?;
+        examine(slot, buffers, descriptor, noted)?;
     }
     let (at, len, writable) = (slot.at, descriptor.len(), descriptor.flags() & WRITE != 0);
     (slot.held, slot.room) = (true, len);
     slots[ring.mask(position)].likely = head;
-    Ok(Whole { head, at, len, writable })
+    Some(Whole { head, at, len, writable })
 }
 
 /// Gives a buffer back at this position.
@@ -86,13 +89,20 @@ pub(super) fn complete<M: Memory>(
 
 /// Checks a descriptor that is to describe a whole buffer, and remembers it.
 #[cold]
-fn examine<M: Memory>(slot: &mut DeviceSlot, buffers: &M, descriptor: Descriptor) -> Result<(), Corrupt> {
+fn examine<M: Memory>(
+    slot: &mut DeviceSlot,
+    buffers: &M,
+    descriptor: Descriptor,
+    noted: &mut Option<Corrupt>,
+) -> Option<()> {
     let flags = descriptor.flags();
     slot.at = match flags {
-        0 | WRITE => place(buffers, descriptor.addr, descriptor.len())?,
-        _ if flags & !WRITE == NEXT => return Err(Corrupt::word(Field::ChainLength, 2, 1)),
-        _ => return Err(Corrupt::word(Field::DescriptorFlags, u32::from(flags), u32::from(WRITE))),
+        0 | WRITE => {
+            place(buffers, descriptor.addr, descriptor.len()).map_err(|corrupt| *noted = Some(corrupt)).ok()?
+        }
+        _ if flags & !WRITE == NEXT => return lie(noted, Field::ChainLength, 2, 1),
+        _ => return lie(noted, Field::DescriptorFlags, u32::from(flags), u32::from(WRITE)),
     };
     slot.checked = descriptor;
-    Ok(())
+    Some(())
 }

@@ -263,23 +263,19 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         }
         let most = most.min(self.cursor.known());
         // What changes with each is kept in registers.
-        let (mut free, mut taken, mut lie) = (self.free, self.cursor.taken, None);
+        let (mut free, mut taken) = (self.free, self.cursor.taken);
         let slots = self.slots.slots_mut();
         let mut count = 0;
-        while count < most {
-            match take_back(&self.ring, slots, &mut free, taken, self.published) {
-                Ok(used) => each(count, used),
-                Err(corrupt) => {
-                    lie = Some(corrupt);
-                    break;
-                }
-            }
+        while count < most
+            && let Some(used) = take_back(&self.ring, slots, &mut free, taken, self.published, &mut self.cursor.corrupt)
+        {
+            each(count, used);
             taken = taken.wrapping_add(1);
             count += 1;
         }
         (self.free, self.cursor.taken) = (free, taken);
-        if let Some(corrupt) = lie {
-            self.cursor.found(corrupt);
+        if count < most {
+            self.cursor.stop();
         }
         count
     }
@@ -290,17 +286,14 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
             return None;
         }
         before(self);
-        let slots = self.slots.slots_mut();
-        match take_back(&self.ring, slots, &mut self.free, self.cursor.taken, self.published) {
-            Ok(used) => {
-                self.cursor.advance();
-                Some(used)
-            }
-            Err(corrupt) => {
-                self.cursor.found(corrupt);
-                None
-            }
+        let (slots, free, position) = (self.slots.slots_mut(), &mut self.free, self.cursor.taken);
+        let used = take_back(&self.ring, slots, free, position, self.published, &mut self.cursor.corrupt);
+        if used.is_some() {
+            self.cursor.advance();
+        } else {
+            self.cursor.stop();
         }
+        used
     }
 
     /// Asks to be woken when the device uses the next buffer; to be asked again before each sleep. If this says true, one

@@ -4,6 +4,7 @@
 use tutti_metal::Memory;
 
 use super::Used;
+use crate::cursor::lie;
 use crate::ring::{Descriptor, WRITE};
 use crate::{Corrupt, Field, Part, Vring};
 
@@ -71,11 +72,12 @@ pub(super) fn take_back<M: Memory>(
     free: &mut FreeList,
     position: u16,
     published: u16,
-) -> Result<Used, Corrupt> {
+    noted: &mut Option<Corrupt>,
+) -> Option<Used> {
     let (id, len) = ring.peer_used_element(position);
     let n = ring.size();
     if id >= u32::from(n) {
-        return Err(Corrupt::word(Field::UsedId, id, u32::from(n)));
+        return lie(noted, Field::UsedId, id, u32::from(n));
     }
     let head = id as u16;
     let slot = &mut slots[ring.mask(head)];
@@ -83,10 +85,10 @@ pub(super) fn take_back<M: Memory>(
     // Published chains are those whose position is behind the index, by no more than there are entries.
     let behind = published.wrapping_sub(placed).wrapping_sub(1);
     if parts == 0 || behind >= 1 << 15 {
-        return Err(Corrupt::word(Field::UsedIdRepeated, id, u32::from(n)));
+        return lie(noted, Field::UsedIdRepeated, id, u32::from(n));
     }
     if room != 0 && len > room {
-        return Err(Corrupt::word(Field::UsedLength, len, room));
+        return lie(noted, Field::UsedLength, len, room);
     }
     slot.parts = 0;
     let mut last = head;
@@ -100,5 +102,5 @@ pub(super) fn take_back<M: Memory>(
     }
     (free.last, free.count) = (last, free.count + parts);
     slots[ring.mask(position)].likely = head;
-    Ok(Used { token, written: if room == 0 { 0 } else { len } })
+    Some(Used { token, written: if room == 0 { 0 } else { len } })
 }
