@@ -21,7 +21,7 @@ mod rng;
 mod targets;
 
 use targets::{
-    amp, control, devicetree, fabric, group, kernel, message, model, pairing, satellite, screen, ticket, vhost,
+    amp, control, devicetree, fabric, group, kernel, message, model, pairing, rpmsg, satellite, screen, ticket, vhost,
 };
 
 /// One parser.
@@ -74,6 +74,10 @@ pub const TARGETS: &[Target] = &[
     Target { name: "dt_overlay", run: devicetree::overlay, seeds: devicetree::overlay_seeds },
     Target { name: "dt_yaml", run: devicetree::yaml, seeds: devicetree::yaml_seeds },
     Target { name: "vhost_front_end", run: vhost::front_end, seeds: vhost::seeds },
+    Target { name: "rpmsg_wire", run: rpmsg::wire, seeds: rpmsg::wire_seeds },
+    Target { name: "rpmsg_messages", run: rpmsg::messages, seeds: rpmsg::messages_seeds },
+    Target { name: "virtqueue", run: rpmsg::queue, seeds: rpmsg::queue_seeds },
+    Target { name: "vdev", run: rpmsg::vdev, seeds: rpmsg::vdev_seeds },
     Target { name: "resource_table", run: amp::resource_table, seeds: amp::resource_table_seeds },
     Target { name: "firmware", run: amp::firmware, seeds: amp::firmware_seeds },
     Target { name: "trace", run: amp::trace, seeds: amp::trace_seeds },

@@ -9,6 +9,7 @@ pub(crate) mod kernel;
 pub(crate) mod message;
 pub(crate) mod model;
 pub(crate) mod pairing;
+pub(crate) mod rpmsg;
 pub(crate) mod satellite;
 pub(crate) mod screen;
 pub(crate) mod ticket;

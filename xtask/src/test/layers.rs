@@ -65,7 +65,8 @@ pub(crate) const LAYERS: &[Layer] = &[
         needs: &[Need::Rustfmt],
         limit: minutes(2),
         steps: |_| {
-            let others = [has_fuzz().then_some(FUZZ), Some(FIRMWARE)].into_iter().flatten();
+            let others =
+                [has_fuzz().then_some(FUZZ), Some(FIRMWARE), Some(EMBASSY), Some(MINIMAL)].into_iter().flatten();
             let others = others.map(|other| cargo(["fmt", "--all", "--check", "--manifest-path", other]));
             Ok([cargo(["fmt", "--all", "--check"])].into_iter().chain(others).collect())
         },
@@ -129,11 +130,11 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "doc",
-        about: "examples in the documentation work, and it has no warnings",
+        about: "examples in the documentation work, and it has no warnings; both ends of a link run under embassy",
         default: true,
         needs: &[Need::Build],
         limit: minutes(10),
-        steps: |_| rustdoc::test_and_lint().map(|program| vec![program]),
+        steps: |_| Ok(vec![rustdoc::test_and_lint()?, embassy()]),
         check: |output| test_count(output).map(|count| count.to_string()),
     },
     Layer {
@@ -323,6 +324,16 @@ fn full(program: Program, context: &Context) -> Program {
 
 /// The workspace of what is not for the machine that builds it.
 const FIRMWARE: &str = "firmware/Cargo.toml";
+
+/// The examples of RPMsg that are workspaces of their own: one for embassy's executor, and the least remote.
+const EMBASSY: &str = "crates/amp/rpmsg/embassy/Cargo.toml";
+const MINIMAL: &str = "crates/amp/rpmsg/minimal/Cargo.toml";
+
+/// Runs the one for embassy, which says whether all answers came.
+fn embassy() -> Program {
+    let run = locked(["run", "-q", "--manifest-path", EMBASSY]);
+    run.args(["--target-dir".as_ref(), target_dir().as_os_str()])
+}
 
 const FUZZ: &str = "fuzz/Cargo.toml";
 
