@@ -81,6 +81,8 @@
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod bytes;
 mod cursor;
@@ -88,7 +90,7 @@ mod device;
 mod driver;
 mod error;
 mod layout;
-#[cfg(kani)]
+#[cfg(any(kani, test))]
 mod proofs;
 mod ring;
 mod table;
