@@ -1,4 +1,5 @@
-//! What the other core says: in the tables of a queue, in the headers and bodies of messages, and in a vdev's config space.
+//! What the other core says: in the tables of a queue, in the headers and bodies of messages, and in a vdev's config
+//! space.
 
 use tutti_metal::{DeviceAddr, Local, Memory, Owned, Silent};
 use tutti_rpmsg::{
@@ -17,7 +18,8 @@ const SECOND: usize = 0x400;
 const BUFFERS: usize = 0x800;
 const BUFFER: usize = 512;
 
-/// Every pattern of bits is a header, an announcement, a wish for sizes; what was read says the same when written again.
+/// Every pattern of bits is a header, an announcement, a wish for sizes; what was read says the same when written
+/// again.
 pub(crate) fn wire(bytes: &[u8]) {
     if let Some((header, _)) = bytes.split_first_chunk::<HEADER>() {
         let mut again = *header;
@@ -217,8 +219,8 @@ pub(crate) fn messages_seeds() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Whatever stands in a queue's memory, from either end: what is believed lies inside, and comes once. The first byte says
-/// what was agreed on.
+/// Whatever stands in a queue's memory, from either end: what is believed lies inside, and comes once. The first byte
+/// says what was agreed on.
 pub(crate) fn queue(bytes: &[u8]) {
     let Some((what, bytes)) = bytes.split_first() else { return };
     let memory = Owned::allocate(0x1000, BASE).expect("a small memory");

@@ -1,8 +1,10 @@
-//! How much flash and memory the least remote takes (`crates/amp/rpmsg/minimal`), for a Cortex-M4, at `opt-level = "s"`.
+//! How much flash and memory the least remote takes (`crates/amp/rpmsg/minimal`), for a Cortex-M4, at `opt-level =
+//! "s"`.
 //!
-//! Built by whichever toolchain has the target: rustup's, or Debian's (`rustc-web`), which brings the library's source.
-//! Counted are the sections of the image that are loaded: flash is code, constants and the initial values of data; RAM is
-//! data and what is zeroed, the link itself included, but neither the stack nor the buffers that both sides share.
+//! Built by whichever toolchain has the target: rustup's, or Debian's (`rustc-web`), which brings the library's
+//! source. Counted are the sections of the image that are loaded: flash is code, constants and the initial values of
+//! data; RAM is data and what is zeroed, the link itself included, but neither the stack nor the buffers that both
+//! sides share.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "rows go to standard output, the rest to standard error")]
 

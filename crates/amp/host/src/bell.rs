@@ -92,7 +92,8 @@ impl FutexBell {
 
 impl Doorbell for FutexBell {
     fn ring(&self, _: u32) {
-        // Sequentially consistent on both words, as is the sleeper: either it sees the new count, or this sees it asleep.
+        // Sequentially consistent on both words, as is the sleeper: either it sees the new count, or this sees it
+        // asleep.
         self.count.atomic().fetch_add(1, Ordering::SeqCst);
         if self.sleeping.atomic().load(Ordering::SeqCst) != 0 {
             let _ = futex::wake(self.count.atomic(), futex::Flags::empty(), 1);

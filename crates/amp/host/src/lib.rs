@@ -15,8 +15,8 @@
 //! * [`linux`]: the remote cores that the Linux kernel runs.
 //! * [`mod@bench`]: round trips and rates beside what the machine can do at best, in one run.
 //!
-//! This crate is the hardware back end of Linux, and so one of those that may use `unsafe`; all of it is in `mapping`, but for the ioctl that
-//! makes an RPMsg endpoint, in `linux`.
+//! This crate is the hardware back end of Linux, and so one of those that may use `unsafe`; all of it is in `mapping`,
+//! but for the ioctl that makes an RPMsg endpoint, in `linux`.
 #![deny(unsafe_code)]
 
 mod bell;

@@ -114,7 +114,8 @@ impl Mapping {
         let keep = Arc::new(Self { file, base, len });
         // SAFETY: `skip` lies inside of what was mapped.
         let start = unsafe { base.byte_add(skip) };
-        // SAFETY: `bytes` bytes are mapped until `keep` is dropped, a device's do not go away, and nothing refers to them.
+        // SAFETY: `bytes` bytes are mapped until `keep` is dropped, a device's do not go away, and nothing refers to
+        // them.
         let region = unsafe { Region::from_raw(start.cast(), bytes, device) };
         let region = region.map_err(|_| MappingError::Length(bytes as u64))?;
         // SAFETY: as above.
@@ -138,8 +139,8 @@ impl AsFd for Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: mapped by `open`, unmapped only here, and every region over it belongs to a handle that is gone. An error
-        // could only leave it mapped.
+        // SAFETY: mapped by `open`, unmapped only here, and every region over it belongs to a handle that is gone. An
+        // error could only leave it mapped.
         let _ = unsafe { rustix::mm::munmap(self.base, self.len) };
     }
 }

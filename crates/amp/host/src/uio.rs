@@ -6,12 +6,12 @@
 //! device file; an interrupt counts a number up, which a read of four bytes waits for; writing a 1 lets the next
 //! interrupt through, where the driver has masked it.
 //!
-//! So a core of the same chip that is not Linux's is a [`Uio`] with a shared window ([`Uio::map`]), an interrupt to sleep on
-//! ([`Sleep`] is implemented), and a register to ring by ([`RegisterBell`]), in the same or another region.
+//! So a core of the same chip that is not Linux's is a [`Uio`] with a shared window ([`Uio::map`]), an interrupt to
+//! sleep on ([`Sleep`] is implemented), and a register to ring by ([`RegisterBell`]), in the same or another region.
 //!
 //! The description comes from the kernel and the files are root's, so they are trusted not to shrink; what is written
-//! in them is checked all the same, since drivers differ. The region must be memory, not registers with side effects, if
-//! rings are to lie in it; [`RegisterBell`] writes single words only.
+//! in them is checked all the same, since drivers differ. The region must be memory, not registers with side effects,
+//! if rings are to lie in it; [`RegisterBell`] writes single words only.
 
 use std::fmt;
 use std::fs;

@@ -72,8 +72,8 @@ fn start_device(socket: &Path) -> Running {
     device
 }
 
-/// An archive as Linux unpacks it at its start (`Documentation/driver-api/early-userspace/buffer-format.rst`): one program,
-/// and the console.
+/// An archive as Linux unpacks it at its start (`Documentation/driver-api/early-userspace/buffer-format.rst`): one
+/// program, and the console.
 fn initramfs(init: &[u8]) -> Vec<u8> {
     let mut archive = Vec::new();
     let mut entry = |name: &str, mode: u32, device: [u32; 2], data: &[u8]| {

@@ -34,8 +34,8 @@ fn features() -> Features {
     tutti_rpmsg::F_NS.with(Features::EVENT_IDX)
 }
 
-/// Not a test: the other process, when it is told where the socket is. It echoes until it is killed, or nobody has asked
-/// for a while.
+/// Not a test: the other process, when it is told where the socket is. It echoes until it is killed, or nobody has
+/// asked for a while.
 #[test]
 fn the_other_process() {
     let Some(path) = std::env::var_os(SOCKET) else { return };

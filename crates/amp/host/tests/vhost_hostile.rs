@@ -46,7 +46,8 @@ impl Liar {
         self.say(request, &words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<_>>(), files);
     }
 
-    /// Two pages of sealed memory at address 0x10000, called 0x7000000 by this front end, and everything up to the rings.
+    /// Two pages of sealed memory at address 0x10000, called 0x7000000 by this front end, and everything up to the
+    /// rings.
     fn share(&mut self, file: &OwnedFd) {
         self.say_words(request::SET_FEATURES, &[1, 1], &[]);
         self.say(request::SET_MEM_TABLE, &table(&[[0x1_0000, 0x2000, 0x700_0000, 0]]), &[file.as_fd()]);

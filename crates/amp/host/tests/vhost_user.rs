@@ -264,6 +264,26 @@ fn a_stopped_queue_says_where_it_would_go_on_and_goes_on_there() {
 }
 
 #[test]
+fn memory_that_is_described_anew_while_the_rings_run_is_gone_over_to() {
+    let mut machine = Machine::new();
+    let link = machine.link(all());
+    machine.start([0, 0]);
+    let raw = until("rpmsg-raw", || service(&link, "rpmsg-raw"));
+    echo(&link, raw, 0..100);
+    let end = link.endpoint(None, Address::ANY).unwrap();
+    for round in 0..5u8 {
+        // Said before, and answered from one memory or the other: once.
+        end.try_send(common::ECHO, &[round; 9]).unwrap();
+        machine.share_memory();
+        let back = until("the echo", || end.try_receive().unwrap());
+        assert_eq!((back.len(), back.bytes().get::<u8>(0)), (9, Ok(round)));
+        drop(back);
+        echo(&link, common::ECHO, 0..60);
+        assert!(end.try_receive().unwrap().is_none());
+    }
+}
+
+#[test]
 fn the_config_space_is_there_to_be_read() {
     let mut machine = Machine::new();
     let (_, read) = machine.front.get_config(0, 5, VhostUserConfigFlags::empty(), &[0; 5]).unwrap();

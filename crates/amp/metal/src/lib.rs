@@ -23,8 +23,8 @@
 //! # Porting to a chip
 //!
 //! A port is one type: take [`Region::from_raw`] over the shared window that the linker script reserves, add a
-//! `Doorbell` that writes the mailbox's set register, and run the suite in `conformance` (feature `test-utils`) on the target or in its
-//! simulator. If the window is cached and the caches do not snoop, wrap the region and implement
+//! `Doorbell` that writes the mailbox's set register, and run the suite in `conformance` (feature `test-utils`) on the
+//! target or in its simulator. If the window is cached and the caches do not snoop, wrap the region and implement
 //! [`Memory::clean`] and [`Memory::invalidate`]; the rings call them at the right moments already, and
 //! `testing::Incoherent` shows on a desktop that they do.
 //!

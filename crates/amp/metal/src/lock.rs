@@ -1,4 +1,5 @@
-//! Mutual exclusion, chosen by the port: none on a single thread, interrupts off on a microcontroller, a mutex on Linux.
+//! Mutual exclusion, chosen by the port: none on a single thread, interrupts off on a microcontroller, a mutex on
+//! Linux.
 
 use core::cell::{RefCell, RefMut};
 use core::ops::DerefMut;
@@ -80,7 +81,8 @@ impl<T> Lock<T> for Shared<T> {
         Self(std::sync::Mutex::new(value))
     }
     fn lock(&self) -> std::sync::MutexGuard<'_, T> {
-        // A panic of one who held it is a bug of ours that has been reported already; the state is checked, not trusted.
+        // A panic of one who held it is a bug of ours that has been reported already; the state is checked, not
+        // trusted.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

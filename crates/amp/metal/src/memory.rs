@@ -47,8 +47,9 @@ impl core::error::Error for OutOfBounds {}
 /// 4. `load` reads the word once, and no access that follows it in program order is done before it; `store` writes
 ///    the word once, and no access that precedes it is done after it; `fence` orders everything before it before
 ///    everything after it, stores before loads included.
-/// 5. `clean` makes all earlier writes to the range visible to the other side before it returns; after `invalidate`, reads
-///    of the range see what the other side had cleaned before. Both may touch the whole cache lines around the range.
+/// 5. `clean` makes all earlier writes to the range visible to the other side before it returns; after `invalidate`,
+///    reads of the range see what the other side had cleaned before. Both may touch the whole cache lines around the
+///    range.
 pub unsafe trait Memory: Clone {
     /// How many bytes there are.
     fn len(&self) -> usize;
@@ -115,8 +116,8 @@ pub unsafe trait Memory: Clone {
         let _ = at;
     }
 
-    /// Says that the line around `at` will be written soon: stores to several lines then wait for them side by side, not one
-    /// after another. Out of range is allowed and does nothing.
+    /// Says that the line around `at` will be written soon: stores to several lines then wait for them side by side,
+    /// not one after another. Out of range is allowed and does nothing.
     #[inline(always)]
     fn prefetch_to_write(&self, at: usize) {
         let _ = at;

@@ -31,7 +31,8 @@ impl<'m> Region<'m> {
     /// If `base` is null or not aligned to 8, or the end is not an address.
     ///
     /// # Safety
-    /// For all of `'m` the bytes are mapped for reading and writing, coherent with the other side, and no reference to any of them exists.
+    /// For all of `'m` the bytes are mapped for reading and writing, coherent with the other side, and no reference to
+    /// any of them exists.
     pub unsafe fn from_raw(base: *mut u8, len: usize, device: DeviceAddr) -> Result<Self, OutOfBounds> {
         let refuse = OutOfBounds { at: base as u64, len: len as u64, region: len };
         let start = NonNull::new(base).ok_or(refuse)?;
@@ -139,8 +140,8 @@ unsafe impl Memory for Region<'_> {
     fn prefetch_to_write(&self, at: usize) {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         if at < self.len {
-            // SAFETY: a prefetch does not fault, and is a no-op on processors that do not know it; the address is inside.
-            // It writes nothing, so the compiler may keep in registers what it has there.
+            // SAFETY: a prefetch does not fault, and is a no-op on processors that do not know it; the address is
+            // inside. It writes nothing, so the compiler may keep in registers what it has there.
             unsafe {
                 core::arch::asm!("prefetchw [{}]", in(reg) self.at(at).as_ptr().addr(), options(nomem, nostack, preserves_flags))
             }
@@ -161,8 +162,8 @@ const OUT: bool = true;
 /// Into shared memory: each word there is written once, by a volatile access.
 const IN: bool = false;
 
-/// Moves a word between shared memory and private memory. Only the shared side is volatile, so that the compiler may keep
-/// the private one in registers.
+/// Moves a word between shared memory and private memory. Only the shared side is volatile, so that the compiler may
+/// keep the private one in registers.
 ///
 /// # Safety
 /// As for plain reads and writes; alignment included.
@@ -181,7 +182,8 @@ unsafe fn step<const WAY: bool, T: Copy>(from: *const u8, to: *mut u8) {
 /// Copies between shared and private memory, in words where both sides are aligned alike.
 ///
 /// # Safety
-/// `len` bytes are readable at `from` and writable at `to`, and they do not overlap; the one that `WAY` says is shared memory.
+/// `len` bytes are readable at `from` and writable at `to`, and they do not overlap; the one that `WAY` says is shared
+/// memory.
 #[inline(always)]
 unsafe fn copy<const WAY: bool>(from: *const u8, to: *mut u8, len: usize) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]

@@ -1,7 +1,7 @@
 //! Both ends in tasks of one executor: `cargo run -p tutti-rpmsg --features alloc --example executor`.
 //!
-//! The executor here is tokio's, on one thread. Under embassy the tasks read the same, word for word: nothing in them names
-//! an executor; only what stands for the interrupt does. There, the mailbox's handler signals a task that calls
+//! The executor here is tokio's, on one thread. Under embassy the tasks read the same, word for word: nothing in them
+//! names an executor; only what stands for the interrupt does. There, the mailbox's handler signals a task that calls
 //! [`Link::on_interrupt`], as `Bell` does here.
 #![allow(clippy::print_stdout, reason = "an example shows what it did")]
 

@@ -1,10 +1,10 @@
 //! How both sides find each other through a resource table, lose each other, and start anew.
 //!
-//! The only word between them besides the rings is the vdev's status byte. The host zeroes the queues, writes where they are and
-//! which features it takes, and sets `DRIVER_OK`; it rings for none of that, so the remote polls. When the host restarts
-//! or unbinds its driver, the byte loses `DRIVER_OK`; and open-amp's host writes 0x40 and waits for the remote to
-//! answer 0. Whatever the remote remembers of the queues is wrong from then on, including where they are. So a remote
-//! lives in two loops:
+//! The only word between them besides the rings is the vdev's status byte. The host zeroes the queues, writes where
+//! they are and which features it takes, and sets `DRIVER_OK`; it rings for none of that, so the remote polls. When
+//! the host restarts or unbinds its driver, the byte loses `DRIVER_OK`; and open-amp's host writes 0x40 and waits for
+//! the remote to answer 0. Whatever the remote remembers of the queues is wrong from then on, including where they
+//! are. So a remote lives in two loops:
 //!
 //! ```text
 //!   loop {                                     until the chip is switched off
@@ -16,8 +16,9 @@
 //!   }
 //! ```
 //!
-//! A host that resets and is ready again between two polls has zeroed the queues meanwhile: the ring sees an index that went
-//! back, which is a [`Corrupt`](crate::Corrupt) like any other. Leave the inner loop then too, by [`Attachment::lost`].
+//! A host that resets and is ready again between two polls has zeroed the queues meanwhile: the ring sees an index
+//! that went back, which is a [`Corrupt`](crate::Corrupt) like any other. Leave the inner loop then too, by
+//! [`Attachment::lost`].
 
 use core::convert::Infallible;
 use core::fmt;
@@ -95,7 +96,8 @@ impl<M: Memory> Attachment<M> {
         Ok(Self { entry, up: false })
     }
 
-    /// Looks at the status byte; to be called now and then while messages are exchanged, and after each [`Corrupt`](crate::Corrupt).
+    /// Looks at the status byte; to be called now and then while messages are exchanged, and after each
+    /// [`Corrupt`](crate::Corrupt).
     pub fn poll(&mut self) -> Change {
         let status = self.entry.status();
         if status.0 & Status::NEEDS_RESET.0 != 0 {
@@ -157,8 +159,8 @@ impl<M: Memory> Attaching<M> {
         Ok(Self { entry })
     }
 
-    /// Takes the remote away from the queues: the remote sees it at its next poll. To be called before queues are set up
-    /// anew, and it takes the remote a poll to let go of the old ones.
+    /// Takes the remote away from the queues: the remote sees it at its next poll. To be called before queues are set
+    /// up anew, and it takes the remote a poll to let go of the old ones.
     pub fn reset(&self) {
         self.entry.set_status(Status::RESET);
     }

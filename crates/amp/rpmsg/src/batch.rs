@@ -15,8 +15,8 @@ use crate::{Address, Endpoint, HEADER, Header, Message, Role, SendError};
 /// How many messages are taken in hand at once.
 const MOST: usize = 32;
 
-/// Messages that have arrived, in their order. As long as it is held, their buffers are too; dropped, all of them go back
-/// to the other side.
+/// Messages that have arrived, in their order. As long as it is held, their buffers are too; dropped, all of them go
+/// back to the other side.
 #[must_use = "messages that are dropped are lost"]
 pub struct Batch<'a, P: Platform, R: Role> {
     link: &'a Link<P, R>,

@@ -10,8 +10,8 @@ use crate::link::{Link, Platform};
 use crate::wait::wait_within;
 use crate::{Address, Loan, ReceiveFuture, Received, Role, SendError};
 
-/// Something that sends and receives. Dropped, it is closed: its address is free again, what waits for it goes back, and
-/// if it was announced the other side is told.
+/// Something that sends and receives. Dropped, it is closed: its address is free again, what waits for it goes back,
+/// and if it was announced the other side is told.
 pub struct Endpoint<'a, P: Platform, R: Role> {
     pub(crate) link: &'a Link<P, R>,
     pub(crate) at: usize,

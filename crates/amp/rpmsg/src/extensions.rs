@@ -1,5 +1,5 @@
-//! What RPMsg has beyond what every peer knows: each part takes a feature bit that both sides agree on, and without it not
-//! a byte on the wire differs.
+//! What RPMsg has beyond what every peer knows: each part takes a feature bit that both sides agree on, and without it
+//! not a byte on the wire differs.
 //!
 //! The bits stand above 1 to 3, which upstream is about to use for buffer sizes (bit 1 in the series for Linux,
 //! bit 2 in the one for open-amp).
@@ -12,11 +12,12 @@
 //!
 //! # Credits
 //!
-//! Buffers are shared by all endpoints of a link: one endpoint that is not read takes them all, and everybody waits. An endpoint
-//! with a window ([`Endpoint::set_window`](crate::Endpoint::set_window)) lets its peer have only so many messages
-//! under way. Grants are totals modulo 2^32, not differences: a grant that is said twice grants nothing twice. Who has
-//! never been granted anything is not limited, since the other endpoint has no window. A peer that sends more than it
-//! was granted has the excess given back unread, and counted ([`Stats::over_window`](crate::Stats::over_window)).
+//! Buffers are shared by all endpoints of a link: one endpoint that is not read takes them all, and everybody waits.
+//! An endpoint with a window ([`Endpoint::set_window`](crate::Endpoint::set_window)) lets its peer have only so many
+//! messages under way. Grants are totals modulo 2^32, not differences: a grant that is said twice grants nothing
+//! twice. Who has never been granted anything is not limited, since the other endpoint has no window. A peer that
+//! sends more than it was granted has the excess given back unread, and counted
+//! ([`Stats::over_window`](crate::Stats::over_window)).
 
 use tutti_virtio::Features;
 

@@ -22,7 +22,8 @@ pub struct Stats {
     pub over_window: u32,
 }
 
-/// A message that was taken, its header as it was read: checked, and otherwise left as one piece, which is quicker to keep.
+/// A message that was taken, its header as it was read: checked, and otherwise left as one piece, which is quicker to
+/// keep.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Arrived {
     pub(crate) buffer: Buffer,

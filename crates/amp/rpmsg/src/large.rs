@@ -1,9 +1,9 @@
 //! Messages longer than a buffer, in pieces, between peers that both have [`F_FRAGMENTS`](crate::F_FRAGMENTS).
 //!
-//! The pieces of a message leave in order, and the ring keeps them so; pieces of different senders may come between each
-//! other, so an [`Assembly`] is for one sender at a time. What a sender says of its pieces is checked against the assembly's own
-//! count, never against another piece: a length beyond the buffer, a hole, an overlap or a change of mind is a fault that
-//! names itself, and throws the message away.
+//! The pieces of a message leave in order, and the ring keeps them so; pieces of different senders may come between
+//! each other, so an [`Assembly`] is for one sender at a time. What a sender says of its pieces is checked against the
+//! assembly's own count, never against another piece: a length beyond the buffer, a hole, an overlap or a change of
+//! mind is a fault that names itself, and throws the message away.
 
 use core::fmt;
 use core::time::Duration;

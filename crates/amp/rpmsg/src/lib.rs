@@ -27,8 +27,9 @@
 //!
 //! # How two sides find each other
 //!
-//! Through the vdev of a resource table, with [`Attachment`] on the remote and [`Attaching`] on the host; or at a place that
-//! both know since they were built, with [`StaticVrings`]. `crates/amp/PORTING.md` leads through a port to a chip.
+//! Through the vdev of a resource table, with [`Attachment`] on the remote and [`Attaching`] on the host; or at a
+//! place that both know since they were built, with [`StaticVrings`]. `crates/amp/PORTING.md` leads through a port to
+//! a chip.
 //!
 //! # The life of a message, and why each ordering is enough
 //!
@@ -45,10 +46,10 @@
 //!     sees that 4 is over, so it may write into the buffer again
 //! ```
 //!
-//! The one release in 3 orders payload, header and entry before the index; the acquire orders the receiver's reads behind
-//! it; 5 and 6 are the same the other way round, and keep the next filling behind the last reading. Nothing in between
-//! needs an order of its own. Buffers that were read are published a quarter of the queue at a time, or as soon as the
-//! receiver finds nothing more: until then the sender has others.
+//! The one release in 3 orders payload, header and entry before the index; the acquire orders the receiver's reads
+//! behind it; 5 and 6 are the same the other way round, and keep the next filling behind the last reading. Nothing in
+//! between needs an order of its own. Buffers that were read are published a quarter of the queue at a time, or as
+//! soon as the receiver finds nothing more: until then the sender has others.
 //!
 //! # Names
 //!
@@ -58,11 +59,11 @@
 //!
 //! # The other side is hostile
 //!
-//! The ring below checks indices, ids, lengths and addresses ([`tutti_virtio`]); here, a header is copied out once and its
-//! length is held against its buffer before anybody sees the message. A lie is a [`Corrupt`],
-//! and everything stops until [`Link::reset`]. Messages to nobody and name-service messages of odd lengths do no
-//! harm: they are given back and counted ([`Stats`]). Payload can change while it is looked at, which is why it is read through
-//! [`Bytes`], not as a slice.
+//! The ring below checks indices, ids, lengths and addresses ([`tutti_virtio`]); here, a header is copied out once and
+//! its length is held against its buffer before anybody sees the message. A lie is a [`Corrupt`], and everything stops
+//! until [`Link::reset`]. Messages to nobody and name-service messages of odd lengths do no harm: they are given back
+//! and counted ([`Stats`]). Payload can change while it is looked at, which is why it is read through [`Bytes`], not
+//! as a slice.
 //!
 //! # An echo service
 //!

@@ -55,8 +55,8 @@ pub(crate) struct Sending<O> {
 /// One side's end of the connection between two cores.
 ///
 /// It is shared by reference: endpoints, loans and received messages borrow it. Whether it may be shared between
-/// threads is up to the platform's locks. One lock guards sending, another receiving; the second may take the first, never the
-/// other way round.
+/// threads is up to the platform's locks. One lock guards sending, another receiving; the second may take the first,
+/// never the other way round.
 pub struct Link<P: Platform, R: Role> {
     pub(crate) memory: P::Memory,
     pub(crate) bell: P::Doorbell,
@@ -68,8 +68,8 @@ pub struct Link<P: Platform, R: Role> {
 }
 
 impl<P: Platform, R: Role> Link<P, R> {
-    /// A link over the queues and buffers of `setup`. A host's queues are zeroed and its buffers offered by this, so the
-    /// remote is to start (or to see `DRIVER_OK`) afterwards.
+    /// A link over the queues and buffers of `setup`. A host's queues are zeroed and its buffers offered by this, so
+    /// the remote is to start (or to see `DRIVER_OK`) afterwards.
     ///
     /// # Errors
     /// If the queues or buffers do not fit, or the storage is too small for them.
@@ -192,8 +192,8 @@ impl<P: Platform, R: Role> Link<P, R> {
         self.sending.with(|sending| sending.end.queue_mut().ignore());
     }
 
-    /// Brings near what the next message will likely arrive in, and takes the buffer for the next one to be sent: for one
-    /// who polls and has just found nothing.
+    /// Brings near what the next message will likely arrive in, and takes the buffer for the next one to be sent: for
+    /// one who polls and has just found nothing.
     #[inline(always)]
     pub fn warm(&self) {
         self.sending.with(|sending| sending.end.reclaim());
@@ -437,8 +437,8 @@ fn flags_of(features: Features) -> u16 {
 }
 
 impl<P: Platform> Link<P, crate::Remote> {
-    /// Leaves the queues alone from now on, until a [`reset`](Self::reset): the driver is about to take their memory away.
-    /// Endpoints can still be closed, without the other side hearing of it. Loans are void, and are not to be
+    /// Leaves the queues alone from now on, until a [`reset`](Self::reset): the driver is about to take their memory
+    /// away. Endpoints can still be closed, without the other side hearing of it. Loans are void, and are not to be
     /// filled any more.
     ///
     /// Says where another link could [go on](Self::resume), for the queue to the host and the other; it receives again
@@ -456,8 +456,8 @@ impl<P: Platform> Link<P, crate::Remote> {
         [out, incoming]
     }
 
-    /// Goes on where another link over the same queues was [halted](Self::halt), if the driver has not reset them: to be
-    /// called before anything else.
+    /// Goes on where another link over the same queues was [halted](Self::halt), if the driver has not reset them: to
+    /// be called before anything else.
     pub fn resume(&self, positions: [u16; 2]) {
         self.sending.with(|sending| sending.end.queue_mut().resume(positions[0]));
         self.receiving.with(|receiving| receiving.end().queue_mut().resume(positions[1]));

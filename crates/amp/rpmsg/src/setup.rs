@@ -5,9 +5,9 @@ use tutti_virtio::{Features, Layout, LayoutError, QueueSize, Vring};
 
 use crate::F_NS;
 
-/// Two queues in a row at a place that both sides know since they were built, as Zephyr's `ipc_service` and
-/// rpmsg-lite have them, without a resource table: queue 0, then, on the next multiple of `align`, queue 1; behind them, on the next
-/// multiple, room for buffers.
+/// Two queues in a row at a place that both sides know since they were built, as Zephyr's `ipc_service` and rpmsg-lite
+/// have them, without a resource table: queue 0, then, on the next multiple of `align`, queue 1; behind them, on the
+/// next multiple, room for buffers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StaticVrings {
     /// Where queue 0 starts in the memory.

@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use tutti_metal::{Clock, Deadline, Sleep};
 
-/// Attempts until something is there; in between, asks to be rung for it and sleeps. `listen` says true if something came
-/// before that was asked. `None` once `within` is over.
+/// Attempts until something is there; in between, asks to be rung for it and sleeps. `listen` says true if something
+/// came before that was asked. `None` once `within` is over.
 pub(crate) fn wait_within<T, E>(
     within: Duration,
     clock: &impl Clock,

@@ -106,7 +106,8 @@ fn what_is_held_over_a_reset_is_void() {
     assert_eq!(bytes(&b.try_receive_all().unwrap()), [b"3"]);
 }
 
-/// Sends to two endpoints of the other side, in batches or one by one, and says what came to each, and every byte of memory.
+/// Sends to two endpoints of the other side, in batches or one by one, and says what came to each, and every byte of
+/// memory.
 fn talk(batched: bool, steps: &[(bool, Vec<usize>)]) -> ([Vec<Vec<u8>>; 2], Vec<u8>) {
     let Pair { memory, host, remote } = pair(Features::NONE);
     let a = host.endpoint(None, Address(7)).unwrap();

@@ -1,4 +1,5 @@
-//! A peer that owns the whole shared memory, against a whole link: headers, announcements, lengths, and the rings below.
+//! A peer that owns the whole shared memory, against a whole link: headers, announcements, lengths, and the rings
+//! below.
 //!
 //! Steps and seed as for the ring (`TUTTI_HOSTILE_STEPS`, `TUTTI_HOSTILE_SEED`): one change before each read.
 

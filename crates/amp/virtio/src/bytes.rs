@@ -55,7 +55,8 @@ impl<'a, M: Memory> Bytes<'a, M> {
     #[inline(always)]
     pub fn read(&self, at: usize, to: &mut [u8]) -> Result<(), OutOfBounds> {
         let at = self.inside(at, to.len())?;
-        // SAFETY: inside the view, just checked, which is inside the memory: `new` has checked that, and lengths never change.
+        // SAFETY: inside the view, just checked, which is inside the memory: `new` has checked that, and lengths never
+        // change.
         unsafe { self.memory.read_bytes(at, to) };
         Ok(())
     }
@@ -69,8 +70,8 @@ impl<'a, M: Memory> Bytes<'a, M> {
         self.memory.get(self.inside(at, T::BYTES)?)
     }
 
-    /// Goes over all bytes where they are, 64 at a time as little-endian words, each read once; the last block is filled up
-    /// with zeros. Faster than words one by one: the words of a block do not wait for each other.
+    /// Goes over all bytes where they are, 64 at a time as little-endian words, each read once; the last block is
+    /// filled up with zeros. Faster than words one by one: the words of a block do not wait for each other.
     #[inline]
     pub fn fold<A>(&self, start: A, mut step: impl FnMut(A, &[u64; 8]) -> A) -> A {
         const BLOCK: usize = 64;
@@ -97,7 +98,8 @@ impl<'a, M: Memory> Bytes<'a, M> {
     ///
     /// # Safety
     /// Nobody writes to them while the slice lives: the other side is trusted to keep to the protocol, and on this
-    /// side no [`BytesMut`] over them is used. With a hostile peer this is undefined behaviour; use [`read`](Self::read).
+    /// side no [`BytesMut`] over them is used. With a hostile peer this is undefined behaviour; use
+    /// [`read`](Self::read).
     #[must_use]
     pub unsafe fn as_slice(&self) -> Option<&'a [u8]> {
         let pointer = self.memory.pointer(self.at)?;
@@ -153,7 +155,8 @@ impl<'a, M: Memory> BytesMut<'a, M> {
     #[inline(always)]
     pub fn write(&mut self, at: usize, from: &[u8]) -> Result<(), OutOfBounds> {
         let at = self.0.inside(at, from.len())?;
-        // SAFETY: inside the view, just checked, which is inside the memory: `new` has checked that, and lengths never change.
+        // SAFETY: inside the view, just checked, which is inside the memory: `new` has checked that, and lengths never
+        // change.
         unsafe { self.0.memory.write_bytes(at, from) };
         Ok(())
     }

@@ -28,13 +28,14 @@
 //!
 //! # What a message costs
 //!
-//! Between two cores, time is cache lines that travel. A short message through a ring of one's own takes three of them each
-//! way: the index, the entry beside or behind it, and the buffer's first line with header and payload. Everything else stays where it
-//! is: descriptors are written only when they change, which for buffers of one size is never ([`Driver`]); a
-//! descriptor that stands as it was when it was checked is compared, not checked again ([`Device::next_whole`]); flags
-//! and event words are neither read nor written while both sides poll; who has published does not look at what came back
-//! before it has to. Entries and buffers set out together, by where they were last time round, and those of a batch
-//! a few ahead, so that their lines travel side by side. `tutti bench amp` shows what is left.
+//! Between two cores, time is cache lines that travel. A short message through a ring of one's own takes three of them
+//! each way: the index, the entry beside or behind it, and the buffer's first line with header and payload. Everything
+//! else stays where it is: descriptors are written only when they change, which for buffers of one size is never
+//! ([`Driver`]); a descriptor that stands as it was when it was checked is compared, not checked again
+//! ([`Device::next_whole`]); flags and event words are neither read nor written while both sides poll; who has
+//! published does not look at what came back before it has to. Entries and buffers set out together, by where they
+//! were last time round, and those of a batch a few ahead, so that their lines travel side by side. `tutti bench amp`
+//! shows what is left.
 //!
 //! # An example
 //!
@@ -63,9 +64,9 @@
 //!
 //! # The other side is hostile
 //!
-//! Whatever it wrote (an index, an id, a length, an address, a flag) is read exactly once, into a private copy, and that
-//! copy is checked against private state that it cannot reach: how many buffers are out, which ids they have,
-//! how long they are. What does not fit is [`Corrupt`], which names the field and the value. From then on the queue
+//! Whatever it wrote (an index, an id, a length, an address, a flag) is read exactly once, into a private copy, and
+//! that copy is checked against private state that it cannot reach: how many buffers are out, which ids they have, how
+//! long they are. What does not fit is [`Corrupt`], which names the field and the value. From then on the queue
 //! refuses to move until it is reset: nothing that follows a lie can be trusted.
 //!
 //! * An index that jumps ahead would make us deliver buffers that were never sent: it may not pass what is out.
@@ -162,7 +163,8 @@ pub struct Piece {
     pub writable: bool,
 }
 
-/// Whether the step from `old` to `new` passes `event`: the other side wants to be woken when it does (VIRTIO 1.2, 2.7.10).
+/// Whether the step from `old` to `new` passes `event`: the other side wants to be woken when it does (VIRTIO 1.2,
+/// 2.7.10).
 #[must_use]
 pub(crate) const fn passes(event: u16, new: u16, old: u16) -> bool {
     new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)

@@ -1,9 +1,9 @@
-//! Harnesses for [Kani](https://model-checking.github.io/kani) (`cargo kani -p tutti-virtio`), where it is installed: for all
-//! values, not for some.
+//! Harnesses for [Kani](https://model-checking.github.io/kani) (`cargo kani -p tutti-virtio`), where it is installed:
+//! for all values, not for some.
 //!
-//! Elsewhere the same harnesses are tests, which draw [`SAMPLES`] values each, half of them near the ends of their range: so
-//! they always compile, and always hold for these. Miri runs the plain tests: `cargo +nightly miri test -p tutti-metal -p
-//! tutti-virtio --lib --test golden --test handover`.
+//! Elsewhere the same harnesses are tests, which draw [`SAMPLES`] values each, half of them near the ends of their
+//! range: so they always compile, and always hold for these. Miri runs the plain tests: `cargo +nightly miri test -p
+//! tutti-metal -p tutti-virtio --lib --test golden --test handover`.
 
 use crate::cursor::Cursor;
 use crate::{Field, Layout, QueueSize, passes};

@@ -5,8 +5,8 @@
 //! pa: u32`, then the config space.
 //!
 //! The two sides meet in the status byte. The driver zeroes the queues, writes the features it takes, then sets
-//! [`Status::DRIVER_OK`]. Linux never rings for that, so the device polls; and it writes `da` and `notifyid` of a queue only
-//! after it has started the core, so both are read only once `DRIVER_OK` stands.
+//! [`Status::DRIVER_OK`]. Linux never rings for that, so the device polls; and it writes `da` and `notifyid` of a
+//! queue only after it has started the core, so both are read only once `DRIVER_OK` stands.
 
 use core::fmt;
 

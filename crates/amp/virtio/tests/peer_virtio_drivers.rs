@@ -1,5 +1,5 @@
-//! `virtio-drivers` as the driver against our device, over the same memory: legacy and modern layouts, tables, both ways of
-//! suppression. `TUTTI_PEER_STEPS` sets the number of operations.
+//! `virtio-drivers` as the driver against our device, over the same memory: legacy and modern layouts, tables, both
+//! ways of suppression. `TUTTI_PEER_STEPS` sets the number of operations.
 
 mod common;
 

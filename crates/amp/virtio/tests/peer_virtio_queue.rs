@@ -1,5 +1,5 @@
-//! Our driver against rust-vmm's `virtio-queue` as the device, over the same memory: random chains, tables, batches, completion
-//! in any order, both ways of suppression. `TUTTI_PEER_STEPS` sets the number of operations.
+//! Our driver against rust-vmm's `virtio-queue` as the device, over the same memory: random chains, tables, batches,
+//! completion in any order, both ways of suppression. `TUTTI_PEER_STEPS` sets the number of operations.
 
 mod common;
 

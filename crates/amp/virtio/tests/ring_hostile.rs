@@ -1,8 +1,8 @@
 //! A peer that owns the whole shared memory, and changes any byte between every two reads.
 //!
 //! Every step is one change of memory by the peer and one read by the honest side. `TUTTI_HOSTILE_STEPS` says how many
-//! (a bounded share by default), `TUTTI_HOSTILE_SEED` from where; a failure prints its seed. What must hold: no panic, no
-//! access outside (`Intercepted` checks each), no endless loop (each call makes a bounded number of reads), every
+//! (a bounded share by default), `TUTTI_HOSTILE_SEED` from where; a failure prints its seed. What must hold: no panic,
+//! no access outside (`Intercepted` checks each), no endless loop (each call makes a bounded number of reads), every
 //! piece inside the memory, each publication delivered at most once; and after a fault is reported, a reset makes the
 //! ring work again.
 
@@ -91,7 +91,8 @@ fn device_against_peer(seed: u64, wanted: u64) -> (u64, u64) {
     let (mut faults, mut believed) = (0, 0);
     while peer.steps.get() < wanted {
         let mut pieces = [Piece::default(); 4];
-        // The index, the entry, and two reads for each of at most five descriptors; or the short way, with one descriptor.
+        // The index, the entry, and two reads for each of at most five descriptors; or the short way, with one
+        // descriptor.
         let short = chance.one_in(2);
         let popped = peer.bounded(12, || if short { whole(&mut device, &mut pieces) } else { device.pop(&mut pieces) });
         match popped {

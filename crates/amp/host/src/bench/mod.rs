@@ -1,14 +1,14 @@
 //! Round trips and rates between two processes, each pinned to a core, beside the limit of the machine in the same run.
 //!
-//! Every round measures every row once: the limit, the subject, the limit again. Where the two readings of the limit differ
-//! by more than a fifth, the measurement is discarded: another program was in the way. What is printed is the
+//! Every round measures every row once: the limit, the subject, the limit again. Where the two readings of the limit
+//! differ by more than a fifth, the measurement is discarded: another program was in the way. What is printed is the
 //! median of the limits and of the ratios of what is left.
 //!
-//! **Two virtual cores may share a physical one**, and a hypervisor moves them as it likes. `/sys` tells of siblings on real
-//! hardware; elsewhere both cores do plain arithmetic at the same time, before and after each measurement: who shares a core
-//! slows the other down. The round trip of a bare cache line tells neighbours from cores on different dies. Only
-//! measurements in the most usual state are printed together; what state that was is in the rows `amp.cores.apart` and
-//! `amp.line`, and in words on standard error.
+//! **Two virtual cores may share a physical one**, and a hypervisor moves them as it likes. `/sys` tells of siblings
+//! on real hardware; elsewhere both cores do plain arithmetic at the same time, before and after each measurement: who
+//! shares a core slows the other down. The round trip of a bare cache line tells neighbours from cores on different
+//! dies. Only measurements in the most usual state are printed together; what state that was is in the rows
+//! `amp.cores.apart` and `amp.line`, and in words on standard error.
 //!
 //! | row | reference |
 //! |---|---|

@@ -189,7 +189,8 @@ impl Cores {
     }
 }
 
-/// The rows of a spec: ours beside the limit, and single round trips; of what was measured while the cores were as usual.
+/// The rows of a spec: ours beside the limit, and single round trips; of what was measured while the cores were as
+/// usual.
 pub(super) fn rows(spec: &Spec, samples: &[Sample], laps: &[(u32, Cores)], usual: &Cores) -> Vec<Row> {
     let chosen: Vec<_> = samples.iter().filter(|sample| sample.cores.like(usual)).collect();
     if chosen.is_empty() {

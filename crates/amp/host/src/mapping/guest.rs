@@ -98,8 +98,8 @@ unsafe impl Sync for Reserved {}
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        // SAFETY: reserved by `map`, unmapped only here with all that was mapped into it, and every region over it belongs
-        // to a handle that is gone.
+        // SAFETY: reserved by `map`, unmapped only here with all that was mapped into it, and every region over it
+        // belongs to a handle that is gone.
         let _ = unsafe { rustix::mm::munmap(self.base, self.len) };
     }
 }
@@ -113,8 +113,8 @@ pub(super) struct Guest {
 
 /// The memory of a vhost-user front end.
 ///
-/// Its regions lie as far from each other as their addresses in descriptors do, so that an offset is an address minus the
-/// lowest one. Between them lies private memory that nobody else sees: an offset there is harmless; but an address
+/// Its regions lie as far from each other as their addresses in descriptors do, so that an offset is an address minus
+/// the lowest one. Between them lies private memory that nobody else sees: an offset there is harmless; but an address
 /// there is refused by [`offset_of`](Memory::offset_of), as is one that runs from one region into the next.
 #[derive(Clone, Debug)]
 pub struct GuestMemory(Backed<Guest>);
@@ -160,8 +160,8 @@ impl GuestMemory {
         }
         let (low, span) = (table.low(), table.span());
         let keep = Arc::new(Guest { table, _reserved: reserved });
-        // SAFETY: the whole span is mapped, with or without a file behind it, until `keep` is dropped, and nothing refers to
-        // it. That no file shrinks was checked, or is the caller's risk: a signal, never foreign memory.
+        // SAFETY: the whole span is mapped, with or without a file behind it, until `keep` is dropped, and nothing
+        // refers to it. That no file shrinks was checked, or is the caller's risk: a signal, never foreign memory.
         let region = unsafe { Region::from_raw(first.cast(), span, DeviceAddr(low)) };
         let region = region.map_err(|_| GuestMemoryError::Table(TableError::Span(span as u64)))?;
         // SAFETY: as above.

@@ -138,7 +138,8 @@ impl Connection {
         })
     }
 
-    /// The link has been halted; it said where its queues would go on. Those that cannot go on start from the beginning.
+    /// The link has been halted; it said where its queues would go on. Those that cannot go on start from the
+    /// beginning.
     pub fn halted(&mut self, positions: [Option<u16>; QUEUES]) {
         if self.was_reset {
             return;
@@ -201,8 +202,8 @@ impl Connection {
         self.send(&answer, Instant::now() + PATIENCE)
     }
 
-    /// Both queues may run, and one of them was kicked. Before that the driver is not ready, although its buffers may be
-    /// there already: Linux would lose what it is told.
+    /// Both queues may run, and one of them was kicked. Before that the driver is not ready, although its buffers may
+    /// be there already: Linux would lose what it is told.
     fn start(&mut self) -> Result<Event, VhostError> {
         let rings = self.rings()?;
         (self.running, self.kicked, self.was_reset) = (true, true, false);

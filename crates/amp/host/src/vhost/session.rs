@@ -1,8 +1,8 @@
 //! What a front end has said so far, and what follows from it: the protocol without sockets, files or memory.
 //!
-//! A queue may run when it has a size and addresses, a file to kick it by, and is enabled (which it is from the start if the
-//! front end does not speak the protocol's extensions). RPMsg takes both queues: when both may run, the first kick starts
-//! it, and when one may not any more, it stops.
+//! A queue may run when it has a size and addresses, a file to kick it by, and is enabled (which it is from the start
+//! if the front end does not speak the protocol's extensions). RPMsg takes both queues: when both may run, the first
+//! kick starts it, and when one may not any more, it stops.
 
 use super::wire::{FileFor, MOST_CONFIG, MessageHeader, Request, RingAddress, protocol, reply, request};
 use super::{GuestRegion, Refused};

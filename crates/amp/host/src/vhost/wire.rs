@@ -1,8 +1,8 @@
-//! The bytes of vhost-user messages, from the specification in QEMU's documentation (`docs/interop/vhost-user.rst`) and the
-//! front ends in QEMU and in Linux (`arch/um/drivers/virtio_uml.c`).
+//! The bytes of vhost-user messages, from the specification in QEMU's documentation (`docs/interop/vhost-user.rst`)
+//! and the front ends in QEMU and in Linux (`arch/um/drivers/virtio_uml.c`).
 //!
-//! A message is a header (`request, flags, size: u32`, in the byte order of the machine, which both ends share) and `size` bytes;
-//! files travel beside it. [`Request::parse`] cannot panic, whatever the bytes.
+//! A message is a header (`request, flags, size: u32`, in the byte order of the machine, which both ends share) and
+//! `size` bytes; files travel beside it. [`Request::parse`] cannot panic, whatever the bytes.
 
 use super::Refused;
 use super::table::{GuestRegion, MOST_REGIONS};

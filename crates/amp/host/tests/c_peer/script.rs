@@ -1,5 +1,5 @@
-//! What the two sides do, in each of our two roles: start, names, echoes, taking names back, and all of it once more after a
-//! restart.
+//! What the two sides do, in each of our two roles: start, names, echoes, taking names back, and all of it once more
+//! after a restart.
 
 use tutti_amp_host::SharedMemory;
 use tutti_metal::{Local, Silent};

@@ -1,7 +1,8 @@
 //! Both ends of a link in tasks of embassy's executor: `cargo run --manifest-path crates/amp/rpmsg/embassy/Cargo.toml`.
 //!
-//! It is `examples/executor.rs` once more; there the executor is tokio's. What differs is what stands for the interrupt:
-//! a handler signals a task, and that task calls [`Link::on_interrupt`]. The tasks that send and receive name no executor.
+//! It is `examples/executor.rs` once more; there the executor is tokio's. What differs is what stands for the
+//! interrupt: a handler signals a task, and that task calls [`Link::on_interrupt`]. The tasks that send and receive
+//! name no executor.
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;

@@ -1,9 +1,9 @@
 //! The doorbell of the STM32MP1 and STM32WB: the inter-processor communication controller, second processor's side.
 //!
-//! Registers as in the reference manual RM0436, section "IPCC": for processor 2 a control register at +0x10, mask at +0x14,
-//! set/clear at +0x18, and processor 1's status, by which this side is called, at +0x0c. A channel that one side sets stays
-//! occupied until the other side clears it; ringing an occupied channel again is felt as one ring, as the contract of a
-//! [`Doorbell`] allows.
+//! Registers as in the reference manual RM0436, section "IPCC": for processor 2 a control register at +0x10, mask at
+//! +0x14, set/clear at +0x18, and processor 1's status, by which this side is called, at +0x0c. A channel that one
+//! side sets stays occupied until the other side clears it; ringing an occupied channel again is felt as one ring, as
+//! the contract of a [`Doorbell`] allows.
 
 use tutti_metal::Doorbell;
 

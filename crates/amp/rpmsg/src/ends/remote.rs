@@ -190,8 +190,8 @@ fn take_many<M: Memory, T: Table<DeviceSlot>>(
     })
 }
 
-/// A buffer in one piece, if it is at least as long as a header, and there to be written or to be read. What may be written
-/// may be read too: rpmsg-lite's host offers all its buffers for writing.
+/// A buffer in one piece, if it is at least as long as a header, and there to be written or to be read. What may be
+/// written may be read too: rpmsg-lite's host offers all its buffers for writing.
 #[inline(always)]
 fn usable(Whole { head, at, len, writable: found }: Whole, writable: bool) -> Option<Buffer> {
     let odd = (writable && !found) || (len as usize) < HEADER || !at.is_multiple_of(8);
@@ -203,8 +203,8 @@ fn odd<M: Memory, T: Table<DeviceSlot>>(device: &mut Device<M, T>, len: u32) {
     device.refuse(Corrupt { field: Field::MessageBuffer, value: u64::from(len), limit: HEADER as u64 });
 }
 
-/// A buffer that is here goes back once, with no more than it holds: the link sees to that. Once the queue was halted, it
-/// holds none.
+/// A buffer that is here goes back once, with no more than it holds: the link sees to that. Once the queue was halted,
+/// it holds none.
 #[inline(always)]
 fn completed(result: Result<(), tutti_virtio::CompleteError>) {
     debug_assert!(matches!(result, Ok(()) | Err(tutti_virtio::CompleteError::NotHeld)), "{result:?}");

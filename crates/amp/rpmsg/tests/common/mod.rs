@@ -1,4 +1,5 @@
-//! What the tests of links share: a desktop as the platform, a pair of links over it, and a time that only sleeping moves.
+//! What the tests of links share: a desktop as the platform, a pair of links over it, and a time that only sleeping
+//! moves.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
 use std::cell::Cell;

@@ -86,8 +86,8 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
 
     /// Forgets everything. To be called whenever the driver has reset the queue, and after it has zeroed it.
     ///
-    /// Buffers are given back from the index on that stands in the used ring, which is 0 but with rpmsg-lite's host: that
-    /// starts with all its buffers given back. The index only says where in the ring this side writes.
+    /// Buffers are given back from the index on that stands in the used ring, which is 0 but with rpmsg-lite's host:
+    /// that starts with all its buffers given back. The index only says where in the ring this side writes.
     pub fn reset(&mut self, features: Features) {
         self.event_idx = features.has(Features::EVENT_IDX);
         self.indirect = features.has(Features::INDIRECT_DESC);
@@ -100,7 +100,8 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         self.halted = false;
     }
 
-    /// Goes on where another device stopped, with a queue that the driver has not reset. To be called before anything else.
+    /// Goes on where another device stopped, with a queue that the driver has not reset. To be called before anything
+    /// else.
     pub fn resume(&mut self, index: u16) {
         let given_back = self.ring.peer_used_index();
         self.cursor.start_at(index);
@@ -157,8 +158,8 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         Ok(Some(chain))
     }
 
-    /// As [`pop`](Self::pop), for buffers in one piece, as RPMsg has them: the short way. A descriptor that stands as it
-    /// was when it was last checked is not checked again. `None` if there is none, or if the driver wrote something
+    /// As [`pop`](Self::pop), for buffers in one piece, as RPMsg has them: the short way. A descriptor that stands as
+    /// it was when it was last checked is not checked again. `None` if there is none, or if the driver wrote something
     /// that cannot be, a chain of several pieces included: [`corrupt`](Self::corrupt) tells.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub fn next_whole(&mut self) -> Option<Whole> {
@@ -173,8 +174,8 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         self.one_whole()
     }
 
-    /// As [`next_whole`](Self::next_whole), as many as there are, but at most so many: each with its number. Says how many.
-    /// It guesses nothing about what comes next: who takes many can let all of them set out himself.
+    /// As [`next_whole`](Self::next_whole), as many as there are, but at most so many: each with its number. Says how
+    /// many. It guesses nothing about what comes next: who takes many can let all of them set out himself.
     #[inline(always)]
     pub fn next_many(&mut self, most: usize, mut each: impl FnMut(usize, Whole)) -> usize {
         if self.cursor.known() < most {
@@ -294,8 +295,8 @@ impl<M: Memory, T: Table<DeviceSlot>> Device<M, T> {
         self.hand_over();
     }
 
-    /// Asks to be woken when the driver adds the next buffer; to be asked again before each sleep. If this says true, one
-    /// is there already: take it instead of sleeping.
+    /// Asks to be woken when the driver adds the next buffer; to be asked again before each sleep. If this says true,
+    /// one is there already: take it instead of sleeping.
     ///
     /// # Errors
     /// As for [`pop`](Self::pop).

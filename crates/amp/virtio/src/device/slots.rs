@@ -1,5 +1,5 @@
-//! One buffer on its way in and back: what a device remembers of it, and the steps that take one and those that take many
-//! have in common. They are given what changes with each, so that a loop keeps it in registers.
+//! One buffer on its way in and back: what a device remembers of it, and the steps that take one and those that take
+//! many have in common. They are given what changes with each, so that a loop keeps it in registers.
 
 use tutti_metal::Memory;
 

@@ -118,7 +118,8 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         Ok(())
     }
 
-    /// As [`add_one`](Self::add_one), for many; says how many of them were added: all, unless the queue is full or corrupt.
+    /// As [`add_one`](Self::add_one), for many; says how many of them were added: all, unless the queue is full or
+    /// corrupt.
     #[inline(always)]
     pub fn add_many(&mut self, parts: impl IntoIterator<Item = (Part, u32)>) -> usize {
         if self.cursor.corrupt.is_some() {
@@ -205,8 +206,8 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
     }
 
     /// As [`pop`](Self::pop), the short way. `None` if there is none, or if the device wrote something that cannot be:
-    /// [`corrupt`](Self::corrupt) tells. It guesses nothing about what comes next, so it is the one for who takes many at
-    /// once, too.
+    /// [`corrupt`](Self::corrupt) tells. It guesses nothing about what comes next, so it is the one for who takes many
+    /// at once, too.
     #[inline(always)]
     pub fn next_used(&mut self) -> Option<Used> {
         self.take(|_| ())
@@ -225,8 +226,8 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         })
     }
 
-    /// As [`next_used`](Self::next_used), for buffers in `memory` that will be written: one of a few turns later is asked for
-    /// already, so that the lines of a batch come side by side.
+    /// As [`next_used`](Self::next_used), for buffers in `memory` that will be written: one of a few turns later is
+    /// asked for already, so that the lines of a batch come side by side.
     #[inline(always)]
     pub fn next_to_write(&mut self, memory: &M) -> Option<Used> {
         self.take(|driver| {
@@ -255,7 +256,8 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         self.prefetch(memory, self.cursor.taken);
     }
 
-    /// As [`next_used`](Self::next_used), as many as there are, but at most so many: each with its number. Says how many.
+    /// As [`next_used`](Self::next_used), as many as there are, but at most so many: each with its number. Says how
+    /// many.
     #[inline(always)]
     pub fn next_many(&mut self, most: usize, mut each: impl FnMut(usize, Used)) -> usize {
         if self.cursor.known() < most {
@@ -296,8 +298,8 @@ impl<M: Memory, T: Table<DriverSlot>> Driver<M, T> {
         used
     }
 
-    /// Asks to be woken when the device uses the next buffer; to be asked again before each sleep. If this says true, one
-    /// is there already: take it instead of sleeping.
+    /// Asks to be woken when the device uses the next buffer; to be asked again before each sleep. If this says true,
+    /// one is there already: take it instead of sleeping.
     ///
     /// # Errors
     /// As for [`pop`](Self::pop).

@@ -1,5 +1,5 @@
-//! One buffer on its way out and back: what a driver remembers of it, and the steps that take one and those that take many
-//! have in common. They are given what changes with each, so that a loop keeps it in registers.
+//! One buffer on its way out and back: what a driver remembers of it, and the steps that take one and those that take
+//! many have in common. They are given what changes with each, so that a loop keeps it in registers.
 
 use tutti_metal::Memory;
 
@@ -35,8 +35,8 @@ pub(super) struct FreeList {
     pub(super) count: u16,
 }
 
-/// Writes a descriptor, unless it stands there already: buffers of one size come round in the same order, so that in the
-/// long run this table is only read, by both sides from their own caches.
+/// Writes a descriptor, unless it stands there already: buffers of one size come round in the same order, so that in
+/// the long run this table is only read, by both sides from their own caches.
 #[inline(always)]
 pub(super) fn describe<M: Memory>(slot: &mut DriverSlot, ring: &Vring<M>, index: u16, descriptor: Descriptor) {
     if slot.written != descriptor {
