@@ -37,6 +37,9 @@
 //! were last time round, and those of a batch a few ahead, so that their lines travel side by side. `tutti bench amp`
 //! shows what is left.
 //!
+//! Who has many messages takes and gives many at a time ([`Device::next_many`], [`Driver::next_many`],
+//! [`Driver::add_many`], [`Device::complete_many`]): what changes with each is then kept in registers.
+//!
 //! # An example
 //!
 //! ```

@@ -2,8 +2,9 @@
 //! for all values, not for some.
 //!
 //! Elsewhere the same harnesses are tests, which draw [`SAMPLES`] values each, half of them near the ends of their
-//! range: so they always compile, and always hold for these. Miri runs the plain tests: `cargo +nightly miri test -p
-//! tutti-metal -p tutti-virtio --lib --test golden --test handover`.
+//! range: so they always compile, and always hold for these. Miri runs them and the plain tests, where it is
+//! installed: `cargo +nightly miri test -p tutti-metal -p tutti-virtio --lib --test golden`
+//! (`MIRIFLAGS=-Zmiri-disable-isolation`).
 
 use crate::cursor::Cursor;
 use crate::{Field, Layout, QueueSize, passes};

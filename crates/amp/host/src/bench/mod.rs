@@ -16,6 +16,7 @@
 //! | `amp.rtt.N.polled` | a cache line written to and fro, with the same payload copied in and out on both sides |
 //! | `amp.rtt.N.polled.min`, `.median`, `.p99` | none: single round trips, the clock's own time included |
 //! | `amp.rate.N.batched`, `.single` | a ring for one producer and one consumer with slots as large as our buffers, both indices published per message |
+//! | `amp.rate.16.layout` | the same, beside which the lines of a virtqueue with RPMsg's header are written and read, without a check or an endpoint: the limit of the layout |
 //! | `amp.copy.N.zero_copy`, `.copying` | `memcpy` of as many bytes that the other core has just written |
 //! | `amp.copy.N.handover` | the same bytes written here and read there with one flag between, no protocol at all |
 //! | `amp.copy.N.beside_private` | `memcpy` within one core's own cache |

@@ -130,6 +130,80 @@ impl Spsc {
     }
 }
 
+/// What the layout of a virtqueue with RPMsg's header demands, and nothing more: entries, used elements, both indices,
+/// a header and a payload are written and read, but nothing is checked, and nobody is looked up.
+pub(super) struct Bare<'a>(pub(super) &'a Spsc);
+
+impl Bare<'_> {
+    // Of the plain ring's place: the indices on its two lines, the entries behind each.
+    fn entry(&self, index: u16) -> usize {
+        self.0.at + 1024 + 2 * usize::from(index & (self.0.slots - 1))
+    }
+    fn used(&self, index: u16) -> usize {
+        self.0.at + 2048 + 8 * usize::from(index & (self.0.slots - 1))
+    }
+
+    pub(super) fn stream(&self, count: u32, size: usize, batch: u32) -> Result<(), Failed> {
+        let Spsc { memory, at, slots, .. } = self.0;
+        let bytes = vec![7u8; size];
+        let (mut head, mut tail, mut seen) = (0u16, 0u16, 0u16);
+        let mut patience = Patience::default();
+        for sent in 1..=count {
+            let id = if head < *slots && sent <= u32::from(*slots) {
+                head
+            } else {
+                while seen == tail {
+                    signal(memory, *at, head);
+                    seen = look(memory, at + 128);
+                    patience.spin()?;
+                }
+                tail = tail.wrapping_add(1);
+                memory.get::<u32>(self.used(tail.wrapping_sub(1)))? as u16
+            };
+            let slot = self.0.slot(id);
+            memory.put(slot, &0x0000_0002_0000_0001u64)?;
+            memory.put(slot + 8, &((size as u64) << 32))?;
+            memory.copy_in(slot + 16, black_box(&bytes))?;
+            memory.put(self.entry(head), &id)?;
+            head = head.wrapping_add(1);
+            if sent % batch == 0 || sent == count {
+                signal(memory, *at, head);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn sink(&self, count: u32, size: usize) -> Result<(), Failed> {
+        let Spsc { memory, at, slots, .. } = self.0;
+        let mut bytes = vec![0u8; size];
+        let (mut head, mut tail) = (0u16, 0u16);
+        for _ in 0..count {
+            let mut patience = Patience::default();
+            while head == tail {
+                signal(memory, at + 128, tail);
+                head = look(memory, *at);
+                patience.spin()?;
+            }
+            let id = memory.get::<u16>(self.entry(tail))?;
+            let slot = self.0.slot(id);
+            black_box(memory.get::<u64>(slot)?);
+            let len = (memory.get::<u64>(slot + 8)? >> 32) as usize;
+            if let Some(to) = bytes.get_mut(..len.min(size)) {
+                memory.copy_out(slot + 16, to)?;
+            }
+            black_box(&bytes);
+            memory.put(self.used(tail), &u32::from(id))?;
+            memory.put(self.used(tail) + 4, &(self.0.slot as u32))?;
+            tail = tail.wrapping_add(1);
+            if tail.is_multiple_of(slots / 4) {
+                signal(memory, at + 128, tail);
+            }
+        }
+        signal(memory, at + 128, tail);
+        Ok(())
+    }
+}
+
 /// Large blocks written on one side and read on the other, with one flag per block between.
 pub(super) struct Blocks {
     pub(super) memory: SharedMemory,

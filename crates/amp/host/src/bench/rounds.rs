@@ -214,6 +214,7 @@ impl Bench {
             Job::Quit | Job::Memcpy | Job::Burn => {}
             Job::FlagsAnswer => side.flags.ask(count, size)?,
             Job::SpscSink => side.spsc.stream(count, size)?,
+            Job::BareSink => plain::Bare(&side.spsc).stream(count, size, batch)?,
             Job::WideSpscSink => side.wide.stream(count, size)?,
             Job::BlocksSink => side.blocks.stream(count, size)?,
             Job::BlocksFill => took = Some(side.blocks.copy_foreign(count, size)?),

@@ -120,6 +120,7 @@ pub(super) fn specs() -> Vec<Spec> {
         let batches = pick(Job::LinkBatchSink, sink);
         add(format!("amp.rate.{size}.batched"), Messages, "spsc_ring", (spsc, batches), (messages, size));
         if size == 16 {
+            add(format!("amp.rate.{size}.layout"), Messages, "spsc_ring", (spsc, Job::BareSink), (messages, size));
             add(format!("amp.rate.{size}.single"), Messages, "spsc_ring", (spsc, sink), (messages, size));
         }
         let bytes = messages.max(96);

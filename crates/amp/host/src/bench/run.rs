@@ -139,6 +139,7 @@ pub(super) enum Job {
     Memcpy,
     FlagsAnswer,
     SpscSink,
+    BareSink,
     WideSpscSink,
     BlocksSink,
     BlocksFill,
@@ -158,12 +159,13 @@ pub(super) enum Job {
     LinkFutexSink,
 }
 
-const JOBS: [Job; 22] = [
+const JOBS: [Job; 23] = [
     Job::Quit,
     Job::Burn,
     Job::Memcpy,
     Job::FlagsAnswer,
     Job::SpscSink,
+    Job::BareSink,
     Job::WideSpscSink,
     Job::BlocksSink,
     Job::BlocksFill,
@@ -348,6 +350,7 @@ fn serve(side: &mut Side<Remote>) -> Result<(), Failed> {
             Job::Burn => drop(plain::burn(count)),
             Job::FlagsAnswer => side.flags.answer(count, size)?,
             Job::SpscSink => side.spsc.sink(count, size)?,
+            Job::BareSink => plain::Bare(&side.spsc).sink(count, size)?,
             Job::WideSpscSink => side.wide.sink(count, size)?,
             Job::BlocksSink => drop(std::hint::black_box(side.blocks.sink(count, size)?)),
             Job::BlocksFill => side.blocks.fill(count, size)?,
