@@ -99,6 +99,7 @@ fn example() -> DeviceRecord {
         profile: Text::lossy("standard"),
         software: Text::lossy("0.1.0"),
         via: None,
+        satellites: None,
         resources: vec![temperature, ResourceDescription::actuator(name("lamp"), Unit::EMPTY)],
     }
 }
