@@ -1,0 +1,633 @@
+//! Continuation: how a running instance moves to another device, so that it is never at two homes and never at none for
+//! longer than its devices are apart.
+//!
+//! [`HandOver`] is one instance on one device: sans-I/O, driven by [`handle`](HandOver::handle),
+//! [`poll_output`](HandOver::poll_output) and [`poll_timeout`](HandOver::poll_timeout).
+//!
+//! ```text
+//!   source                                                          target
+//!   ──────                                                          ──────
+//!   runs
+//!   Move(to) ── Offer(attempt, epoch, next, package) ─────────────► granted? fits? room?      Consider
+//!            ◄──────────────────────────────────────── Accept ──
+//!   Copy     ══ package if absent, state, what changed since … ════► on its disk as it comes
+//!   (runs all the while; ends when little changes between rounds)
+//!   Reserve  every lease, at its owner, for the target
+//!   Pause    ── no event is taken from here on ──
+//!   SendRest ══ what changed since the last round, digest ══════════► whole? digest right?
+//!                                                                   disk: Prepared            Stored
+//!            ◄────────────────────────────────────── Prepared ──    (never starts by itself)
+//!   disk: Leaving(next)  ◄── the point of no return
+//!            ── Commit(next) ──────────────────────────────────────► disk: Home(next)
+//!                                                                   runs                      Start
+//!            ◄────────────────────────────────── Settled(next) ──
+//!   disk: Gone; the state is removed                                                         Remove
+//! ```
+//!
+//! # Why there are never two
+//! A device runs an instance only while its disk says `Home`. The target's disk says so only after `Commit`, which is
+//! sent only after the source's disk says `Leaving`. Before that write the source may give up at any moment (time-out,
+//! lost link, refusal, restart): it runs on, and whatever the target has of the attempt is void, because an
+//! attempt that the source does not know of is answered by `Abort`. Once the write has *begun*, nothing but that write ends it,
+//! for it may be on the disk even if it seemed to fail.
+//!
+//! # Why there is one as soon as there can be
+//! Each standing but `Home`, `Gone` and `Stray` is somebody's turn, and whoever waits asks again: the source repeats
+//! `Commit`, the target repeats `Prepared`, both at once when the other comes up and each [`RETRY`] then. Every answer depends on
+//! durable facts only, so it may be lost, repeated and late.
+//!
+//! # When a device never comes back
+//! Between commit and contact no copy runs, and listings say that it waits ([`HandOver::waiting_for`]). An owner's
+//! signed [`Warrant`] ends that ([`Input::Recover`]): the copy here goes on in a new branch. Should the other come back, it is told
+//! by `Supersede`, stops, and keeps its copy as a stray for the owner to look at. If it had moved on meanwhile, it says so and
+//! the next one is told.
+//!
+//! # Attacks, and how each is met
+//! | attack | what meets it |
+//! |---|---|
+//! | a member offers an app that nobody allowed, or claims a state larger than agreed | [`Output::Consider`]: the driver holds it against the owner's grant; bytes are bounded by the offer |
+//! | a member says `Commit` for what another prepared, or `Settled` in another's place | counted only from the device that the record names |
+//! | a member voids others' copies by `Supersede` | the driver hands it on only with a warrant of an owner ([`Warrant::verify`]) |
+//! | messages of an old attempt are shown again | attempts are random and never used again; epochs only grow |
+//! | a target that never answers, a source that never ends | [`ANSWER`], [`PAUSE`], [`PROGRESS`]: the instance runs on at the source |
+//! | a snapshot with rights in it | it carries none: grants and leases are checked at the target |
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fmt,
+    time::Duration,
+};
+
+use tutti_model::{BootTime, DeviceId};
+
+mod message;
+mod record;
+mod source;
+mod target;
+
+pub use message::{Claim, MAX_MESSAGE, Message, MessageError, Offer, Warrant, Why};
+pub use record::{Record, Standing};
+
+use crate::ids::{Attempt, Epoch, InstanceId};
+
+/// How long the other side may take to answer an offer, and owners of leases to reserve them.
+pub const ANSWER: Duration = Duration::from_secs(5);
+/// How long an instance may stand still for a move before it runs on at the source.
+pub const PAUSE: Duration = Duration::from_secs(10);
+/// How long a copy may go without progress.
+pub const PROGRESS: Duration = Duration::from_secs(15);
+/// How often what waits for the other side is said again.
+pub const RETRY: Duration = Duration::from_millis(500);
+
+/// A write to the store that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What happens to an instance on a device.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// A session with this device is there.
+    PeerUp(DeviceId),
+    /// It is over.
+    PeerDown(DeviceId),
+    /// That device says this about the instance. A [`Message::Supersede`] or an [`Offer`] in a branch above the first has been held against its warrant.
+    Message(DeviceId, Message),
+    /// Move it.
+    Move {
+        /// Where to.
+        to: DeviceId,
+        /// A random number.
+        attempt: Attempt,
+        /// The BLAKE3 digest of its package.
+        package: [u8; 32],
+        /// The bytes of its state now.
+        size: u64,
+    },
+    /// Give a move up, if it can be.
+    Cancel,
+    /// The answer to [`Output::Consider`].
+    Considered(Attempt, Result<(), Why>),
+    /// Bytes of this attempt have come or gone.
+    Progress(Attempt),
+    /// The answer to [`Output::Copy`]: so little changes between rounds that the rest can wait for the pause; or it failed.
+    Copied(Attempt, Result<(), Why>),
+    /// The answer to [`Output::Reserve`]: every lease is reserved for the target; or one is not.
+    Reserved(Attempt, Result<(), Why>),
+    /// At the target: the whole state is on its disk and is what was announced; or not.
+    Stored(Attempt, Result<(), Why>),
+    /// The answer to [`Output::Persist`].
+    Persisted(Ticket),
+    /// The same, but it may not be on the disk.
+    PersistFailed(Ticket),
+    /// An owner accepts the loss of whatever another device may have of it.
+    Recover(Warrant),
+    /// It is stopped for good by its owner, here at its home.
+    Retire,
+    /// A copy that was given up is not wanted any more.
+    Discard,
+    /// Time has passed.
+    Tick,
+}
+
+/// What to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Output {
+    /// Say this to that device. May be lost.
+    Send(DeviceId, Message),
+    /// Make this durable in place of what was there, then say so.
+    Persist(Ticket, Record),
+    /// At a target: may it come here? Answered by [`Input::Considered`].
+    Consider(DeviceId, Offer),
+    /// At a source: copy package and state while it runs. Answered by [`Input::Copied`].
+    Copy(Attempt, DeviceId),
+    /// Have each of its leases reserved for that device. Answered by [`Input::Reserved`].
+    Reserve(Attempt, DeviceId),
+    /// Take no more events, finish the one under way, make its effects durable, and then send what is left of the state and the end of
+    /// the stream.
+    SendRest(Attempt, DeviceId),
+    /// A move came to nothing: let what was reserved or copied for it go.
+    Release(Attempt),
+    /// It may run from here on.
+    Start(Epoch),
+    /// It must not run from here on. Comes before anything else is done about it.
+    Stop,
+    /// Nobody needs the state here any longer.
+    Remove,
+    /// For people.
+    Event(Event),
+}
+
+/// What people are told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Event {
+    /// The move has come to nothing; it runs on here.
+    NotMoved(Attempt, Because),
+    /// The move is decided; the target may not know yet.
+    Decided(Attempt, DeviceId),
+    /// The target runs it.
+    Moved(Attempt, DeviceId),
+    /// The target has lost its copy; only an owner's `recover` at this device ends that.
+    LostAtTarget(DeviceId),
+    /// Another copy took this one's place by an owner's word.
+    Superseded(Epoch),
+    /// What was asked for cannot be done now.
+    Refused(Because),
+}
+
+/// Why something was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Because {
+    /// The instance does not run here.
+    NotHere,
+    /// A move of it is under way.
+    Moving,
+    /// It is here already.
+    AlreadyThere,
+    /// There is no session with that device.
+    NotConnected,
+    /// The other side said no.
+    Refused(Why),
+    /// A lease could not be reserved, or copying failed here.
+    Failed(Why),
+    /// Somebody took too long.
+    TookTooLong,
+    /// Somebody asked for it.
+    Cancelled,
+    /// It is decided and cannot be taken back.
+    Decided,
+    /// The other side has let go of the attempt.
+    Void,
+    /// The warrant is not for this instance or its next branch.
+    BadWarrant,
+    /// There is nothing here to go on from.
+    NothingHere,
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotHere => f.write_str("the instance does not run on this device; ask its home"),
+            Self::Moving => f.write_str("it is being moved; wait for that to end"),
+            Self::AlreadyThere => f.write_str("it is there already"),
+            Self::NotConnected => f.write_str("that device is not reachable now"),
+            Self::Refused(why) => write!(f, "the target refused: {why}"),
+            Self::Failed(why) => write!(f, "it could not be sent: {why}"),
+            Self::TookTooLong => f.write_str("the other device took too long; it runs on here"),
+            Self::Cancelled => f.write_str("it was cancelled"),
+            Self::Decided => f.write_str("the move is decided; it can no longer be taken back"),
+            Self::Void => f.write_str("the other device has given up this attempt"),
+            Self::BadWarrant => f.write_str("the owner's word is not for this instance and its next branch"),
+            Self::NothingHere => f.write_str("there is no copy on this device to go on from"),
+        }
+    }
+}
+
+/// What is under way and lost by a restart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Phase {
+    Idle,
+    /// Source: the offer is out.
+    Asking(Offer),
+    /// Source: the state is copied while it runs.
+    Copying(Try),
+    /// Source: leases are reserved.
+    Reserving(Try),
+    /// Source: paused; the rest is sent, and `Prepared` awaited.
+    Finishing(Try),
+    /// Target: an offer is considered.
+    Considering(Offer, DeviceId),
+    /// Target: bytes come in.
+    Receiving(Offer, DeviceId),
+}
+
+/// A try to move, at the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Try {
+    attempt: Attempt,
+    to: DeviceId,
+    next: Epoch,
+}
+
+/// What waits for a write.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Saving {
+    ticket: Ticket,
+    record: Record,
+    /// When to try again, after it failed.
+    again: Option<BootTime>,
+}
+
+/// One instance on one device. See the module's documentation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HandOver {
+    me: DeviceId,
+    instance: InstanceId,
+    now: BootTime,
+    durable: Option<Record>,
+    saving: Option<Saving>,
+    phase: Phase,
+    deadline: Option<BootTime>,
+    retry: Option<BootTime>,
+    connected: BTreeSet<DeviceId>,
+    /// Whether the driver has been told that it may run.
+    started: bool,
+    last_ticket: u64,
+    out: VecDeque<Output>,
+}
+
+impl HandOver {
+    /// The instance as this device goes on with it, from what its store says; `None` if it says nothing.
+    pub fn new(now: BootTime, me: DeviceId, instance: InstanceId, saved: Option<Record>) -> Self {
+        let mut it = Self {
+            me,
+            instance,
+            now,
+            durable: saved,
+            saving: None,
+            phase: Phase::Idle,
+            deadline: None,
+            retry: None,
+            connected: BTreeSet::new(),
+            started: false,
+            last_ticket: 0,
+            out: VecDeque::new(),
+        };
+        it.settle();
+        it
+    }
+
+    /// A new instance, to start here. It runs once its record is durable.
+    pub fn install(now: BootTime, me: DeviceId, instance: InstanceId) -> Self {
+        let mut it = Self::new(now, me, instance, None);
+        it.save(Standing::Home { epoch: Epoch::first(me) }, None);
+        it
+    }
+
+    /// Takes an input at this time. `now` never runs backwards; if it seems to, it is taken to stand still.
+    pub fn handle(&mut self, now: BootTime, input: Input) {
+        self.now = self.now.max(now);
+        match input {
+            Input::PeerUp(device) => {
+                self.connected.insert(device);
+                self.say_again(Some(device));
+            }
+            Input::PeerDown(device) => {
+                self.connected.remove(&device);
+                self.on_peer_down(device);
+            }
+            Input::Message(from, message) => self.on_message(from, message),
+            Input::Move { to, attempt, package, size } => self.on_move(to, attempt, package, size),
+            Input::Cancel => self.on_cancel(),
+            Input::Considered(attempt, verdict) => self.on_considered(attempt, verdict),
+            Input::Progress(attempt) => self.on_progress(attempt),
+            Input::Copied(attempt, result) => self.on_copied(attempt, result),
+            Input::Reserved(attempt, result) => self.on_reserved(attempt, result),
+            Input::Stored(attempt, result) => self.on_stored(attempt, result),
+            Input::Persisted(ticket) => self.on_persisted(ticket),
+            Input::PersistFailed(ticket) => self.on_persist_failed(ticket),
+            Input::Recover(warrant) => self.on_recover(warrant),
+            Input::Retire => self.on_retire(),
+            Input::Discard => self.on_discard(),
+            Input::Tick => {}
+        }
+        self.on_time();
+        self.settle();
+    }
+
+    /// The next thing to do, oldest first.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When to call [`handle`](Self::handle) with [`Input::Tick`] at the latest.
+    pub fn poll_timeout(&self) -> Option<BootTime> {
+        let again = self.saving.as_ref().and_then(|saving| saving.again);
+        [self.deadline, self.retry, again].into_iter().flatten().min()
+    }
+
+    /// What the disk says.
+    pub fn record(&self) -> Option<&Record> {
+        self.durable.as_ref()
+    }
+
+    /// Whether it may run here now, and in which epoch.
+    pub fn may_run(&self) -> Option<Epoch> {
+        let Some(Standing::Home { epoch }) = self.standing() else { return None };
+        let stays = |saving: &Saving| matches!(saving.record.standing, Standing::Home { .. });
+        let paused = matches!(self.phase, Phase::Finishing(_));
+        (!paused && self.saving.as_ref().is_none_or(stays)).then_some(*epoch)
+    }
+
+    /// Whom listings show it to be waiting for: the copy is decided to be there, but it has not said that it knows; or
+    /// it is prepared here and that device has not said whose it is.
+    pub fn waiting_for(&self) -> Option<DeviceId> {
+        match self.standing()? {
+            Standing::Leaving { next, .. } => Some(next.home),
+            Standing::Prepared { source, .. } => Some(*source),
+            _ => None,
+        }
+    }
+
+    fn standing(&self) -> Option<&Standing> {
+        self.durable.as_ref().map(|record| &record.standing)
+    }
+
+    fn claim(&self) -> Option<Claim> {
+        self.durable.as_ref().and_then(|record| record.claim.clone())
+    }
+
+    fn floor(&self) -> Option<Epoch> {
+        self.standing().and_then(Standing::floor)
+    }
+
+    // --- messages --------------------------------------------------------------------------------------------
+
+    fn on_message(&mut self, from: DeviceId, message: Message) {
+        if from == self.me {
+            return;
+        }
+        // What a message asks for may hang on a write that is under way. Whoever sent it says it again.
+        if self.saving.is_some() {
+            if let Message::Offer(Offer { attempt, .. }) = message
+                && !matches!(self.standing(), Some(Standing::Leaving { .. }))
+            {
+                self.send(from, Message::Refuse(attempt, Why::Busy));
+            }
+            return;
+        }
+        match message {
+            Message::Offer(offer) => self.on_offer(from, offer),
+            Message::Accept(attempt) => self.on_accept(from, attempt),
+            Message::Refuse(attempt, why) => self.on_refuse(from, attempt, why),
+            Message::Prepared(attempt) => self.on_prepared(from, attempt),
+            Message::Commit(attempt, next) => self.on_commit(from, attempt, next),
+            Message::Settled(next) => self.on_settled(from, next),
+            Message::Abort(attempt) => self.on_abort(from, attempt),
+            Message::Missing(attempt) => self.on_missing(from, attempt),
+            Message::Supersede(epoch, warrant) => self.on_supersede(from, epoch, warrant),
+            Message::Yielded(epoch, to) => self.on_yielded(from, epoch, to),
+        }
+    }
+
+    /// Says to `to`, or to everybody it concerns, what this device waits for.
+    fn say_again(&mut self, to: Option<DeviceId>) {
+        let mut said = Vec::new();
+        match self.durable.as_ref().map(|record| (&record.standing, &record.claim)) {
+            Some((Standing::Leaving { attempt, next, .. }, _)) => said.push((next.home, Message::Commit(*attempt, *next))),
+            Some((Standing::Prepared { attempt, source, .. }, _)) => said.push((*source, Message::Prepared(*attempt))),
+            Some((Standing::Home { epoch }, Some(Claim { warrant, rival: Some(rival) }))) => {
+                said.push((*rival, Message::Supersede(*epoch, warrant.clone())));
+            }
+            _ => {}
+        }
+        if let Phase::Asking(offer) = &self.phase {
+            said.push((offer.next.home, Message::Offer(offer.clone())));
+        }
+        self.retry = (!said.is_empty()).then(|| self.now + RETRY);
+        // While a write is under way, it is not yet known what holds.
+        said.retain(|(whom, _)| to.is_none_or(|to| to == *whom) && self.saving.is_none());
+        for (whom, message) in said {
+            self.send(whom, message);
+        }
+    }
+
+    fn send(&mut self, to: DeviceId, message: Message) {
+        if self.connected.contains(&to) {
+            self.out.push_back(Output::Send(to, message));
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    // --- an owner's word -------------------------------------------------------------------------------------
+
+    /// Goes on from the copy here, in a new branch.
+    fn on_recover(&mut self, warrant: Warrant) {
+        let (base, rival) = match self.standing() {
+            _ if self.saving.is_some() => return self.event(Event::Refused(Because::Moving)),
+            Some(Standing::Leaving { next, .. }) => (*next, next.home),
+            Some(Standing::Prepared { source, next, .. }) => (*next, *source),
+            Some(Standing::Stray { by, .. }) => (*by, by.home),
+            Some(Standing::Home { .. }) => return self.event(Event::Refused(Because::AlreadyThere)),
+            _ => return self.event(Event::Refused(Because::NothingHere)),
+        };
+        let next = base.recovered_at(self.me).filter(|next| warrant.verify(self.instance, next.branch).is_ok());
+        let Some(epoch) = next else { return self.event(Event::Refused(Because::BadWarrant)) };
+        self.save(Standing::Home { epoch }, Some(Claim { warrant, rival: Some(rival) }));
+    }
+
+    /// Somebody went on in a later branch; or in an earlier one, and has yet to learn of this one. That nothing earlier
+    /// runs here is said only once it is durable: the other asks again.
+    fn on_supersede(&mut self, from: DeviceId, epoch: Epoch, warrant: Warrant) {
+        if epoch.home != from {
+            return;
+        }
+        let claim = Some(Claim { warrant, rival: None });
+        match self.standing().cloned() {
+            Some(Standing::Home { epoch: mine }) if mine > epoch => {
+                // It is the other who has to yield, if an owner said so.
+                if let Some(Claim { warrant, .. }) = self.claim() {
+                    self.send(from, Message::Supersede(mine, warrant));
+                }
+            }
+            Some(Standing::Home { epoch: mine }) => {
+                self.give_up_moving(Because::Void);
+                self.event(Event::Superseded(epoch));
+                self.save(Standing::Stray { epoch: mine, by: epoch }, claim);
+            }
+            // It was on its way elsewhere, where the other will ask next. What is here is kept, for it may be the last.
+            Some(Standing::Leaving { next, .. }) if next < epoch => {
+                self.event(Event::Superseded(epoch));
+                self.save(Standing::Stray { epoch: next, by: epoch }, claim);
+            }
+            Some(Standing::Prepared { next, .. }) if next < epoch => self.save(Standing::Gone { until: epoch }, claim),
+            Some(Standing::Leaving { next: last, .. } | Standing::Gone { until: last }) => {
+                self.give_up_earlier(epoch);
+                self.yielded(from, epoch, last);
+            }
+            Some(Standing::Stray { epoch: last, .. }) => self.yielded(from, epoch, last),
+            Some(Standing::Prepared { .. }) => {}
+            None => {
+                self.give_up_earlier(epoch);
+                self.send(from, Message::Yielded(epoch, None));
+            }
+        }
+    }
+
+    /// What comes in of an earlier branch is void.
+    fn give_up_earlier(&mut self, than: Epoch) {
+        if let Phase::Considering(offer, _) | Phase::Receiving(offer, _) = &self.phase
+            && offer.next < than
+        {
+            self.give_up_receiving();
+        }
+    }
+
+    fn yielded(&mut self, to: DeviceId, epoch: Epoch, last: Epoch) {
+        let elsewhere = Some(last).filter(|last| last.home != self.me && last.home != to);
+        self.send(to, Message::Yielded(epoch, elsewhere));
+    }
+
+    fn on_yielded(&mut self, from: DeviceId, of: Epoch, to: Option<Epoch>) {
+        let Some(Standing::Home { epoch }) = self.standing() else { return };
+        let (epoch, Some(claim)) = (*epoch, self.claim()) else { return };
+        if claim.rival != Some(from) || epoch != of {
+            return;
+        }
+        let rival = to.map(|next| next.home).filter(|home| *home != self.me && *home != from);
+        self.save(Standing::Home { epoch }, Some(Claim { rival, ..claim }));
+    }
+
+    /// The owner has looked at a copy that was given up and does not want it.
+    fn on_discard(&mut self) {
+        let Some(Standing::Stray { epoch, .. }) = self.standing() else {
+            return self.event(Event::Refused(Because::NothingHere));
+        };
+        let until = *epoch;
+        if self.saving.is_none() {
+            let claim = self.claim();
+            self.save(Standing::Gone { until }, claim);
+        }
+    }
+
+    fn on_retire(&mut self) {
+        let Some(Standing::Home { epoch }) = self.standing() else {
+            return self.event(Event::Refused(Because::NotHere));
+        };
+        if self.saving.is_some() || self.phase != Phase::Idle {
+            return self.event(Event::Refused(Because::Moving));
+        }
+        let (until, claim) = (*epoch, self.claim());
+        self.save(Standing::Gone { until }, claim);
+    }
+
+    // --- what is durable -------------------------------------------------------------------------------------
+
+    /// Begins to make a standing durable. Only one write is under way at a time.
+    fn save(&mut self, standing: Standing, claim: Option<Claim>) {
+        self.last_ticket += 1;
+        let (ticket, record) = (Ticket(self.last_ticket), Record { standing, claim });
+        self.saving = Some(Saving { ticket, record: record.clone(), again: None });
+        self.deadline = None;
+        // If it must not run any longer, that is said before anything is written.
+        self.settle();
+        self.out.push_back(Output::Persist(ticket, record));
+    }
+
+    fn on_persisted(&mut self, ticket: Ticket) {
+        let Some(saving) = self.saving.take_if(|saving| saving.ticket == ticket) else { return };
+        let before = self.durable.replace(saving.record);
+        self.on_standing(before.map(|record| record.standing));
+        self.say_again(None);
+    }
+
+    /// It may be on the disk or not, so there is only one way: to write it again.
+    fn on_persist_failed(&mut self, ticket: Ticket) {
+        let again = Some(self.now + RETRY);
+        if let Some(saving) = self.saving.as_mut().filter(|saving| saving.ticket == ticket) {
+            saving.again = again;
+        }
+    }
+
+    /// What follows from a new standing.
+    fn on_standing(&mut self, before: Option<Standing>) {
+        match self.standing().cloned() {
+            Some(Standing::Leaving { attempt, next, .. }) => {
+                self.phase = Phase::Idle;
+                self.event(Event::Decided(attempt, next.home));
+            }
+            Some(Standing::Home { epoch }) => {
+                if let Some(Standing::Prepared { source, next, .. }) = before
+                    && next == epoch
+                {
+                    self.send(source, Message::Settled(next));
+                }
+            }
+            Some(Standing::Gone { .. }) => {
+                match before {
+                    Some(Standing::Leaving { attempt, next, .. }) => self.event(Event::Moved(attempt, next.home)),
+                    Some(Standing::Prepared { attempt, .. }) => self.out.push_back(Output::Release(attempt)),
+                    _ => {}
+                }
+                self.out.push_back(Output::Remove);
+            }
+            Some(Standing::Stray { .. } | Standing::Prepared { .. }) | None => {}
+        }
+    }
+
+    // --- time ------------------------------------------------------------------------------------------------
+
+    fn on_time(&mut self) {
+        if self.deadline.is_some_and(|at| at <= self.now) {
+            self.deadline = None;
+            self.give_up_moving(Because::TookTooLong);
+            self.give_up_receiving();
+        }
+        if self.retry.is_some_and(|at| at <= self.now) {
+            self.say_again(None);
+        }
+        let now = self.now;
+        if let Some(saving) = self.saving.as_mut().filter(|saving| saving.again.is_some_and(|at| at <= now)) {
+            saving.again = None;
+            self.out.push_back(Output::Persist(saving.ticket, saving.record.clone()));
+        }
+    }
+
+    /// Tells the driver when it may run and when not.
+    fn settle(&mut self) {
+        match (self.may_run(), self.started) {
+            (Some(epoch), false) => self.out.push_back(Output::Start(epoch)),
+            (None, true) => self.out.push_back(Output::Stop),
+            _ => return,
+        }
+        self.started = !self.started;
+    }
+}
+
+#[cfg(test)]
+mod check;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,420 @@
+//! The planner: a world, put in order for quick answers.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap},
+    fmt,
+};
+
+use tutti_model::DeviceId;
+
+use crate::{App, Device, FULL_LOAD, INERTIA, Instance, MAX_WANTS, Move, Plan, Sort, Want, World};
+
+/// How many instances on a changed device's site are looked at.
+const MOST_NEAR: usize = 2048;
+/// How many instances of one app are looked at for a device that has something for them.
+const MOST_COME: u64 = 256;
+
+/// There is no such device in the world that is planned for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownDevice(pub DeviceId);
+
+impl fmt::Display for UnknownDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no device {} to plan for; make a new planner", self.0.short())
+    }
+}
+
+impl std::error::Error for UnknownDevice {}
+
+pub(crate) struct DeviceState {
+    pub(crate) device: Device,
+    pub(crate) memory_used: u64,
+    pub(crate) cpu_used: u32,
+    /// Which of the world's wants it meets.
+    meets: BTreeSet<usize>,
+    instances: BTreeSet<usize>,
+}
+
+/// One sort that some app wants, and where it is.
+struct Wanted {
+    sort: Sort,
+    total: u32,
+    at_site: HashMap<u32, u32>,
+    apps: Vec<usize>,
+}
+
+pub(crate) struct AppState {
+    pub(crate) app: App,
+    /// The places of its wants among all, and whether they are required.
+    wants: Vec<(usize, bool)>,
+    instances: Vec<usize>,
+    /// Devices by resource points, then by load. May hold entries that are out of date, never lacks one.
+    heaps: Option<BTreeMap<u32, BinaryHeap<Reverse<(u32, usize)>>>>,
+    entries: usize,
+}
+
+/// A world with a memory. See the crate's documentation.
+pub struct Planner {
+    pub(crate) devices: Vec<DeviceState>,
+    places: HashMap<DeviceId, usize>,
+    sites: HashMap<u32, Vec<usize>>,
+    wanted: Vec<Wanted>,
+    pub(crate) apps: Vec<AppState>,
+    pub(crate) instances: Vec<Instance>,
+    /// Where each instance is, by the place of the device.
+    pub(crate) homes: Vec<Option<usize>>,
+}
+
+impl Planner {
+    /// Puts a world in order. Of two devices with one id the first counts; an instance of an app that is not there is left alone.
+    pub fn new(world: &World) -> Self {
+        let mut wanted: Vec<Wanted> = Vec::new();
+        let mut apps = Vec::new();
+        for (place, app) in world.apps.iter().enumerate() {
+            let mut wants = Vec::new();
+            for Want { sort, required } in app.wants.iter().take(MAX_WANTS) {
+                let at = wanted.iter().position(|it| it.sort == *sort).unwrap_or_else(|| {
+                    wanted.push(Wanted { sort: *sort, total: 0, at_site: HashMap::new(), apps: Vec::new() });
+                    wanted.len() - 1
+                });
+                wants.push((at, *required));
+                wanted[at].apps.push(place);
+            }
+            apps.push(AppState { app: app.clone(), wants, instances: Vec::new(), heaps: None, entries: 0 });
+        }
+        let mut it = Self {
+            devices: Vec::new(),
+            places: HashMap::new(),
+            sites: HashMap::new(),
+            wanted,
+            apps,
+            instances: world.instances.clone(),
+            homes: vec![None; world.instances.len()],
+        };
+        for device in &world.devices {
+            let place = it.devices.len();
+            if it.places.contains_key(&device.id) {
+                continue;
+            }
+            it.places.insert(device.id, place);
+            it.sites.entry(device.site).or_default().push(place);
+            let state = DeviceState {
+                device: Device { online: false, resources: Vec::new(), ..device.clone() },
+                memory_used: 0,
+                cpu_used: 0,
+                meets: BTreeSet::new(),
+                instances: BTreeSet::new(),
+            };
+            it.devices.push(state);
+            it.set(place, device);
+        }
+        for (place, instance) in world.instances.iter().enumerate() {
+            let Some(app) = it.apps.get_mut(instance.app) else { continue };
+            app.instances.push(place);
+            if let Some(home) = instance.home.and_then(|home| it.places.get(&home).copied()) {
+                it.settle(place, home);
+            }
+        }
+        it
+    }
+
+    /// What should be done about all of it. The planner then takes that as done.
+    pub fn plan(&mut self) -> Plan {
+        self.improve((0..self.instances.len()).collect())
+    }
+
+    /// One device has changed (it is told by its id): what should be done about that. Looks only at instances that it concerns: those on it,
+    /// and, if something that apps want came or went with it, those on its site, those that can run nowhere now, and of those that might like to
+    /// come as many as have room.
+    ///
+    /// # Errors
+    /// [`UnknownDevice`].
+    pub fn change(&mut self, device: &Device) -> Result<Plan, UnknownDevice> {
+        let place = *self.places.get(&device.id).ok_or(UnknownDevice(device.id))?;
+        let before = self.devices[place].meets.clone();
+        let old_site = self.devices[place].device.site;
+        if device.site != old_site {
+            // Moved to another network: gone from one, come to another.
+            let away = Device { online: false, ..self.devices[place].device.clone() };
+            self.set(place, &away);
+            self.sites.entry(old_site).or_default().retain(|it| *it != place);
+            self.sites.entry(device.site).or_default().push(place);
+        }
+        self.set(place, device);
+        let changed: BTreeSet<usize> = before.symmetric_difference(&self.devices[place].meets).copied().collect();
+        let mut concerned: Vec<usize> = self.devices[place].instances.iter().copied().collect();
+        if !changed.is_empty() {
+            // What was near them may be far now, or the reverse.
+            let near = self.sites.get(&device.site).into_iter().flatten();
+            concerned.extend(near.flat_map(|place| self.devices[*place].instances.iter().copied()).take(MOST_NEAR));
+        }
+        for want in changed {
+            let wanted = &self.wanted[want];
+            for app in &wanted.apps {
+                let instances = self.apps[*app].instances.iter().copied();
+                if wanted.total == 0 {
+                    // The last of its sort is gone: whoever requires it can run nowhere.
+                    concerned.extend(instances.filter(|it| self.homes[*it].is_some() && self.cost_at_home(*it).is_none()));
+                    continue;
+                }
+                let room = (device.memory / self.apps[*app].app.memory.max(1)).min(MOST_COME) as usize;
+                let worse = |it: &usize| self.homes[*it].is_none_or(|home| self.points(*app, home).is_none_or(|it| it > 0));
+                concerned.extend(instances.filter(worse).take(room));
+            }
+        }
+        concerned.sort_unstable();
+        concerned.dedup();
+        Ok(self.improve(concerned))
+    }
+
+    /// Where an instance is, after what was planned.
+    pub fn home(&self, instance: usize) -> Option<DeviceId> {
+        Some(self.devices[(*self.homes.get(instance)?)?].device.id)
+    }
+
+    // --- costs -----------------------------------------------------------------------------------------------
+
+    /// What the app's wants cost on a device; `None` if it cannot do without one that is nowhere.
+    pub(crate) fn points(&self, app: usize, device: usize) -> Option<u32> {
+        let wants = self.apps[app].wants.iter();
+        wants.map(|(want, required)| self.points_of(*want, *required, device)).sum()
+    }
+
+    fn points_of(&self, want: usize, required: bool, device: usize) -> Option<u32> {
+        let (wanted, state) = (&self.wanted[want], &self.devices[device]);
+        let preferred = if state.meets.contains(&want) {
+            0
+        } else if wanted.at_site.contains_key(&state.device.site) {
+            100
+        } else if wanted.total > 0 {
+            500
+        } else if required {
+            return None;
+        } else {
+            return Some(500);
+        };
+        Some(if required { 2 * preferred } else { preferred })
+    }
+
+    /// Each want with its points.
+    pub(crate) fn terms(&self, app: usize, device: usize) -> impl Iterator<Item = (Want, Option<u32>)> + '_ {
+        let wants = self.apps[app].wants.iter();
+        wants.map(move |(want, required)| {
+            let sort = self.wanted[*want].sort;
+            (Want { sort, required: *required }, self.points_of(*want, *required, device))
+        })
+    }
+
+    /// What the device's load costs with this much more; `None` if there is no room.
+    pub(crate) fn load(&self, device: usize, memory: u64, cpu: u32) -> Option<u32> {
+        let state = &self.devices[device];
+        let memory = state.memory_used.checked_add(memory)?;
+        let cpu = state.cpu_used.checked_add(cpu)?;
+        if !state.device.online || memory > state.device.memory || cpu > state.device.cpu {
+            return None;
+        }
+        let share = if state.device.cpu == 0 { 0 } else { u64::from(cpu) * 1000 / u64::from(state.device.cpu) };
+        Some((share * share * u64::from(FULL_LOAD) / 1_000_000) as u32)
+    }
+
+    /// What an instance costs where it is; `None` if it cannot be there.
+    pub(crate) fn cost_at_home(&self, instance: usize) -> Option<u32> {
+        let home = self.homes[instance]?;
+        let pinned = self.instances[instance].pinned.and_then(|id| self.places.get(&id).copied());
+        if pinned.is_some_and(|pinned| pinned != home) {
+            return None;
+        }
+        Some(self.points(self.instances[instance].app, home)? + self.load(home, 0, 0)?)
+    }
+
+    // --- changes ---------------------------------------------------------------------------------------------
+
+    /// Takes a device as it is now; its place and its site stay.
+    fn set(&mut self, place: usize, device: &Device) {
+        let meets: BTreeSet<usize> = if device.online {
+            let wanted = self.wanted.iter().enumerate();
+            let met = wanted.filter(|(_, want)| device.resources.iter().any(|it| it.meets(&want.sort)));
+            met.map(|(at, _)| at).collect()
+        } else {
+            BTreeSet::new()
+        };
+        let site = self.devices[place].device.site;
+        let mut apps = BTreeSet::new();
+        let mut renewed = BTreeSet::new();
+        for want in self.devices[place].meets.symmetric_difference(&meets) {
+            let wanted = &mut self.wanted[*want];
+            let before = (wanted.total, wanted.at_site.contains_key(&site));
+            if meets.contains(want) {
+                wanted.total += 1;
+                *wanted.at_site.entry(site).or_default() += 1;
+            } else {
+                wanted.total -= 1;
+                let left = wanted.at_site.entry(site).or_default();
+                *left = left.saturating_sub(1);
+                if *left == 0 {
+                    wanted.at_site.remove(&site);
+                }
+            }
+            if before.1 != wanted.at_site.contains_key(&site) {
+                apps.extend(wanted.apps.iter().copied());
+            }
+            if (before.0 == 0) != (wanted.total == 0) {
+                // The first or the last of its sort: all devices' points have changed.
+                renewed.extend(wanted.apps.iter().copied());
+            }
+        }
+        self.devices[place].device = device.clone();
+        self.devices[place].meets = meets;
+        renewed.iter().for_each(|app: &usize| self.apps[*app].heaps = None);
+        for app in apps {
+            for other in self.sites.get(&site).cloned().unwrap_or_default() {
+                self.enter(app, other);
+            }
+        }
+        self.refresh(place);
+    }
+
+    /// Makes sure that a device whose cost has become less stands in the heaps of all apps as it is.
+    fn refresh(&mut self, device: usize) {
+        (0..self.apps.len()).for_each(|app| self.enter(app, device));
+    }
+
+    fn enter(&mut self, app: usize, device: usize) {
+        if self.apps[app].heaps.is_none() {
+            return;
+        }
+        let entry = self.entry(app, device);
+        let limit = 4 * self.devices.len() + 64;
+        let state = &mut self.apps[app];
+        if state.entries > limit {
+            state.heaps = None;
+        } else if let (Some((points, load)), Some(heaps)) = (entry, &mut state.heaps) {
+            heaps.entry(points).or_default().push(Reverse((load, device)));
+            state.entries += 1;
+        }
+    }
+
+    fn entry(&self, app: usize, device: usize) -> Option<(u32, u32)> {
+        let App { memory, cpu, .. } = self.apps[app].app;
+        Some((self.points(app, device)?, self.load(device, memory, cpu)?))
+    }
+
+    fn settle(&mut self, instance: usize, device: usize) {
+        let App { memory, cpu, .. } = self.apps[self.instances[instance].app].app;
+        let state = &mut self.devices[device];
+        state.memory_used = state.memory_used.saturating_add(memory);
+        state.cpu_used = state.cpu_used.saturating_add(cpu);
+        state.instances.insert(instance);
+        self.homes[instance] = Some(device);
+    }
+
+    fn leave(&mut self, instance: usize) {
+        let Some(device) = self.homes[instance].take() else { return };
+        let App { memory, cpu, .. } = self.apps[self.instances[instance].app].app;
+        let state = &mut self.devices[device];
+        state.memory_used = state.memory_used.saturating_sub(memory);
+        state.cpu_used = state.cpu_used.saturating_sub(cpu);
+        state.instances.remove(&instance);
+        self.refresh(device);
+    }
+
+    // --- the plan --------------------------------------------------------------------------------------------
+
+    /// The best device for one more instance of an app, with its cost.
+    pub(crate) fn best(&mut self, app: usize) -> Option<(u32, usize)> {
+        if self.apps[app].heaps.is_none() {
+            let mut lists: BTreeMap<u32, Vec<Reverse<(u32, usize)>>> = BTreeMap::new();
+            for device in 0..self.devices.len() {
+                if let Some((points, load)) = self.entry(app, device) {
+                    lists.entry(points).or_default().push(Reverse((load, device)));
+                }
+            }
+            self.apps[app].entries = lists.values().map(Vec::len).sum();
+            self.apps[app].heaps = Some(lists.into_iter().map(|(points, list)| (points, list.into())).collect());
+        }
+        let mut heaps = self.apps[app].heaps.take()?;
+        let mut best: Option<(u32, usize)> = None;
+        for (&points, heap) in &mut heaps {
+            if best.is_some_and(|(cost, _)| cost <= points) {
+                break;
+            }
+            while let Some(&Reverse((load, device))) = heap.peek() {
+                match self.entry(app, device) {
+                    Some(now) if now == (points, load) => {
+                        let cost = points + load;
+                        best = best.filter(|(least, _)| *least <= cost).or(Some((cost, device)));
+                        break;
+                    }
+                    // Its load has grown: it stands further down.
+                    Some((same, now)) if same == points && now > load => {
+                        heap.pop();
+                        heap.push(Reverse((now, device)));
+                    }
+                    // Full, away, or under other points: if so, it stands there too.
+                    _ => {
+                        heap.pop();
+                        self.apps[app].entries = self.apps[app].entries.saturating_sub(1);
+                    }
+                }
+            }
+        }
+        self.apps[app].heaps = Some(heaps);
+        best
+    }
+
+    /// First those that cannot stay, the largest first; then those that would gain.
+    fn improve(&mut self, concerned: Vec<usize>) -> Plan {
+        let known = |it: &usize| self.apps.get(self.instances[*it].app).is_some();
+        let concerned: Vec<usize> = concerned.into_iter().filter(known).collect();
+        let mut plan = Plan::default();
+        let mut forced = Vec::new();
+        for &instance in &concerned {
+            if self.cost_at_home(instance).is_none() {
+                forced.push((instance, self.homes[instance].map(|home| self.devices[home].device.id)));
+                self.leave(instance);
+            }
+        }
+        let size = |instance: usize| {
+            let app = &self.apps[self.instances[instance].app].app;
+            (Reverse(app.memory), Reverse(app.cpu), instance)
+        };
+        forced.sort_by_key(|(instance, _)| size(*instance));
+        for (instance, from) in forced {
+            match self.place_for(instance) {
+                Some((_, to)) => {
+                    self.settle(instance, to);
+                    let from = from.or(self.instances[instance].home);
+                    plan.moves.push(Move { instance, from, to: self.devices[to].device.id, gain: None });
+                }
+                None => plan.homeless.push(instance),
+            }
+        }
+        for instance in concerned {
+            let Some(here) = self.cost_at_home(instance).filter(|_| self.instances[instance].pinned.is_none()) else {
+                continue;
+            };
+            let Some((there, to)) = self.best(self.instances[instance].app) else { continue };
+            if here > there.saturating_add(INERTIA) {
+                let from = self.home(instance);
+                self.leave(instance);
+                self.settle(instance, to);
+                plan.moves.push(Move { instance, from, to: self.devices[to].device.id, gain: Some(here - there) });
+            }
+        }
+        plan.homeless.sort_unstable();
+        plan
+    }
+
+    fn place_for(&mut self, instance: usize) -> Option<(u32, usize)> {
+        let app = self.instances[instance].app;
+        let Some(pinned) = self.instances[instance].pinned else { return self.best(app) };
+        let place = *self.places.get(&pinned)?;
+        let (points, load) = self.entry(app, place)?;
+        Some((points + load, place))
+    }
+
+    pub(crate) fn place_of(&self, device: DeviceId) -> Option<usize> {
+        self.places.get(&device).copied()
+    }
+}

@@ -1,0 +1,195 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn id(n: u32) -> DeviceId {
+    let mut bytes = [0; 32];
+    bytes[..4].copy_from_slice(&n.to_be_bytes());
+    DeviceId::from_bytes(bytes)
+}
+
+fn sort(kind: ResourceKind) -> Sort {
+    Sort { kind, unit: None }
+}
+
+fn device(n: u32, site: u32, resources: &[ResourceKind]) -> Device {
+    let resources = resources.iter().map(|kind| sort(*kind)).collect();
+    Device { id: id(n), online: true, site, memory: 100, cpu: 1000, resources }
+}
+
+fn app(wants: &[(ResourceKind, bool)]) -> App {
+    let wants = wants.iter().map(|(kind, required)| Want { sort: sort(*kind), required: *required }).collect();
+    App { memory: 10, cpu: 100, wants }
+}
+
+fn instance(app: usize, home: Option<u32>) -> Instance {
+    Instance { app, home: home.map(id), pinned: None }
+}
+
+use ResourceKind::{Camera, Display, Sensor};
+
+#[test]
+fn an_app_goes_to_what_it_wants() {
+    let world = World {
+        devices: vec![device(1, 0, &[]), device(2, 0, &[Sensor, Display]), device(3, 1, &[Sensor])],
+        apps: vec![app(&[(Sensor, true), (Display, false)])],
+        instances: vec![instance(0, None)],
+    };
+    let plan = plan(&world);
+    assert_eq!(plan.moves, [Move { instance: 0, from: None, to: id(2), gain: None }]);
+}
+
+#[test]
+fn small_gains_move_nothing_and_large_ones_do() {
+    let mut world = World {
+        devices: vec![device(1, 0, &[]), device(2, 0, &[Sensor])],
+        apps: vec![app(&[(Sensor, true)])],
+        instances: vec![instance(0, Some(1))],
+    };
+    assert_eq!(plan(&world), Plan::default(), "200 points are less than the move");
+    world.devices[1].site = 1;
+    assert_eq!(plan(&world).moves[0].gain, Some(1000));
+}
+
+#[test]
+fn what_cannot_run_is_said_with_the_reason() {
+    let world = World {
+        devices: vec![device(1, 0, &[]), Device { online: false, ..device(2, 0, &[Camera]) }],
+        apps: vec![app(&[(Camera, true)])],
+        instances: vec![instance(0, Some(1))],
+    };
+    let mut planner = Planner::new(&world);
+    assert_eq!(planner.plan(), Plan { moves: vec![], homeless: vec![0] });
+    let text = planner.why(0).unwrap().to_string();
+    assert_eq!(
+        text,
+        "on no device that it can run on\n1 not: not reachable\n1 not: no camera anywhere in the pool, which it requires\n"
+    );
+}
+
+#[test]
+fn a_pin_counts_more_than_any_gain() {
+    let mut world = World {
+        devices: vec![device(1, 0, &[]), device(2, 1, &[Sensor])],
+        apps: vec![app(&[(Sensor, true)])],
+        instances: vec![Instance { pinned: Some(id(1)), ..instance(0, Some(2)) }],
+    };
+    assert_eq!(plan(&world).moves[0].to, id(1));
+    world.instances[0].home = Some(id(1));
+    assert_eq!(plan(&world), Plan::default());
+}
+
+#[test]
+fn a_lost_device_gives_its_instances_to_others() {
+    let world = World {
+        devices: vec![device(1, 0, &[Sensor]), device(2, 0, &[Sensor]), device(3, 1, &[])],
+        apps: vec![app(&[(Sensor, true)])],
+        instances: (0..8).map(|_| instance(0, Some(1))).collect(),
+    };
+    let mut planner = Planner::new(&world);
+    assert_eq!(planner.plan(), Plan::default());
+    let lost = Device { online: false, ..world.devices[0].clone() };
+    let plan = planner.change(&lost).unwrap();
+    assert_eq!(plan.moves.len(), 8);
+    assert!(plan.homeless.is_empty() && plan.moves.iter().all(|it| it.from == Some(id(1)) && it.gain.is_none()));
+    assert!(planner.change(&device(9, 0, &[])).is_err());
+}
+
+#[test]
+fn it_explains_a_choice() {
+    let world = World {
+        devices: vec![device(1, 0, &[Sensor]), device(2, 0, &[])],
+        apps: vec![app(&[(Sensor, true)])],
+        instances: vec![instance(0, None)],
+    };
+    let mut planner = Planner::new(&world);
+    planner.plan();
+    assert_eq!(
+        planner.why(0).unwrap().to_string(),
+        "on 0000000100: 4 points\n  0: sensor is there\n  4 for how busy it is\ninstead on 0000000200: 204 points\n"
+    );
+}
+
+fn world() -> impl Strategy<Value = World> {
+    let kinds = prop::sample::subsequence(vec![Sensor, Display, Camera], 0..=3);
+    let devices = prop::collection::vec((0u32..4, kinds, 0u64..60, 0u32..600, any::<bool>()), 1..12);
+    let wants = prop::collection::vec((prop::sample::select(vec![Sensor, Display, Camera]), any::<bool>()), 0..3);
+    let apps = prop::collection::vec((wants, 1u64..20, 1u32..200), 1..4);
+    let instances = prop::collection::vec((any::<prop::sample::Index>(), prop::option::of(0u32..12), 0u8..8), 0..24);
+    (devices, apps, instances).prop_map(|(devices, apps, instances)| {
+        let devices: Vec<Device> = (0..)
+            .zip(devices)
+            .map(|(n, (site, kinds, memory, cpu, online))| Device { memory, cpu, online, ..device(n, site, &kinds) })
+            .collect();
+        let apps: Vec<App> =
+            apps.into_iter().map(|(wants, memory, cpu)| App { memory, cpu, ..app(&wants) }).collect();
+        let instances = instances
+            .into_iter()
+            .map(|(of, home, pin)| {
+                let pinned = (pin == 0).then(|| id(u32::from(pin)));
+                Instance { pinned, ..instance(of.index(apps.len()), home) }
+            })
+            .collect();
+        World { devices, apps, instances }
+    })
+}
+
+/// The world after a plan was carried out.
+fn after(world: &World, plan: &Plan) -> World {
+    let mut next = world.clone();
+    for it in &plan.moves {
+        next.instances[it.instance].home = Some(it.to);
+    }
+    for homeless in &plan.homeless {
+        next.instances[*homeless].home = None;
+    }
+    next
+}
+
+fn used(world: &World, device: &Device) -> (u64, u32) {
+    let here = world.instances.iter().filter(|it| it.home == Some(device.id)).map(|it| &world.apps[it.app]);
+    here.fold((0, 0), |(memory, cpu), app| (memory + app.memory, cpu + app.cpu))
+}
+
+/// The cheapest device for an instance, found by looking at each.
+fn cheapest(planner: &Planner, world: &World, app: usize) -> Option<u32> {
+    let App { memory, cpu, .. } = world.apps[app];
+    let each = (0..world.devices.len()).filter_map(|it| Some(planner.points(app, it)? + planner.load(it, memory, cpu)?));
+    each.min()
+}
+
+proptest! {
+    #[test]
+    fn what_is_placed_fits_and_nothing_moves_twice(world in world()) {
+        let plan = plan(&world);
+        let next = after(&world, &plan);
+        for device in &next.devices {
+            let (memory, cpu) = used(&next, device);
+            let arrived = plan.moves.iter().any(|it| it.to == device.id);
+            prop_assert!(!arrived || (device.online && memory <= device.memory && cpu <= device.cpu));
+        }
+        let again = crate::plan(&next);
+        prop_assert!(again.moves.iter().all(|it| it.gain.is_some()), "{again:?}");
+        prop_assert_eq!(crate::plan(&world), plan, "the same world, the same plan");
+    }
+
+    /// The heaps find what a look at every device finds, whatever has changed before.
+    #[test]
+    fn the_best_is_the_best(world in world(), changes in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>()), 0..8)) {
+        let mut planner = Planner::new(&world);
+        planner.plan();
+        for (which, like, online) in changes {
+            let like = world.devices[like.index(world.devices.len())].clone();
+            let id = world.devices[which.index(world.devices.len())].id;
+            planner.change(&Device { id, online, ..like }).unwrap();
+            for app in 0..world.apps.len() {
+                let expected = cheapest(&planner, &world, app);
+                prop_assert_eq!(planner.best(app).map(|(cost, _)| cost), expected);
+            }
+        }
+        // Nobody is left where he cannot be while there is room.
+        for (at, instance) in world.instances.iter().enumerate() {
+            prop_assert!(planner.homes[at].is_none_or(|_| planner.cost_at_home(at).is_some() || instance.pinned.is_some()));
+        }
+    }
+}
