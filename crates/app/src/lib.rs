@@ -1,7 +1,11 @@
 //! Apps: written once, run where they fit, moved while they run.
 #![forbid(unsafe_code)]
 
+pub mod carry;
 pub mod effects;
 pub mod handover;
 pub mod home;
 pub mod ids;
+#[cfg(feature = "runtime")]
+pub mod runtime;
+pub mod snapshot;
