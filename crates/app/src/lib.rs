@@ -6,6 +6,7 @@ pub mod effects;
 pub mod handover;
 pub mod home;
 pub mod ids;
+pub mod package;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 pub mod snapshot;

@@ -63,8 +63,8 @@ impl Default for Limits {
 pub enum Kind {
     /// Native code.
     Cranelift,
-    /// Code for an interpreter whose pointers have 32 bits, as a microcontroller runs it.
-    Pulley32,
+    /// Wasmtime's interpreter, with the settings under which a microcontroller runs it (there with pointers of 32 bits).
+    Pulley,
 }
 
 /// Why an app could not be made to run.
@@ -108,6 +108,7 @@ impl From<wasmtime::Error> for Trap {
         let reason = match error.downcast_ref::<wasmtime::Trap>() {
             Some(wasmtime::Trap::Interrupt) => "it took too long over one event".into(),
             Some(wasmtime::Trap::StackOverflow) => "it recursed too deeply".into(),
+            Some(wasmtime::Trap::MemoryOutOfBounds) => "it reached outside of its memory, or recursed too deeply".into(),
             Some(trap) => trap.to_string(),
             None => error.root_cause().to_string(),
         };
@@ -164,8 +165,8 @@ impl Engine {
         config.epoch_interruption(true).max_wasm_stack(STACK);
         // What snapshots do not carry, and what differs between processors.
         config.wasm_simd(false).wasm_relaxed_simd(false).wasm_multi_memory(false).wasm_memory64(false);
-        if kind == Kind::Pulley32 {
-            config.target("pulley32").map_err(failed)?;
+        if kind == Kind::Pulley {
+            config.target(if cfg!(target_pointer_width = "64") { "pulley64" } else { "pulley32" }).map_err(failed)?;
             config.memory_reservation(0).memory_guard_size(0).memory_reservation_for_growth(0);
             config.memory_init_cow(false).signals_based_traps(false).guard_before_linear_memory(false);
         }
