@@ -22,6 +22,7 @@ mod targets;
 
 use targets::{
     amp, control, devicetree, fabric, group, kernel, message, model, pairing, rpmsg, satellite, screen, ticket, vhost,
+    amp, app, control, devicetree, fabric, group, kernel, message, model, pairing, satellite, screen, ticket, vhost,
 };
 
 /// One parser.
@@ -85,6 +86,12 @@ pub const TARGETS: &[Target] = &[
     Target { name: "satellite_host", run: satellite::host, seeds: satellite::host_seeds },
     Target { name: "satellite_small", run: satellite::small, seeds: satellite::small_seeds },
     Target { name: "serial_line", run: satellite::line, seeds: satellite::line_seeds },
+    Target { name: "app_message", run: app::message, seeds: app::message_seeds },
+    Target { name: "app_record", run: app::record, seeds: app::record_seeds },
+    Target { name: "app_snapshot", run: app::snapshot, seeds: app::snapshot_seeds },
+    Target { name: "app_package", run: app::package, seeds: app::package_seeds },
+    Target { name: "app_manifest", run: app::manifest, seeds: app::manifest_seeds },
+    Target { name: "app_component", run: app::component, seeds: app::component_seeds },
 ];
 
 /// The target of this name, for the fuzzers, which know that it exists.

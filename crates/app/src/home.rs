@@ -398,7 +398,9 @@ mod tests {
         assert_eq!(outputs(&mut home), []);
         home.handle(T0, Input::Persisted(*first));
         let out = outputs(&mut home);
-        assert!(matches!(&out[..], [Output::Ack(origin), Output::Persist(..), Output::Send(_)] if origin.id.sequence == 1));
+        assert!(
+            matches!(&out[..], [Output::Ack(origin), Output::Persist(..), Output::Send(_)] if origin.id.sequence == 1)
+        );
     }
 
     #[test]

@@ -442,8 +442,7 @@ impl World {
             }
             Happening::Written(of, run) if self.same_run(of, run) => self.written(of),
             Happening::Event(of, effect) => {
-                let origin =
-                    Origin { from: SENDER, home: sender_epoch(), id: effect.id, previous: effect.previous };
+                let origin = Origin { from: SENDER, home: sender_epoch(), id: effect.id, previous: effect.previous };
                 let event = u32::from_le_bytes(effect.body.try_into().unwrap());
                 self.home(of, home::Input::Event(Incoming { origin: Some(origin), event }));
             }

@@ -11,9 +11,9 @@ use tutti_model::DeviceId;
 use crate::{App, Device, FULL_LOAD, INERTIA, Instance, MAX_WANTS, Move, Plan, Sort, Want, World};
 
 /// How many instances on a changed device's site are looked at.
-const MOST_NEAR: usize = 2048;
-/// How many instances of one app are looked at for a device that has something for them.
-const MOST_COME: u64 = 256;
+const MOST_NEAR: usize = 1024;
+/// How many instances elsewhere are looked at for a device that has something new for them.
+const MOST_COME: usize = 512;
 
 /// There is no such device in the world that is planned for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,18 +149,23 @@ impl Planner {
             let near = self.sites.get(&device.site).into_iter().flatten();
             concerned.extend(near.flat_map(|place| self.devices[*place].instances.iter().copied()).take(MOST_NEAR));
         }
+        let mut come = MOST_COME;
         for want in changed {
-            let wanted = &self.wanted[want];
-            for app in &wanted.apps {
+            let (total, came) = (self.wanted[want].total, self.devices[place].meets.contains(&want));
+            for app in &self.wanted[want].apps {
                 let instances = self.apps[*app].instances.iter().copied();
-                if wanted.total == 0 {
+                if total == 0 {
                     // The last of its sort is gone: whoever requires it can run nowhere.
-                    concerned.extend(instances.filter(|it| self.homes[*it].is_some() && self.cost_at_home(*it).is_none()));
-                    continue;
+                    let lost = |it: &usize| self.homes[*it].is_some() && self.cost_at_home(*it).is_none();
+                    concerned.extend(instances.filter(lost));
+                } else if came {
+                    let worse = |it: &usize| {
+                        self.homes[*it].is_none_or(|home| self.points(*app, home).is_none_or(|points| points > INERTIA))
+                    };
+                    let before = concerned.len();
+                    concerned.extend(instances.filter(worse).take(come));
+                    come -= concerned.len() - before;
                 }
-                let room = (device.memory / self.apps[*app].app.memory.max(1)).min(MOST_COME) as usize;
-                let worse = |it: &usize| self.homes[*it].is_none_or(|home| self.points(*app, home).is_none_or(|it| it > 0));
-                concerned.extend(instances.filter(worse).take(room));
             }
         }
         concerned.sort_unstable();

@@ -121,8 +121,7 @@ fn world() -> impl Strategy<Value = World> {
             .zip(devices)
             .map(|(n, (site, kinds, memory, cpu, online))| Device { memory, cpu, online, ..device(n, site, &kinds) })
             .collect();
-        let apps: Vec<App> =
-            apps.into_iter().map(|(wants, memory, cpu)| App { memory, cpu, ..app(&wants) }).collect();
+        let apps: Vec<App> = apps.into_iter().map(|(wants, memory, cpu)| App { memory, cpu, ..app(&wants) }).collect();
         let instances = instances
             .into_iter()
             .map(|(of, home, pin)| {
@@ -154,7 +153,8 @@ fn used(world: &World, device: &Device) -> (u64, u32) {
 /// The cheapest device for an instance, found by looking at each.
 fn cheapest(planner: &Planner, world: &World, app: usize) -> Option<u32> {
     let App { memory, cpu, .. } = world.apps[app];
-    let each = (0..world.devices.len()).filter_map(|it| Some(planner.points(app, it)? + planner.load(it, memory, cpu)?));
+    let each =
+        (0..world.devices.len()).filter_map(|it| Some(planner.points(app, it)? + planner.load(it, memory, cpu)?));
     each.min()
 }
 

@@ -1,6 +1,7 @@
 //! The targets, one file for each room or door.
 
 pub(crate) mod amp;
+pub(crate) mod app;
 pub(crate) mod control;
 pub(crate) mod devicetree;
 pub(crate) mod fabric;

@@ -8,6 +8,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{an521, arm64, browser, c_peer, devicetree, linux_peer};
+use super::{apps, arm64, browser, c_peer, devicetree, linux_peer};
 use crate::{
     cargo::{Target, cargo, clippy_driver, has_program, targets},
     deny,
@@ -238,6 +239,15 @@ pub(crate) const LAYERS: &[Layer] = &[
         limit: minutes(15),
         steps: |_| Ok(browser::steps()),
         check: browser::check,
+    },
+    Layer {
+        name: "apps",
+        about: "the example apps, built anew, are those that are committed; they run, and cross engines with their state",
+        default: true,
+        needs: apps::NEEDS,
+        limit: minutes(15),
+        steps: |_| Ok(apps::steps()),
+        check: |output| Ok(format!("{}, {}", apps::same(output)?, some_tests(output)?)),
     },
     Layer {
         name: "linux-peer",

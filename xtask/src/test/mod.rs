@@ -2,6 +2,7 @@
 
 pub(crate) mod an521;
 pub(crate) mod arm64;
+mod apps;
 mod browser;
 pub(crate) mod c_peer;
 pub(crate) mod devicetree;

@@ -7,8 +7,8 @@
 use std::{borrow::Cow, fmt};
 
 use wasm_encoder::{
-    BlockType, CodeSection, Encode, ExportKind, ExportSection, Function, GlobalSection, GlobalType, Instruction, MemArg,
-    RawSection, TypeSection, ValType,
+    BlockType, CodeSection, Encode, ExportKind, ExportSection, Function, GlobalSection, GlobalType, Instruction,
+    MemArg, RawSection, TypeSection, ValType,
 };
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};

@@ -113,7 +113,8 @@ pub fn check(module: &[u8]) -> Result<State, Obstacle> {
                 for it in globals {
                     let it = it.map_err(invalid)?;
                     if it.ty.mutable {
-                        let number = matches!(it.ty.content_type, ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64);
+                        let number =
+                            matches!(it.ty.content_type, ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64);
                         if !number {
                             return Err(Obstacle::Global(global));
                         }
@@ -175,7 +176,8 @@ pub fn check_component(component: &[u8]) -> Result<(), Obstacle> {
     for payload in Parser::new(0).parse_all(component) {
         match payload.map_err(invalid)? {
             Payload::ModuleSection { unchecked_range, .. } => {
-                let module = component.get(unchecked_range.start as usize..unchecked_range.end as usize).unwrap_or_default();
+                let module =
+                    component.get(unchecked_range.start as usize..unchecked_range.end as usize).unwrap_or_default();
                 let state = check(module)?;
                 with_state += u32::from(!state.is_empty());
                 depth += 1;

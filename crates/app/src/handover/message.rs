@@ -249,8 +249,14 @@ mod tests {
         let key = ed25519_dalek::SigningKey::from_bytes(&[3; 32]);
         let warrant = Warrant::sign(INSTANCE, 1, epoch().home, &key);
         let attempt = Attempt(9);
-        let offer =
-            Offer { attempt, epoch: epoch(), next: epoch(), package: [5; 32], size: 77, claim: Some(Claim { warrant: warrant.clone(), rival: None }) };
+        let offer = Offer {
+            attempt,
+            epoch: epoch(),
+            next: epoch(),
+            package: [5; 32],
+            size: 77,
+            claim: Some(Claim { warrant: warrant.clone(), rival: None }),
+        };
         for message in [
             Message::Offer(offer),
             Message::Accept(attempt),

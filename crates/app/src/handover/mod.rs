@@ -414,7 +414,9 @@ impl HandOver {
     fn say_again(&mut self, to: Option<DeviceId>) {
         let mut said = Vec::new();
         match self.durable.as_ref().map(|record| (&record.standing, &record.claim)) {
-            Some((Standing::Leaving { attempt, next, .. }, _)) => said.push((next.home, Message::Commit(*attempt, *next))),
+            Some((Standing::Leaving { attempt, next, .. }, _)) => {
+                said.push((next.home, Message::Commit(*attempt, *next)))
+            }
             Some((Standing::Prepared { attempt, source, .. }, _)) => said.push((*source, Message::Prepared(*attempt))),
             Some((Standing::Home { epoch }, Some(Claim { warrant, rival: Some(rival) }))) => {
                 said.push((*rival, Message::Supersede(*epoch, warrant.clone())));

@@ -2,9 +2,7 @@
 
 use tutti_model::DeviceId;
 
-use super::{
-    ANSWER, Because, Event, HandOver, Message, Offer, Output, PAUSE, PROGRESS, Phase, Standing, Try, Why,
-};
+use super::{ANSWER, Because, Event, HandOver, Message, Offer, Output, PAUSE, PROGRESS, Phase, Standing, Try, Why};
 use crate::ids::{Attempt, Epoch};
 
 impl HandOver {

@@ -88,7 +88,8 @@ fn a_move_goes_as_drawn() {
     assert!(matches!(source.record().unwrap().standing, Standing::Gone { .. }));
     let place = |what: &dyn Fn(&Output) -> bool| seen.iter().position(|(_, output)| what(output)).unwrap();
     let stop = place(&|output| *output == Output::Stop);
-    let decided = place(&|output| matches!(output, Output::Persist(_, Record { standing: Standing::Leaving { .. }, .. })));
+    let decided =
+        place(&|output| matches!(output, Output::Persist(_, Record { standing: Standing::Leaving { .. }, .. })));
     let commit = place(&|output| matches!(output, Output::Send(_, Message::Commit(..))));
     let start = place(&|output| matches!(output, Output::Start(epoch) if epoch.home == B));
     let remove = place(&|output| *output == Output::Remove);
@@ -165,7 +166,8 @@ fn a_lost_commit_is_said_again() {
 fn a_write_that_seems_to_fail_is_made_again_and_nothing_else_happens_meanwhile() {
     let (mut source, mut target) = pair();
     start_move(&mut source, B, ATTEMPT);
-    let leaving = |output: &Output| matches!(output, Output::Persist(_, Record { standing: Standing::Leaving { .. }, .. }));
+    let leaving =
+        |output: &Output| matches!(output, Output::Persist(_, Record { standing: Standing::Leaving { .. }, .. }));
     let seen = play(&mut [&mut source, &mut target], T0, leaving);
     let Some((_, Output::Persist(ticket, _))) = seen.into_iter().find(|(_, output)| leaving(output)) else { panic!() };
     source.handle(T0, Input::PersistFailed(ticket));

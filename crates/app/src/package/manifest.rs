@@ -197,8 +197,10 @@ impl Manifest {
             let of = |what: String| wrong(format!("wants.{key}: {what}"));
             let known = want.kind.parse().ok().filter(|kind| ResourceKind::ALL.contains(kind));
             let words: Vec<_> = ResourceKind::ALL.iter().filter_map(|kind| kind.word()).collect();
-            let kind = known.ok_or_else(|| of(format!("there is no kind {:?}; there are {}", want.kind, words.join(", "))))?;
-            let unit = want.unit.map(|it| Unit::new(&it).map_err(|error| of(format!("unit {it:?}: {error}")))).transpose()?;
+            let kind =
+                known.ok_or_else(|| of(format!("there is no kind {:?}; there are {}", want.kind, words.join(", "))))?;
+            let unit =
+                want.unit.map(|it| Unit::new(&it).map_err(|error| of(format!("unit {it:?}: {error}")))).transpose()?;
             let finite = [want.min, want.max].into_iter().flatten().all(f64::is_finite);
             let ordered = want.min.zip(want.max).is_none_or(|(min, max)| min <= max);
             if !finite || !ordered {

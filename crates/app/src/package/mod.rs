@@ -96,7 +96,12 @@ pub struct Package {
 
 impl Package {
     /// The file of an app.
-    pub fn make(manifest: &str, component: &[u8], icon: Option<&[u8]>, key: &SigningKey) -> Result<Vec<u8>, PackageError> {
+    pub fn make(
+        manifest: &str,
+        component: &[u8],
+        icon: Option<&[u8]>,
+        key: &SigningKey,
+    ) -> Result<Vec<u8>, PackageError> {
         let mut writer = SectionWriter::new();
         writer.push_raw(MANIFEST, 1, manifest.as_bytes())?.push_raw(COMPONENT, 1, component)?;
         if let Some(icon) = icon {

@@ -224,7 +224,11 @@ impl log::Host for State {
             log::Level::Error => Level::Error,
         };
         let last = self.did.log.len() + 1 == MAX_LINES;
-        self.did.log.push(if last { (Level::Warn, "it logs too much; the rest is left out".into()) } else { (level, text) });
+        self.did.log.push(if last {
+            (Level::Warn, "it logs too much; the rest is left out".into())
+        } else {
+            (level, text)
+        });
     }
 }
 

@@ -108,7 +108,9 @@ impl From<wasmtime::Error> for Trap {
         let reason = match error.downcast_ref::<wasmtime::Trap>() {
             Some(wasmtime::Trap::Interrupt) => "it took too long over one event".into(),
             Some(wasmtime::Trap::StackOverflow) => "it recursed too deeply".into(),
-            Some(wasmtime::Trap::MemoryOutOfBounds) => "it reached outside of its memory, or recursed too deeply".into(),
+            Some(wasmtime::Trap::MemoryOutOfBounds) => {
+                "it reached outside of its memory, or recursed too deeply".into()
+            }
             Some(trap) => trap.to_string(),
             None => error.root_cause().to_string(),
         };

@@ -80,7 +80,8 @@ fn an_app_is_told_and_does() {
     let reading = Reading { value: Value::Float(19.25), at: WallTime::from_unix_millis(1) };
     let did = thermo.handle(&Event::Reading("thermometer".into(), reading)).unwrap();
     let [Act::Show { shapes, .. }] = &did.acts[..] else { panic!("{did:?}") };
-    let labels: Vec<_> = shapes.iter().filter_map(|it| if let Shape::Label(_, _, it) = it { Some(it) } else { None }).collect();
+    let labels: Vec<_> =
+        shapes.iter().filter_map(|it| if let Shape::Label(_, _, it) = it { Some(it) } else { None }).collect();
     assert_eq!(labels, ["kitchen/cpu-temperature", "19.2"]);
 }
 

@@ -1,0 +1,111 @@
+//! Apps: packages, manifests, snapshots, messages about moves, records of them, and the modules that are to be carried.
+
+use ed25519_dalek::SigningKey;
+use tutti_app::{
+    carry,
+    handover::{Message, Record, Standing, Warrant},
+    ids::{Attempt, Epoch, InstanceId},
+    package::{Manifest, Package},
+    snapshot::{Image, MAX_PAGES, PAGE, Patch},
+};
+use tutti_model::DeviceId;
+
+const THERMO: &str = include_str!("../../../apps/thermo/app.toml");
+const INSTANCE: InstanceId = InstanceId::from_bytes([7; 16]);
+
+fn key() -> SigningKey {
+    SigningKey::from_bytes(&[5; 32])
+}
+
+fn epoch() -> Epoch {
+    Epoch::first(DeviceId::from_bytes([1; 32]))
+}
+
+/// What is read is written as it was read.
+pub(crate) fn message(bytes: &[u8]) {
+    if let Ok((instance, message)) = Message::parse(bytes) {
+        let again = message.emit(instance).expect("it was not too long");
+        assert_eq!(Message::parse(&again), Ok((instance, message.clone())));
+        if let Message::Supersede(epoch, warrant) = message {
+            let _ = warrant.verify(instance, epoch.branch);
+        }
+    }
+}
+
+pub(crate) fn message_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let bytes = |message: Message| message.emit(INSTANCE).expect("it is short");
+    let warrant = Warrant::sign(INSTANCE, 1, epoch().home, &key());
+    vec![
+        ("commit", bytes(Message::Commit(Attempt(9), epoch()))),
+        ("supersede", bytes(Message::Supersede(epoch(), warrant))),
+    ]
+}
+
+pub(crate) fn record(bytes: &[u8]) {
+    if let Ok(record) = Record::restore(bytes) {
+        let again = record.save().expect("it has a form in bytes");
+        assert_eq!(Record::restore(&again), Ok(record));
+    }
+}
+
+pub(crate) fn record_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let standing = Standing::Leaving { epoch: epoch(), attempt: Attempt(3), next: epoch() };
+    let record = Record { standing, claim: None };
+    vec![("leaving", record.save().expect("it has a form in bytes"))]
+}
+
+fn base() -> Image {
+    Image::new(vec![1], vec![0; PAGE])
+}
+
+/// What it leads to is what it says, or it is refused.
+pub(crate) fn snapshot(bytes: &[u8]) {
+    let Ok(patch) = Patch::parse(bytes, 16.min(MAX_PAGES)) else { return };
+    if let Ok(image) = patch.apply(&base()) {
+        assert_eq!(&image.digest(), patch.result());
+        assert_eq!(image.since(&base()).apply(&base()), Ok(image));
+    }
+}
+
+pub(crate) fn snapshot_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let mut memory = vec![0; 2 * PAGE];
+    memory[70] = 1;
+    memory[PAGE + 5] = 2;
+    let patch = Image::new(vec![9], memory).since(&base());
+    vec![("two-runs", patch.emit().expect("it is small"))]
+}
+
+pub(crate) fn package(bytes: &[u8]) {
+    if let Ok(package) = Package::parse(bytes) {
+        assert!(!package.manifest().name.as_str().is_empty());
+    }
+}
+
+pub(crate) fn package_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let file = Package::make(THERMO, b"\0asm\x0d\0\x01\0", None, &key());
+    vec![("thermo", file.expect("it is a package"))]
+}
+
+pub(crate) fn manifest(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = Manifest::parse(text);
+    }
+}
+
+pub(crate) fn manifest_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    vec![("thermo", THERMO.as_bytes().to_vec())]
+}
+
+/// A component, or a core module.
+pub(crate) fn component(bytes: &[u8]) {
+    let _ = carry::check_component(bytes);
+    let _ = carry::check(bytes);
+}
+
+/// A module with a memory of one page, a mutable global and a function.
+const MODULE: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x05\x03\x01\0\x01\x06\x06\x01\x7f\x01\x41\x08\x0b\x0a\x04\x01\x02\0\x0b";
+
+pub(crate) fn component_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    assert!(carry::check(MODULE).is_ok());
+    vec![("module", MODULE.to_vec()), ("component", b"\0asm\x0d\0\x01\0".to_vec())]
+}
