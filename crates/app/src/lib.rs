@@ -1,4 +1,24 @@
-//! Apps: written once, run where they fit, moved while they run.
+//! Apps: written once as WebAssembly components, run where they fit, moved while they run.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`package`] | an app as one signed file; what an owner grants it |
+//! | [`runtime`] | runs it (feature `runtime`, which brings wasmtime) |
+//! | [`carry`] | whether it can be moved, and how a core module is made so (feature `build`) |
+//! | [`snapshot`] | its state between two events, and what differs between two states |
+//! | [`home`] | an instance at its home: events in, durable, then acknowledged |
+//! | [`effects`] | what it does to the world, exactly once |
+//! | [`handover`] | how it moves: never two homes, and one as soon as there can be |
+//!
+//! What an app sees stands in `wit/app.wit`. An app has no line of code for being moved.
+//!
+//! [`home`] and [`handover`] are sans-I/O; what drives them has the disk, the network, the pool's leases and the clock, and gives
+//! the app its [`Resources`](runtime::host::Resources). A driver for a node is not written yet: what has to be done for each output stands at
+//! [`handover::Output`] and [`home::Output`], and the simulation in `tests/sim_moves.rs` is a driver over invented disks and links.
+//!
+//! # What is not there
+//! Checkpoints to a standby and fail-over by a run-lease; the driver; `tutti app`. An app of several modules with state of their own
+//! (Python's, say) runs but cannot be moved, which is told when it is loaded.
 #![forbid(unsafe_code)]
 
 pub mod carry;

@@ -3,6 +3,7 @@
 pub(crate) mod an521;
 pub(crate) mod arm64;
 mod apps;
+pub(crate) mod arm64;
 mod browser;
 pub(crate) mod c_peer;
 pub(crate) mod devicetree;

@@ -319,6 +319,11 @@ impl Running {
 
     /// The state as it is now, between two events.
     pub fn capture(&mut self) -> Result<Image, CarryError> {
+        self.capture_after(None)
+    }
+
+    /// The same, quicker if little has changed since `earlier`.
+    fn capture_after(&mut self, earlier: Option<&Image>) -> Result<Image, CarryError> {
         let carry = self.carry.as_ref().ok_or_else(|| obstacle(&self.obstacle))?;
         let store = &mut self.store;
         store.set_epoch_deadline(self.limits.ticks);
@@ -343,15 +348,24 @@ impl Running {
             memory.extend_from_slice(list.as_le_slice(&mut *store));
             at += len;
         }
-        let image = match &self.fresh {
+        let image = match earlier.or(self.fresh.as_ref()) {
             Some(fresh) => Image::after(fresh, globals, memory),
             None => Image::new(globals, memory),
         };
         Ok(image)
     }
 
-    /// Puts a state into this instance, which should be fresh: memory cannot shrink.
+    /// Puts a state into this instance, which must be fresh.
     pub fn restore(&mut self, image: &Image, kept: host::Kept) -> Result<(), CarryError> {
+        let fresh = self.fresh.take().ok_or_else(|| obstacle(&self.obstacle))?;
+        let result = self.advance(&fresh, image, kept);
+        self.fresh = Some(fresh);
+        result
+    }
+
+    /// The same for an instance that was restored to `from` and has handled nothing since: only what differs is written. Memory cannot
+    /// shrink.
+    pub fn advance(&mut self, from: &Image, image: &Image, kept: host::Kept) -> Result<(), CarryError> {
         let carry = self.carry.as_ref().ok_or_else(|| obstacle(&self.obstacle))?;
         let store = &mut self.store;
         store.set_epoch_deadline(self.limits.ticks);
@@ -361,9 +375,7 @@ impl Running {
         if !grown {
             return Err(SnapshotError::TooLarge.into());
         }
-        let nothing = Image::new(Vec::new(), Vec::new());
-        let fresh = self.fresh.as_ref().unwrap_or(&nothing);
-        for (at, bytes) in image.runs_since(fresh) {
+        for (at, bytes) in image.runs_since(from) {
             for (nth, chunk) in bytes.chunks(CHUNK as usize).enumerate() {
                 carry.aim.call(&mut *store, (at + nth as u32 * CHUNK,))?;
                 carry.write.call(&mut *store, (chunk.to_vec(),))?;
@@ -378,7 +390,7 @@ impl Running {
 
     /// The state as it is now, as what makes it out of `base` (or a fresh instance).
     pub fn snapshot(&mut self, base: Option<&Image>) -> Result<(Image, Patch), CarryError> {
-        let image = self.capture()?;
+        let image = self.capture_after(base)?;
         let patch = match (base, &self.fresh) {
             (Some(base), _) | (None, Some(base)) => image.since(base),
             (None, None) => return Err(obstacle(&self.obstacle)),
