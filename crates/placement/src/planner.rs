@@ -44,13 +44,16 @@ struct Wanted {
     apps: Vec<usize>,
 }
 
+/// Devices by what they would cost for their load.
+type Heap = BinaryHeap<Reverse<(u32, usize)>>;
+
 pub(crate) struct AppState {
     pub(crate) app: App,
     /// The places of its wants among all, and whether they are required.
     wants: Vec<(usize, bool)>,
     instances: Vec<usize>,
     /// Devices by resource points, then by load. May hold entries that are out of date, never lacks one.
-    heaps: Option<BTreeMap<u32, BinaryHeap<Reverse<(u32, usize)>>>>,
+    heaps: Option<BTreeMap<u32, Heap>>,
     entries: usize,
 }
 

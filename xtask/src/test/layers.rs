@@ -7,8 +7,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{an521, arm64, browser, c_peer, devicetree, linux_peer};
-use super::{apps, arm64, browser, c_peer, devicetree, linux_peer};
+use super::{an521, apps, arm64, browser, c_peer, devicetree, linux_peer};
 use crate::{
     cargo::{Target, cargo, clippy_driver, has_program, targets},
     deny,

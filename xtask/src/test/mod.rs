@@ -1,7 +1,6 @@
 //! `cargo xtask test`: runs the layers, one after the other, and says how each of them went.
 
 pub(crate) mod an521;
-pub(crate) mod arm64;
 mod apps;
 pub(crate) mod arm64;
 mod browser;

@@ -127,7 +127,7 @@ pub fn instrument(module: &[u8]) -> Result<Vec<u8>, BuildError> {
     for payload in Parser::new(0).parse_all(module) {
         let payload = payload.map_err(invalid)?;
         let Some((id, range)) = payload.as_section() else { continue };
-        let data = &module[range.start as usize..range.end as usize];
+        let data = &module[range.start..range.end];
         missing.retain(|(_, needed)| *needed != id);
         let data = match id {
             1 => extended(data, added.types.len(), &items(&added.types)),

@@ -176,8 +176,7 @@ pub fn check_component(component: &[u8]) -> Result<(), Obstacle> {
     for payload in Parser::new(0).parse_all(component) {
         match payload.map_err(invalid)? {
             Payload::ModuleSection { unchecked_range, .. } => {
-                let module =
-                    component.get(unchecked_range.start as usize..unchecked_range.end as usize).unwrap_or_default();
+                let module = component.get(unchecked_range).unwrap_or_default();
                 let state = check(module)?;
                 with_state += u32::from(!state.is_empty());
                 depth += 1;

@@ -20,6 +20,7 @@ const ZERO: BootTime = BootTime::ZERO;
 
 /// What its driver has been asked for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::large_enum_variant, reason = "there are two of them at most")]
 enum Todo {
     Persist(Ticket, Record),
     Consider(Attempt),
@@ -363,6 +364,7 @@ fn fingerprint(world: &World) -> u128 {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "how many states there were is of interest")]
 fn at_most_one_runs_in_every_state_and_exactly_one_after_healing() {
     // Moves, crashes, broken links, events.
     let mut bounds = vec![(1, 1, 0, 1), (1, 0, 1, 1), (2, 0, 0, 0)];

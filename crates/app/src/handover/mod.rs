@@ -85,6 +85,7 @@ pub struct Ticket(pub u64);
 
 /// What happens to an instance on a device.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "an input lives for a moment")]
 pub enum Input {
     /// A session with this device is there.
     PeerUp(DeviceId),

@@ -293,7 +293,7 @@ mod tests {
             assert!(Package::parse(&altered).is_err(), "byte {at}");
             assert!(Package::parse(&file[..at]).is_err(), "the first {at} bytes");
         }
-        assert_eq!(Package::parse(&[file.as_slice(), b"\0"].concat()).unwrap_err().to_string().is_empty(), false);
+        assert!(Package::parse(&[file.as_slice(), b"\0"].concat()).is_err());
     }
 
     #[test]
