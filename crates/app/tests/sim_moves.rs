@@ -589,6 +589,7 @@ fn run(seed: u64) -> (u64, u64) {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "how much was moved is of interest")]
 fn kills_and_cuts_at_seeded_points() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds = match number("TUTTI_SIM_SEED") {
