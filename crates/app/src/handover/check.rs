@@ -286,10 +286,15 @@ impl World {
         }
     }
 
-    /// Nothing more goes wrong: both come up and connect, and three seconds pass.
-    fn heal(mut self) -> Result<(), String> {
+    /// Nothing more goes wrong: both come up and connect, and three seconds pass. Perhaps both are switched off and on before, so that
+    /// only what the disks say counts.
+    fn heal(mut self, restart: bool) -> Result<(), String> {
         self.said.clear();
         for me in 0..2 {
+            if restart {
+                self.crashes = self.crashes.saturating_add(1);
+                self.act(&Action::Crash(me, false));
+            }
             if self.sides[me].machine.is_none() {
                 self.act(&Action::Restart(me));
             }
@@ -328,7 +333,9 @@ fn explore(start: World) -> usize {
     let mut trail: Vec<(usize, Option<Action>)> = vec![(0, None)];
     let mut queue = VecDeque::from([(0, start)]);
     while let Some((at, world)) = queue.pop_front() {
-        if let Err(what) = world.check().and_then(|()| world.clone().heal()) {
+        if let Err(what) =
+            world.check().and_then(|()| world.clone().heal(false)).and_then(|()| world.clone().heal(true))
+        {
             let mut path = Vec::new();
             let mut step = at;
             while let (before, Some(action)) = &trail[step] {
@@ -367,9 +374,9 @@ fn fingerprint(world: &World) -> u128 {
 #[expect(clippy::print_stderr, reason = "how many states there were is of interest")]
 fn at_most_one_runs_in_every_state_and_exactly_one_after_healing() {
     // Moves, crashes, broken links, events.
-    let mut bounds = vec![(1, 1, 0, 1), (1, 0, 1, 1), (2, 0, 0, 0)];
+    let mut bounds = vec![(1, 1, 0, 1), (1, 0, 1, 1)];
     if std::env::var_os("TUTTI_LONG_TESTS").is_some() {
-        bounds.extend([(1, 2, 1, 1), (2, 1, 0, 1), (2, 0, 1, 1)]);
+        bounds.extend([(2, 0, 0, 0), (1, 2, 1, 1), (2, 1, 0, 1), (2, 0, 1, 1)]);
     }
     for (moves, crashes, cuts, events) in bounds {
         let begun = std::time::Instant::now();
