@@ -21,8 +21,8 @@ mod rng;
 mod targets;
 
 use targets::{
-    amp, control, devicetree, fabric, group, kernel, message, model, pairing, rpmsg, satellite, screen, ticket, vhost,
-    amp, app, control, devicetree, fabric, group, kernel, message, model, pairing, satellite, screen, ticket, vhost,
+    amp, app, control, devicetree, fabric, group, kernel, message, model, pairing, rpmsg, satellite, screen, ticket,
+    vhost,
 };
 
 /// One parser.
