@@ -4,7 +4,7 @@
 //! uses nothing but the control API, which the device hands in as a router. This crate stands in front of that router
 //! as the door for browsers:
 //!
-//! 1. A person who may open the device's socket asks it for a link ([`Console::link`]). The link holds a one-time
+//! 1. A person who may open the device's socket asks it for a link ([`Console::invite`]). The link holds a one-time
 //!    token behind `#`, the part of an address that browsers never send.
 //! 2. The page takes the token from there, out of the address bar and the history too, and exchanges it (`POST
 //!    /login`) for two secrets: a *cookie* that scripts cannot read, and a *key* that the page keeps and sends as the
