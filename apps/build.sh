@@ -2,14 +2,16 @@
 # Builds the apps of this folder: core modules by rustc for WebAssembly, then components that can be carried.
 #   apps/build.sh          into apps/built, which is committed
 #   apps/build.sh --check  into a folder of its own, and compares: whoever builds them gets the same bytes
-# Takes Debian's compiler, which carries the target and the library's source (rustc-web cargo-web rust-web-src lld-14):
-# the bytes are those of that compiler.
+# Takes Debian's compiler, which carries the target and the library's source (rustc-web cargo-web rust-web-src lld-14).
+# The bytes are those of that compiler, which built/COMPILER names; after an update of it there are others, and the check
+# says so instead of comparing.
 set -eu
 cd "$(dirname "$0")/.."
 for tool in /usr/bin/rustc /usr/bin/cargo /usr/bin/wasm-ld-14 /usr/lib/rustlib/src/rust/library; do
     [ -e "$tool" ] || { echo "$tool is missing: apt-get install rustc-web cargo-web rust-web-src lld-14" >&2; exit 1; }
 done
 target=${CARGO_TARGET_DIR:-$PWD/target}
+compiler="$(/usr/bin/rustc --version), $(/usr/bin/wasm-ld-14 --version)"
 built=apps/built
 [ "${1:-}" = --check ] && built=$target/apps/built
 mkdir -p "$built"
@@ -23,7 +25,13 @@ for app in apps/*/Cargo.toml; do
     set -- "$@" "$target/apps/wasm32-unknown-unknown/release/$app.wasm"
 done
 cargo run -q -p tutti-app --no-default-features --features build --example build_app -- "$@" "$built"
-if [ "$built" != apps/built ]; then
+if [ "$built" = apps/built ]; then
+    echo "$compiler" > apps/built/COMPILER
+elif [ "$compiler" != "$(cat apps/built/COMPILER)" ]; then
+    for app in "$built"/*.wasm; do
+        echo "built: $(basename "$app"), by another compiler ($compiler) than the one that is committed"
+    done
+else
     for app in apps/built/*.wasm; do
         cmp "$app" "$built/$(basename "$app")" || { echo "run apps/build.sh and commit what it writes" >&2; exit 1; }
         echo "same: $(basename "$app")"
