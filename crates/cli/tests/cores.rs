@@ -55,8 +55,9 @@ fn a_core_that_is_a_process_is_in_the_pool_and_outlives_a_host_that_is_killed() 
     let unknown = kitchen.run(&["amp", "start", "brain"]);
     assert!(!unknown.ok && unknown.err.contains("no core of this name"), "{}", unknown.err);
     let begun = Instant::now();
-    kitchen.must(&["amp", "start", "brain", TUTTI, "--", "demo-core", "brain-core"]);
+    kitchen.must(&["amp", "start", "brain", TUTTI, "--stop-message", "100:00", "--", "demo-core", "brain-core"]);
     let core = info(&kitchen, "brain");
+    assert_eq!(core["stop_message"], serde_json::json!({ "endpoint": 100, "bytes": "00" }));
     assert_eq!((&core["state"], &core["kind"], &core["generation"]), (&"running".into(), &"process".into(), &1.into()));
     readable(&attic, "brain-core/die-temperature");
     println!("from start to the first reading at another device: {:?}", begun.elapsed());
@@ -130,7 +131,9 @@ fn a_core_that_is_a_process_is_in_the_pool_and_outlives_a_host_that_is_killed() 
         let refused = kitchen.run(&words);
         assert!(!refused.ok && refused.err.contains(says), "{words:?}: {}", refused.err);
     }
+    assert!(!log(&kitchen, "brain").contains("asked to stop"));
     kitchen.must(&["amp", "restart", "brain"]);
+    assert!(log(&kitchen, "brain").contains("asked to stop"), "{}", log(&kitchen, "brain"));
     assert_eq!(info(&kitchen, "brain")["state"], "running");
     readable(&attic, "brain-core/die-temperature");
     kitchen.must(&["amp", "stop", "brain"]);

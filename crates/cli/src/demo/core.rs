@@ -1,8 +1,8 @@
 //! The firmware of the demo's coprocessor: a program that is a remote core, with a sensor, a lamp, and a switch that
 //! crashes it.
 //!
-//! Everything about it is what a real one has: shared memory, RPMsg, a trace, a heartbeat, the satellite protocol. Only
-//! its values are made up, and marked so. It outlives its host, waits for the next one, and ends when none comes.
+//! Everything about it is what a real one has: shared memory, RPMsg, a trace, a heartbeat, the satellite protocol, and an
+//! endpoint at which it is asked to stop. Only its values are made up, and marked so. It outlives its host, waits for the next one, and ends when none comes.
 
 use std::{
     fmt::Write as _,
@@ -22,6 +22,8 @@ use crate::failure::{Exit, Failure};
 const SATELLITE: &str = "tutti-satellite";
 /// The RPMsg endpoint that gives back what it is sent.
 const PING: &str = "tutti-ping";
+/// The address of the RPMsg endpoint at which any message asks it to stop.
+pub(crate) const STOP_ENDPOINT: u32 = 100;
 /// How long it goes on without a host.
 const ALONE: Duration = Duration::from_secs(30);
 /// The longest sleep.
@@ -50,6 +52,7 @@ fn live(name: Name) -> Result<(), String> {
     let link = port.link(4).map_err(said)?;
     let open = |name| link.endpoint(tutti_rpmsg::Name::new(name).ok(), Address::ANY).map_err(said);
     let (satellites, pings) = (open(SATELLITE)?, open(PING)?);
+    let stop = link.endpoint(None, Address(STOP_ENDPOINT)).map_err(said)?;
     let resources = resources();
     let about = About {
         name,
@@ -86,6 +89,11 @@ fn live(name: Name) -> Result<(), String> {
                 // Without room for it the ping is lost, as on any link.
                 let _ = pings.try_send(source, back);
             }
+        }
+        if stop.try_receive().map_err(said)?.is_some() {
+            say("asked to stop");
+            port.end();
+            return Ok(());
         }
         if port.work() == Work::Relink {
             say("a new host is there");

@@ -5,10 +5,11 @@ use std::time::Duration;
 use futures_util::future::{join_all, try_join_all};
 use tutti_control::{
     Client, CoreAction, CoreRequest, CoreState, DeviceInfo, JoinRequest, LeaseMode, LeaseRequest, Presence, Resource,
-    Role, SetValue, Value, client::ResourceFilter,
+    Role, SetValue, StopMessage, Value, client::ResourceFilter,
 };
 
 use super::{
+    core::STOP_ENDPOINT,
     report::{Steps, Stopped, until},
     stage::{Actor, Stage, all_gone},
 };
@@ -238,6 +239,7 @@ async fn coprocess(host: &Client, clients: &[Client]) -> Noted {
     let request = CoreRequest {
         firmware: Some(program.display().to_string()),
         arguments: vec!["demo-core".into(), COPROCESSOR.into()],
+        stop_message: Some(StopMessage { endpoint: STOP_ENDPOINT, bytes: "00".into() }),
     };
     let core = host.act_on_core(COPROCESSOR, CoreAction::Start, &request).await.map_err(text)?;
     presence(clients, COPROCESSOR, Presence::Online).await?;

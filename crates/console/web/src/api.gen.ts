@@ -962,6 +962,7 @@ export interface components {
             satellites: string[];
             /** @description Its state. */
             state: components["schemas"]["CoreState"];
+            stop_message?: components["schemas"]["StopMessage"] | null;
         };
         /**
          * @description What runs a core.
@@ -1000,6 +1001,7 @@ export interface components {
              *     a process. For the kernel's cores, a name in its firmware folders.
              */
             firmware?: string | null;
+            stop_message?: components["schemas"]["StopMessage"] | null;
         };
         /**
          * @description The state of a core, in Linux's words.
@@ -1548,6 +1550,16 @@ export interface components {
          * @enum {string}
          */
         Source: "mdns" | "same-host" | "ticket" | "saved" | "observed";
+        /** @description The message that asks a firmware to stop. */
+        StopMessage: {
+            /** @description Its bytes, in hexadecimal. */
+            bytes: string;
+            /**
+             * Format: int32
+             * @description The address of the firmware's RPMsg endpoint that it goes to.
+             */
+            endpoint: number;
+        };
         /** @description A file. */
         StorageEntry: {
             /**

@@ -67,6 +67,9 @@ pub struct Core {
     /// The arguments of a process.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arguments: Vec<String>,
+    /// The message that asks a process to stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_message: Option<StopMessage>,
     /// Which of its lives this is; another one after each start.
     pub generation: u32,
     /// How often it was started again after a crash, since this device started.
@@ -90,6 +93,19 @@ pub struct CoreRequest {
     /// For `start` with a program: its arguments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arguments: Vec<String>,
+    /// For `start` with a program: the message that asks it to stop, before it is stopped by force. There is no standard
+    /// one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_message: Option<StopMessage>,
+}
+
+/// The message that asks a firmware to stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StopMessage {
+    /// The address of the firmware's RPMsg endpoint that it goes to.
+    pub endpoint: u32,
+    /// Its bytes, in hexadecimal.
+    pub bytes: String,
 }
 
 /// A line of a core's log: of its trace, of its satellite, or (behind `--`) of what happened to it.

@@ -14,7 +14,7 @@ mod resource;
 mod satellite;
 mod storage;
 
-pub use cores::{Core, CoreAction, CoreKind, CoreLine, CorePing, CoreRequest, CoreState};
+pub use cores::{Core, CoreAction, CoreKind, CoreLine, CorePing, CoreRequest, CoreState, StopMessage};
 pub use device::{
     ApiAddresses, Check, CheckState, Device, DeviceInfo, GroupInfo, NearbyDevice, Presence, Rename, Role, RoleChange,
     Source, Traffic,

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::{Extension, Json, body::Body as Stream, extract::State, http::StatusCode, response::Response};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use futures_util::stream;
 use tutti_control::{
-    Check, CheckState, Core, CoreAction, CoreKind, CoreLine, CorePing, CoreRequest, CoreState, ErrorCode,
+    Check, CheckState, Core, CoreAction, CoreKind, CoreLine, CorePing, CoreRequest, CoreState, ErrorCode, StopMessage,
 };
 use tutti_model::Name;
 use tutti_remoteproc::life::{Command, Refused, State as LifeState};
@@ -50,7 +51,7 @@ pub(super) async fn act(
     let action: CoreAction = action.parse().map_err(ApiError::bad_request)?;
     if action != CoreAction::Start && request != CoreRequest::default() {
         return Err(ApiError::bad_request(format!(
-            "{action} takes no firmware and no arguments; stop it, then start it with them"
+            "{action} takes no firmware, no arguments and no message; stop it, then start it with them"
         )));
     }
     if request != CoreRequest::default() {
@@ -59,7 +60,10 @@ pub(super) async fn act(
     let name = if action == CoreAction::Start { offers::parse(&name)? } else { named(&name)? };
     let one = |command| vec![command];
     let done = match action {
-        CoreAction::Start => node.cores.start_core(name, request.firmware, request.arguments).await,
+        CoreAction::Start => {
+            let stop_message = request.stop_message.map(read_stop_message).transpose()?;
+            node.cores.start_core(name, request.firmware, request.arguments, stop_message).await
+        }
         CoreAction::Stop => node.cores.act(&name, one(Command::Stop)).await,
         CoreAction::Restart => node.cores.act(&name, vec![Command::Stop, Command::Start]).await,
         CoreAction::Suspend => node.cores.act(&name, one(Command::Suspend)).await,
@@ -70,6 +74,12 @@ pub(super) async fn act(
     done.map_err(core_error)?;
     let core = node.cores.find(&name).await.map_err(core_error)?;
     Ok(Json(show(&node, &core)))
+}
+
+fn read_stop_message(message: StopMessage) -> Result<(u32, Vec<u8>), ApiError> {
+    let bytes = HEXLOWER_PERMISSIVE.decode(message.bytes.as_bytes());
+    let bytes = bytes.map_err(|_| ApiError::bad_request("the bytes of a message are pairs of hexadecimal digits"))?;
+    Ok((message.endpoint, bytes))
 }
 
 /// `DELETE /v1/cores/{name}`
@@ -163,9 +173,17 @@ pub(super) async fn doctor(State(node): State<Arc<Node>>) -> Json<Vec<Check>> {
 
 fn show(node: &Node, core: &Shown) -> Core {
     let status = core.desk.status();
-    let (kind, firmware, arguments) = match &core.origin {
-        Origin::Process(program) => (CoreKind::Process, program.file.display().to_string(), program.arguments.clone()),
-        Origin::Linux(firmware) => (CoreKind::Linux, firmware.clone().unwrap_or_default(), Vec::new()),
+    let (kind, firmware, arguments, stop_message) = match &core.origin {
+        Origin::Process(program) => (
+            CoreKind::Process,
+            program.file.display().to_string(),
+            program.arguments.clone(),
+            program
+                .stop_message
+                .as_ref()
+                .map(|(endpoint, bytes)| StopMessage { endpoint: *endpoint, bytes: HEXLOWER.encode(bytes) }),
+        ),
+        Origin::Linux(firmware) => (CoreKind::Linux, firmware.clone().unwrap_or_default(), Vec::new(), None),
     };
     let behind = node.satellites.on(&crate::cores::worker::place(&core.desk.name));
     Core {
@@ -181,6 +199,7 @@ fn show(node: &Node, core: &Shown) -> Core {
         },
         firmware,
         arguments,
+        stop_message,
         generation: status.generation.0,
         recoveries: status.recoveries,
         linked: status.linked,

@@ -64,11 +64,16 @@ pub(super) trait Back: Platform {
 /// How long the firmware may give no sign of life. Its satellite is gone from the pool much sooner.
 const WATCHDOG: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// How long the firmware has to stop by itself once it was asked to.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(2);
+
 impl Back for ProcessCore {
     fn config() -> Config {
         let (first, most) = (std::time::Duration::from_millis(200), std::time::Duration::from_secs(30));
         Config {
             watchdog: Some(WATCHDOG),
+            // Counts only where there is a message to ask with.
+            grace: Some(GRACE),
             recovery: Recovery::BackOff { first, most, attempts: 8 },
             ..Config::default()
         }

@@ -38,11 +38,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, oneshot};
 use tutti_amp_host::{
     linux::{self, LinuxCore},
-    process::{ProcessConfig, ProcessCore},
+    process::{ProcessConfig, ProcessCore, Shutdown},
 };
 use tutti_fabric::clock::Clock;
 use tutti_model::{DeviceId, Name};
 use tutti_remoteproc::life::{Command, Refused, State as CoreState};
+use tutti_rpmsg::Address;
 
 use self::worker::{Desk, Order, Setup};
 use crate::{
@@ -54,6 +55,8 @@ use crate::{
 const KEY: &str = "cores";
 /// The most cores that are processes.
 const MOST: usize = 16;
+/// The longest message that asks one to stop: what an RPMsg buffer of the usual size has room for.
+const MOST_STOP_MESSAGE: usize = 496;
 /// The most arguments of one, and the most bytes of them.
 const MOST_ARGUMENTS: (usize, usize) = (64, 4096);
 /// How long an order may take. A platform's action has ten seconds; a restart has two.
@@ -68,6 +71,9 @@ pub(crate) struct Program {
     pub(crate) file: PathBuf,
     /// Its arguments.
     pub(crate) arguments: Vec<String>,
+    /// The endpoint and the bytes of the message that asks it to stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stop_message: Option<(u32, Vec<u8>)>,
 }
 
 /// Where a core comes from.
@@ -222,6 +228,7 @@ impl Cores {
         name: Name,
         firmware: Option<String>,
         arguments: Vec<String>,
+        stop_message: Option<(u32, Vec<u8>)>,
     ) -> Result<(), CoreError> {
         let mut led = self.0.cores.lock().await;
         self.look_for_kernels(&mut led);
@@ -229,11 +236,13 @@ impl Cores {
         let origin = match (before.map(|core| &core.origin), firmware) {
             (None, None) => return Err(CoreError::Unknown),
             (Some(origin), None) => origin.clone(),
-            (Some(Origin::Linux(_)), Some(_)) if !arguments.is_empty() => {
-                return Err(CoreError::Bad("the kernel's cores take no arguments".into()));
+            (Some(Origin::Linux(_)), Some(_)) if !arguments.is_empty() || stop_message.is_some() => {
+                return Err(CoreError::Bad("the kernel's cores take no arguments and no message to stop".into()));
             }
             (Some(Origin::Linux(_)), Some(firmware)) => Origin::Linux(Some(checked_firmware(firmware)?)),
-            (None | Some(Origin::Process(_)), Some(file)) => Origin::Process(checked_program(file, arguments)?),
+            (None | Some(Origin::Process(_)), Some(file)) => {
+                Origin::Process(checked_program(file, arguments, stop_message)?)
+            }
         };
         let is_new = before.is_none_or(|core| core.origin != origin);
         if is_new {
@@ -375,6 +384,7 @@ impl Cores {
             Origin::Process(program) => {
                 let mut config = ProcessConfig::new(&program.file, self.socket(&name));
                 config.arguments = program.arguments.iter().map(OsString::from).collect();
+                config.shutdown = program.stop_message.clone().map(|(to, bytes)| Shutdown { to: Address(to), bytes });
                 config.dump = Some(dump);
                 thread.spawn(move || worker::run(ProcessCore::new(config), setup))
             }
@@ -434,7 +444,11 @@ async fn ask<T>(
     }
 }
 
-fn checked_program(file: String, arguments: Vec<String>) -> Result<Program, CoreError> {
+fn checked_program(
+    file: String,
+    arguments: Vec<String>,
+    stop_message: Option<(u32, Vec<u8>)>,
+) -> Result<Program, CoreError> {
     let (most, bytes) = MOST_ARGUMENTS;
     if !Path::new(&file).is_absolute() {
         return Err(CoreError::Bad("the firmware is named by its whole path, which begins with a slash".into()));
@@ -445,7 +459,10 @@ fn checked_program(file: String, arguments: Vec<String>) -> Result<Program, Core
     if file.contains('\0') || arguments.iter().any(|argument| argument.contains('\0')) {
         return Err(CoreError::Bad("a program's path and arguments hold no zero".into()));
     }
-    Ok(Program { file: file.into(), arguments })
+    if stop_message.as_ref().is_some_and(|(_, bytes)| bytes.len() > MOST_STOP_MESSAGE) {
+        return Err(CoreError::Bad(format!("a message that asks to stop has at most {MOST_STOP_MESSAGE} bytes")));
+    }
+    Ok(Program { file: file.into(), arguments, stop_message })
 }
 
 /// The kernel looks for firmware in its own folders, by a name.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use clap::Args;
-use tutti_control::{CheckState, Core, CoreAction, CoreKind, CoreLine, CoreRequest, CoreState};
+use tutti_control::{CheckState, Core, CoreAction, CoreKind, CoreLine, CoreRequest, CoreState, StopMessage};
 
 use crate::{
     context::Context,
@@ -51,6 +51,10 @@ pub(crate) struct StartArgs {
     name: String,
     /// Its firmware from now on
     firmware: Option<String>,
+    /// The message that asks a program to stop before it is stopped by force: the address of its endpoint, and bytes in
+    /// hexadecimal, such as 1024:73746f70
+    #[arg(long, value_name = "ENDPOINT:BYTES", value_parser = stop_message, requires = "firmware")]
+    stop_message: Option<StopMessage>,
     /// As one JSON document
     #[arg(long)]
     json: bool,
@@ -85,6 +89,12 @@ pub(crate) struct DumpArgs {
     json: bool,
 }
 
+fn stop_message(text: &str) -> Result<StopMessage, String> {
+    let (endpoint, bytes) = text.split_once(':').ok_or("write ENDPOINT:BYTES, such as 1024:73746f70")?;
+    let endpoint = endpoint.parse().map_err(|_| format!("{endpoint:?} is no address of an endpoint"))?;
+    Ok(StopMessage { endpoint, bytes: bytes.to_owned() })
+}
+
 pub(crate) async fn ls(args: JsonArgs, context: &mut Context) -> Result<Exit, Failure> {
     let cores = context.client().await?.cores().await?;
     if args.json {
@@ -112,7 +122,7 @@ pub(crate) async fn start(args: StartArgs, context: &mut Context) -> Result<Exit
     let is_kernels = known.is_some_and(|core| core.kind == CoreKind::Linux);
     let firmware =
         args.firmware.clone().map(|file| if is_kernels { Ok(file) } else { whole_path(&file) }).transpose()?;
-    let request = CoreRequest { firmware, arguments: args.arguments.clone() };
+    let request = CoreRequest { firmware, arguments: args.arguments.clone(), stop_message: args.stop_message.clone() };
     let core = client.act_on_core(&args.name, CoreAction::Start, &request).await.explain(failed)?;
     show(&core, args.json, context)
 }
