@@ -36,7 +36,7 @@ pub(crate) fn wire(bytes: &[u8]) {
         assert_eq!(read.emit(), *sizes);
         for most in [512, 4096, u32::MAX] {
             let size = read.common(most);
-            assert!(size % 8 == 0 && (512..=most.min(LARGEST_BUFFER)).contains(&size));
+            assert!(size.is_multiple_of(8) && (512..=most.min(LARGEST_BUFFER)).contains(&size));
         }
     }
     if let Ok(name) = core::str::from_utf8(bytes)
@@ -227,7 +227,7 @@ pub(crate) fn queue(bytes: &[u8]) {
     let features = Features(u64::from(what & 3) << 28);
     let slots = || vec![DriverSlot::default(); N.into()];
     let mut driver = Driver::new(vring(&memory, 0), features, slots()).expect("enough slots");
-    let part = |i: u32| Part { addr: memory.addr_of(BUFFERS + 64 * i as usize), len: 64, writable: i % 2 == 0 };
+    let part = |i: u32| Part { addr: memory.addr_of(BUFFERS + 64 * i as usize), len: 64, writable: i.is_multiple_of(2) };
     (0..u32::from(N)).for_each(|i| driver.add_one(part(i), i).expect("room"));
     driver.publish_quietly();
     memory.copy_in(0, &bytes[..bytes.len().min(BUFFERS)]).expect("inside");
