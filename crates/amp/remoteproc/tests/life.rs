@@ -302,6 +302,52 @@ fn a_crash_in_the_middle_of_something_is_dealt_with_after_it() {
 }
 
 #[test]
+fn a_core_that_somebody_else_has_recovered_runs_in_the_next_generation() {
+    let mut core = RemoteCore::new(FakeCore::default(), Config { grace: None, ..config() }).unwrap();
+    core.command(at(0), Command::Start).unwrap();
+    let first = core.generation();
+    let reports = |core: &mut RemoteCore<FakeCore>| std::iter::from_fn(|| core.poll_report()).collect::<Vec<_>>();
+    reports(&mut core);
+    // From a core that ran: the crash is reported, and its dump kept; nothing is stopped or started.
+    core.platform_mut().log.clear();
+    core.platform_mut().signs.push_back((first, Sign::Restarted(Cause::Fault(3))));
+    core.step(at(1));
+    let now = Report::Now(State::Running, first.next());
+    assert_eq!(reports(&mut core), [Report::Crashed(Cause::Fault(3), first), now]);
+    assert_eq!(core.platform().log, [Action::Dump]);
+    // What the life before still says is nobody's business.
+    core.platform_mut().signs.push_back((first, Sign::Restarted(Cause::Fault(3))));
+    core.step(at(2));
+    assert_eq!((core.generation(), reports(&mut core)), (first.next(), vec![]));
+    // From one that had been given up.
+    core.platform_mut().crash(Cause::Corrupt);
+    core.platform_mut().signs.push_back((first.next(), Sign::Crashed(Cause::Corrupt)));
+    core.step(at(3));
+    assert_eq!(core.state(), State::Crashed);
+    reports(&mut core);
+    core.platform_mut().signs.push_back((first.next(), Sign::Restarted(Cause::Corrupt)));
+    core.step(at(4));
+    assert_eq!(reports(&mut core), [Report::Now(State::Running, first.next().next())], "its crash was reported before");
+    // And while it is being stopped, it goes on to be.
+    let mut life = Life::new(config(), Abilities::ALL);
+    for command in [Command::Start, Command::Stop] {
+        life.command(at(5), command).unwrap();
+        while let Some((ticket, action)) = life.poll_action() {
+            if action == Action::Halt {
+                life.observe(at(6), life.generation(), Sign::Restarted(Cause::Fault(0)));
+            }
+            life.outcome(at(6), ticket, Ok(None));
+        }
+        life.tick(at(6_000));
+        while let Some((ticket, _)) = life.poll_action() {
+            life.observe(at(6_000), life.generation(), Sign::Restarted(Cause::Fault(0)));
+            life.outcome(at(6_000), ticket, Ok(None));
+        }
+    }
+    assert_eq!((life.state(), life.generation()), (State::Offline(Stage::Configured), Generation(2)));
+}
+
+#[test]
 fn the_fake_conforms() {
     conformance(FakeCore::default());
     let sysfs = Abilities { suspend: false, attach: false, detach: false, ..Abilities::ALL };
@@ -326,7 +372,7 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Event::Poll),
         prop::bool::weighted(0.8).prop_map(Event::Outcome),
         Just(Event::StaleOutcome),
-        (0..4u8, prop::bool::weighted(0.8)).prop_map(|(sign, now)| Event::Sign(sign, now)),
+        (0..5u8, prop::bool::weighted(0.8)).prop_map(|(sign, now)| Event::Sign(sign, now)),
         (0..20_000u64).prop_map(Event::Wait),
     ]
 }
@@ -355,7 +401,7 @@ proptest! {
         let watchdog = watched.then_some(Duration::from_secs(1));
         let config = Config { recovery, watchdog, ..config() };
         let mut life = if bit(7) { Life::new(config, abilities) } else { Life::found_running(config, abilities, Generation(5)) };
-        let (mut now, mut out, mut started) = (0, None, life.generation());
+        let (mut now, mut out, mut started, mut restarted) = (0, None, life.generation(), false);
         for event in events {
             let before = life.state();
             match event {
@@ -378,7 +424,7 @@ proptest! {
                         Action::Halt => prop_assert!(abilities.halt),
                         Action::Attach => prop_assert!(abilities.attach && before == State::Detached),
                         Action::Detach => prop_assert!(abilities.detach),
-                        Action::Dump => prop_assert!(abilities.dump && before == State::Crashed),
+                        Action::Dump => prop_assert!(abilities.dump && (before == State::Crashed || restarted)),
                         Action::Start(_) => prop_assert!(abilities.start && before == State::Offline(Stage::Ready)),
                         _ => {}
                     }
@@ -396,13 +442,20 @@ proptest! {
                         0 => Sign::Heartbeat,
                         1 => Sign::Crashed(Cause::Fault(1)),
                         2 => Sign::Ended,
+                        3 => Sign::Restarted(Cause::Fault(2)),
                         _ => Sign::Crashed(Cause::Corrupt),
                     };
                     let generation = life.generation();
                     let from = if current { generation } else { generation.next() };
                     life.observe(at(now), from, sign);
                     if !current {
-                        prop_assert_eq!(life.state(), before, "another generation is nobody's business");
+                        let after = (life.state(), life.generation());
+                        prop_assert_eq!(after, (before, generation), "another generation is nobody's business");
+                    }
+                    // Only a core that runs, or did, can have been started by somebody else.
+                    if life.generation() != generation {
+                        prop_assert!(matches!(sign, Sign::Restarted(_)) && !matches!(before, State::Offline(_)));
+                        (started, restarted) = (life.generation(), true);
                     }
                 }
                 Event::Wait(millis) => {

@@ -123,6 +123,7 @@ impl Life {
         match sign {
             Sign::Heartbeat => self.alive = now,
             Sign::Crashed(cause) => self.lost(now, cause),
+            Sign::Restarted(cause) => self.restarted(now, cause),
             Sign::Ended if self.grace.is_some() => {
                 self.ended = true;
                 self.grace = None;
@@ -247,7 +248,9 @@ impl Life {
             }
             Some(action) => {
                 self.tickets = self.tickets.wrapping_add(1);
-                let deadline = now.after(self.config.limit);
+                // It may have got a new generation since this was planned.
+                let start = matches!(action, Action::Start(_)).then(|| Action::Start(self.generation.next()));
+                let (action, deadline) = (start.unwrap_or(action), now.after(self.config.limit));
                 self.step = Some(Step { action, ticket: self.tickets, deadline, given: false });
             }
             None => {
@@ -306,7 +309,11 @@ impl Life {
             if action == Action::Dump {
                 self.report(Report::Failed(self.command, action, failure));
             }
-            return self.advance(now);
+            // A core that was started again already may have crashed while its dump was made.
+            return match self.crash.take_if(|_| action == Action::Dump) {
+                Some(cause) => self.crashed(now, cause),
+                None => self.advance(now),
+            };
         }
         let command = self.command.take();
         self.report(Report::Failed(command, action, failure));
@@ -337,7 +344,10 @@ impl Life {
             return self.advance(now);
         }
         if self.step.is_some() {
-            self.crash.get_or_insert(cause);
+            // A core that has crashed already is dealt with.
+            if self.state != State::Crashed {
+                self.crash.get_or_insert(cause);
+            }
         } else if self.runs() || self.state == State::Suspended {
             self.crashed(now, cause);
         }
@@ -361,6 +371,29 @@ impl Life {
             (false, true) => Plan::of(&[Action::Halt]),
             (false, false) => Plan::default(),
         };
+        self.advance(now);
+    }
+
+    /// The core crashed, and runs again without this having done anything.
+    fn restarted(&mut self, now: Instant, cause: Cause) {
+        if !(self.runs() || self.state == State::Crashed) {
+            return;
+        }
+        let old = self.generation;
+        self.generation = old.next();
+        // What is under way with it goes on.
+        if self.step.is_some() || self.grace.is_some() {
+            return;
+        }
+        if self.runs() {
+            self.report(Report::Crashed(cause, old));
+        }
+        (self.state, self.restart) = (State::Running, None);
+        (self.alive, self.since) = (now, now);
+        self.report(Report::Now(State::Running, self.generation));
+        if self.config.dump && self.abilities.dump {
+            self.plan = Plan::of(&[Action::Dump]);
+        }
         self.advance(now);
     }
 

@@ -33,6 +33,7 @@
 //! * One action is under way at a time, under a ticket. Each has a deadline; what comes in after it is ignored.
 //! * A core that this host did not start is never halted by anything but a command or a crash.
 //! * Everything that is observed carries the generation in which it was. What an earlier life still says is ignored.
+//! * A core that somebody else has started again after a crash ([`Sign::Restarted`]) runs on, in a new generation.
 //! * A host that was killed finds the core [`Detached`](State::Detached) when it comes back, and attaches: no restart.
 
 mod machine;
@@ -288,6 +289,9 @@ pub enum Sign {
     Crashed(Cause),
     /// It came to its end: as it was asked to, or by itself.
     Ended,
+    /// It was lost for this reason, and whoever else leads it (the kernel) has started it again already: it runs, in
+    /// the generation after this one.
+    Restarted(Cause),
 }
 
 /// What to do about a crash.
