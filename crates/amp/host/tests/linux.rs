@@ -41,17 +41,21 @@ impl Kernel {
         let stop = Arc::new(AtomicBool::new(false));
         let (state, over) = (core.join("state"), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
+            let mut was = String::new();
             while !over.load(Ordering::Relaxed) {
                 let text = fs::read_to_string(&state).unwrap_or_default();
-                let (new, attached) = match text.as_str() {
-                    "start" => ("running\n", false),
-                    "stop" => ("offline\n", false),
-                    "detach" => ("detached\n", true),
-                    _ => ("", false),
+                let new = match text.as_str() {
+                    "start" if was == "detached\n" => "attached\n",
+                    "start" => "running\n",
+                    "stop" => "offline\n",
+                    "detach" => "detached\n",
+                    _ => "",
                 };
+                if text.ends_with('\n') {
+                    was = text;
+                }
                 if !new.is_empty() {
                     // Elsewhere and then into place: nobody is to see half of it.
-                    let _ = attached;
                     fs::write(state.with_extension("new"), new).unwrap();
                     fs::rename(state.with_extension("new"), &state).unwrap();
                 }
@@ -133,6 +137,36 @@ fn a_crash_is_noticed_dumped_and_recovered() {
     assert_eq!(fs::read_to_string(dump).unwrap(), "dump 2", "that of this core");
     let freed = kernel.root().join("sys/class/devcoredump/devcd2/data");
     assert_eq!(fs::read_to_string(freed).unwrap(), "1", "and the kernel may forget it");
+}
+
+#[test]
+fn the_kernels_own_recovery_is_waited_for() {
+    let kernel = Kernel::new();
+    fs::write(kernel.root().join("sys/class/remoteproc/remoteproc0/recovery"), "enabled\n").unwrap();
+    let clock = Monotonic::default();
+    let mut core = RemoteCore::new(kernel.core(None), Config::default()).unwrap();
+    run(&mut core, &clock, Command::Start).unwrap();
+    while core.poll_report().is_some() {}
+    let before = core.generation();
+    // What the kernel calls it on the way.
+    for state in ["crashed\n", "offline\n"] {
+        kernel.set(state);
+        core.step(clock.now());
+        assert_eq!((core.state(), core.poll_report()), (State::Running, None), "{state}");
+    }
+    kernel.set("running\n");
+    core.step(clock.now());
+    let reports: Vec<_> = std::iter::from_fn(|| core.poll_report()).collect();
+    let crashed = Report::Crashed(Cause::Fault(0), before);
+    assert_eq!(reports, [crashed, Report::Now(State::Running, before.next())]);
+    // One that does not succeed is waited for no longer than two seconds.
+    kernel.set("crashed\n");
+    core.step(clock.now());
+    assert_eq!((core.state(), core.poll_report()), (State::Running, None));
+    std::thread::sleep(Duration::from_millis(2050));
+    core.step(clock.now());
+    assert_eq!(core.poll_report(), Some(Report::Crashed(Cause::Fault(0), before.next())));
+    assert_eq!(core.state(), State::Crashed);
 }
 
 #[test]

@@ -128,8 +128,8 @@ const MOST_TRACE: usize = 1 << 20;
 
 impl Back for LinuxCore {
     fn config() -> Config {
-        // The kernel has a recovery of its own.
-        Config { recovery: Recovery::Never, dump: false, ..Config::default() }
+        // The kernel has a recovery of its own, and makes its dump in it.
+        Config { recovery: Recovery::Never, ..Config::default() }
     }
 
     fn traces(&mut self, seen: &mut BTreeMap<String, Vec<u8>>, each: &mut dyn FnMut(&[u8])) {

@@ -11,6 +11,8 @@ use tutti_remoteproc::life::{Abilities, Action, Cause, Generation, Sign, State};
 
 /// How long the kernel may take to start or stop a core.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// How long the kernel may take to recover a core that crashed; after that it counts as lost.
+const RECOVERY: Duration = Duration::from_secs(2);
 /// A core dump that is longer is cut off.
 const MOST_DUMP: u64 = 1 << 30;
 
@@ -33,6 +35,10 @@ pub enum LinuxFault {
         /// The state that it is in.
         state: String,
     },
+    /// The kernel does not find the firmware.
+    Firmware(String),
+    /// It does not wait to be started.
+    Runs(State),
     /// There is no core dump of it.
     NoDump,
     /// It cannot be done from user space.
@@ -58,8 +64,14 @@ impl fmt::Display for LinuxFault {
             Self::Stayed { asked, state } => {
                 write!(f, "the remote is {state} after it was told to {asked}; the kernel's log says why: dmesg")
             }
+            Self::Firmware(name) => {
+                write!(f, "the kernel finds no firmware {name:?}; it looks in /lib/firmware, ")?;
+                f.write_str("and where the kernel's parameter firmware_class.path says")
+            }
+            Self::Runs(state) => write!(f, "the remote is {state} already; somebody else leads it: stop it first"),
             Self::NoDump => f.write_str(
-                "the kernel kept no core dump; enable it beforehand: echo enabled > /sys/class/remoteproc/…/coredump",
+                "the kernel kept no core dump; it makes one when it recovers the remote by itself, if both were enabled \
+                 before the crash: echo enabled > /sys/class/remoteproc/…/recovery, and …/coredump",
             ),
             Self::Unsupported(action) => write!(f, "the kernel offers no way for {action:?} from user space"),
         }
@@ -105,6 +117,12 @@ pub struct LinuxCore {
     dump: Option<PathBuf>,
     generation: Generation,
     last: Option<State>,
+    /// Since when it is seen not to run, while the kernel may still recover it.
+    lost: Option<Instant>,
+    /// The dump that was there before, or was kept already.
+    old_dump: Option<PathBuf>,
+    /// The dump by which a crash was noticed.
+    noticed: Option<PathBuf>,
 }
 
 impl LinuxCore {
@@ -112,7 +130,8 @@ impl LinuxCore {
     /// it is to load; core dumps go to `dump`.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>, id: &str, firmware: Option<String>, dump: Option<PathBuf>) -> Self {
-        Self { root: root.into(), id: id.to_owned(), firmware, dump, generation: Generation(0), last: None }
+        let (root, id, generation) = (root.into(), id.to_owned(), Generation(0));
+        Self { root, id, firmware, dump, generation, last: None, lost: None, old_dump: None, noticed: None }
     }
 
     /// A file of it in sysfs.
@@ -197,35 +216,115 @@ impl LinuxCore {
         }
     }
 
+    fn start(&mut self, generation: Generation) -> Result<(), LinuxFault> {
+        // The kernel counts who has started a core: of one that runs or has crashed, `start` adds one to the count, does
+        // nothing, and says that all is well.
+        match self.state()? {
+            State::Offline(_) | State::Detached => {}
+            state => return Err(LinuxFault::Runs(state)),
+        }
+        self.want_dumps();
+        self.change("start", &[State::Running, State::Attached]).map_err(|fault| match fault {
+            LinuxFault::File { error, .. } if error.kind() == io::ErrorKind::NotFound => {
+                LinuxFault::Firmware(self.firmware().unwrap_or_default())
+            }
+            fault => fault,
+        })?;
+        self.watch(generation)
+    }
+
     fn attach(&mut self) -> Result<Generation, LinuxFault> {
+        self.want_dumps();
         if self.state()? == State::Detached {
             self.change("start", &[State::Attached, State::Running])?;
         }
-        self.generation = Generation(self.generation.0.max(1));
-        self.last = Some(self.state()?);
-        Ok(self.generation)
+        let generation = Generation(self.generation.0.max(1));
+        self.watch(generation)?;
+        Ok(generation)
+    }
+
+    fn halt(&mut self) -> Result<(), LinuxFault> {
+        // The kernel answers when a recovery that it is in the middle of is over, so this is asked for in every state.
+        let stopped = self.change("stop", &[State::of_word("offline").unwrap_or(State::Detached)]);
+        // It refuses what is stopped already.
+        if stopped.is_err() && !matches!(self.state()?, State::Offline(_)) {
+            return stopped;
+        }
+        (self.last, self.lost) = (None, None);
+        Ok(())
+    }
+
+    /// From now on it is in this generation, and looked after.
+    fn watch(&mut self, generation: Generation) -> Result<(), LinuxFault> {
+        (self.generation, self.last, self.lost) = (generation, Some(self.state()?), None);
+        Ok(())
+    }
+
+    /// Has the kernel keep dumps, if they are wanted. (Kernels before 5.10 have the setting elsewhere: there it is not
+    /// changed.)
+    fn want_dumps(&mut self) {
+        if self.dump.is_some() {
+            let _ = write(&self.file("coredump"), "enabled");
+            self.old_dump = self.kernels_dump();
+        }
+    }
+
+    /// Whether the kernel itself starts this core again after a crash.
+    fn kernel_recovers(&self) -> bool {
+        read(&self.file("recovery")).is_ok_and(|word| word == "enabled")
+    }
+
+    /// Where the kernel's dump of this core is, if it has one.
+    fn kernels_dump(&self) -> Option<PathBuf> {
+        let own = fs::canonicalize(self.file("")).ok()?;
+        let entries = fs::read_dir(self.root.join("sys/class/devcoredump")).into_iter().flatten().flatten();
+        // The dump's device is the core itself, or the hardware that it belongs to.
+        let ours = |dump: &PathBuf| fs::canonicalize(dump.join("failing_device")).is_ok_and(|it| own.starts_with(it));
+        entries.map(|entry| entry.path()).find(ours)
+    }
+
+    fn fresh_dump(&self) -> Option<PathBuf> {
+        self.kernels_dump().filter(|dump| Some(dump) != self.old_dump.as_ref())
     }
 
     /// Copies the kernel's core dump of this core out, and lets the kernel free it.
-    fn keep_dump(&self) -> Result<(), LinuxFault> {
+    fn keep_dump(&mut self) -> Result<(), LinuxFault> {
         let to = self.dump.as_ref().ok_or(LinuxFault::NoDump)?;
-        let folder = self.root.join("sys/class/devcoredump");
-        let own = fs::canonicalize(self.file("")).ok();
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            // The dump's device is the core itself, or the hardware that it belongs to.
-            let failing = fs::canonicalize(entry.path().join("failing_device")).ok();
-            let ours = own.as_ref().zip(failing.as_ref()).is_some_and(|(own, failing)| own.starts_with(failing));
-            if !ours {
-                continue;
-            }
-            let data = entry.path().join("data");
-            let fault = |error| LinuxFault::File { path: data.clone(), error };
-            let mut from = fs::File::open(&data).map_err(fault)?.take(MOST_DUMP);
-            let mut file = fs::File::create(to).map_err(|error| LinuxFault::File { path: to.clone(), error })?;
-            io::copy(&mut from, &mut file).map_err(fault)?;
-            return write(&data, "1");
+        let dump = self.fresh_dump().ok_or(LinuxFault::NoDump)?;
+        let data = dump.join("data");
+        let fault = |error| LinuxFault::File { path: data.clone(), error };
+        let mut from = fs::File::open(&data).map_err(fault)?.take(MOST_DUMP);
+        let mut file = fs::File::create(to).map_err(|error| LinuxFault::File { path: to.clone(), error })?;
+        io::copy(&mut from, &mut file).map_err(fault)?;
+        // The kernel takes it away some time after this.
+        self.old_dump = Some(dump);
+        write(&data, "1")
+    }
+
+    /// The core is in this state, which is not the one that it should be in.
+    fn is_lost(&mut self, state: State) -> Option<(Generation, Sign)> {
+        // In the middle of its recovery the kernel calls a core crashed, then offline, then running.
+        if self.kernel_recovers() && self.lost.get_or_insert_with(Instant::now).elapsed() < RECOVERY {
+            return None;
         }
-        Err(LinuxFault::NoDump)
+        (self.last, self.lost) = (Some(state), None);
+        let sign = if state == State::Crashed { Sign::Crashed(Cause::Fault(0)) } else { Sign::Ended };
+        Some((self.generation, sign))
+    }
+
+    /// The core runs. It may have been recovered meanwhile.
+    fn runs(&mut self, last: State, state: State) -> Option<(Generation, Sign)> {
+        let was_lost = self.lost.take().is_some() || matches!(last, State::Crashed | State::Offline(_));
+        self.last = Some(state);
+        let dump = if self.dump.is_some() { self.fresh_dump() } else { None };
+        let dumped = dump.is_some() && dump != self.noticed;
+        if !was_lost && !dumped {
+            return None;
+        }
+        self.noticed = dump.or(self.noticed.take());
+        let old = self.generation;
+        self.generation = old.next();
+        Some((old, Sign::Restarted(Cause::Fault(0))))
     }
 }
 
@@ -233,7 +332,9 @@ impl Platform for LinuxCore {
     type Fault = LinuxFault;
 
     fn abilities(&self) -> Abilities {
-        Abilities { ask: false, suspend: false, dump: self.dump.is_some(), ..Abilities::ALL }
+        // The kernel lets go only of what it has attached to, not of what it started.
+        let detach = matches!(self.state(), Ok(State::Attached | State::Detached));
+        Abilities { ask: false, suspend: false, dump: self.dump.is_some(), detach, ..Abilities::ALL }
     }
 
     fn find(&mut self) -> Result<Option<Generation>, LinuxFault> {
@@ -246,21 +347,12 @@ impl Platform for LinuxCore {
         match action {
             Action::Configure | Action::Release => drop(self.state()?),
             Action::Load => self.load()?,
-            Action::Start(generation) => {
-                self.change("start", &[State::Running, State::Attached])?;
-                (self.generation, self.last) = (generation, Some(State::Running));
-            }
-            Action::Halt => {
-                // A core that the kernel has stopped by itself is stopped.
-                if !matches!(self.state()?, State::Offline(_)) {
-                    self.change("stop", &[State::of_word("offline").unwrap_or(State::Detached)])?;
-                }
-                self.last = None;
-            }
+            Action::Start(generation) => self.start(generation)?,
+            Action::Halt => self.halt()?,
             Action::Attach => return self.attach().map(Some),
             Action::Detach => {
                 self.change("detach", &[State::Detached])?;
-                self.last = None;
+                (self.last, self.lost) = (None, None);
             }
             Action::Dump => self.keep_dump()?,
             Action::Ask | Action::Suspend | Action::Resume => return Err(LinuxFault::Unsupported(action)),
@@ -271,13 +363,9 @@ impl Platform for LinuxCore {
     fn observe(&mut self) -> Option<(Generation, Sign)> {
         let last = self.last?;
         let state = self.state().ok()?;
-        if state == last {
-            return None;
-        }
-        self.last = Some(state);
         match state {
-            State::Crashed => Some((self.generation, Sign::Crashed(Cause::Fault(0)))),
-            State::Offline(_) => Some((self.generation, Sign::Ended)),
+            State::Running | State::Attached => self.runs(last, state),
+            State::Crashed | State::Offline(_) if state != last => self.is_lost(state),
             _ => None,
         }
     }
