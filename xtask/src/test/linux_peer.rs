@@ -1,9 +1,12 @@
-//! The layer `linux-peer`: the Linux kernel's own RPMsg drivers against our vhost-user device.
+//! The layer `linux-peer`: the Linux kernel's own RPMsg drivers against our vhost-user device, and its own remoteproc
+//! against our back end for it.
 //!
 //! The kernel is user-mode Linux, built once from Debian's source package (some 4 minutes of two processors) and kept
 //! outside of the tree, in `~/.cache/tutti` (or `$XDG_CACHE_HOME/tutti`), under the package's version and a hash of what
-//! it is built by. Its one program is `init.c`; the test that starts both sides is
-//! `crates/amp/host/tests/linux_peer.rs`. A run with the kernel at hand takes ten seconds and no privileges.
+//! it is built by. For RPMsg its one program is `init.c`, and the test that starts both sides is
+//! `crates/amp/host/tests/linux_peer.rs`. For remoteproc the kernel has a driver of ours in it, `tutti_remote.c`, and
+//! its one program is the test itself, `crates/amp/host/tests/linux_remoteproc.rs`. A run with the kernel at hand takes
+//! ten seconds and no privileges.
 
 use std::path::{Path, PathBuf};
 
@@ -36,22 +39,26 @@ pub(crate) fn steps() -> Result<Vec<Program>, String> {
     if !kernel.exists() {
         println!("linux-peer: building Linux in {}, once; some 4 minutes", folder.display());
         let script = [format!("{FOLDER}/kernel.sh"), folder.display().to_string(), SOURCE.into()];
-        steps.push(Program::new("sh").args(script).args([format!("{FOLDER}/kernel.config")]));
+        let ours = ["kernel.config", "tutti_remote.c"].map(|file| format!("{FOLDER}/{file}"));
+        steps.push(Program::new("sh").args(script).args(ours));
     }
     let init = target_dir().join("xtask/linux-peer-init");
     let compile = ["-static", "-O1", "-Wall", "-Wextra", "-o"];
     steps.push(Program::new("gcc").args(compile).args([&init]).args([format!("{FOLDER}/init.c")]));
-    let test = ["test", "-p", "tutti-amp-host", "--test", "linux_peer", "--", "--nocapture"];
+    let tests = ["--test", "linux_peer", "--test", "linux_remoteproc", "--", "--nocapture"];
+    let test = ["test", "-p", "tutti-amp-host"].into_iter().chain(tests);
     steps.push(cargo(test).env("TUTTI_LINUX", kernel).env("TUTTI_LINUX_INIT", init));
     Ok(steps)
 }
 
-/// The test says how each part went; without these lines it has tested nothing.
+/// The tests say how each part went; without these lines they have tested nothing.
 pub(crate) fn check(output: &str) -> Result<String, String> {
     let parts: Vec<_> = output.lines().filter_map(|line| line.strip_prefix("ok ")).collect();
+    let last = |what: &str| parts.iter().any(|part| part.starts_with(what));
     let echoes = parts.iter().find_map(|part| part.strip_prefix("echo: "));
-    match (echoes, parts.iter().any(|part| part.starts_with("restart 2"))) {
-        (Some(echoes), true) => Ok(echoes.to_owned()),
+    match (echoes, last("restart 2"), last("remoteproc attach")) {
+        (Some(echoes), true, true) => Ok(format!("{echoes}; remoteproc too")),
+        (Some(_), true, false) => Err("remoteproc did not come to its end".into()),
         _ => Err("it did not come to its end".into()),
     }
 }
@@ -91,7 +98,11 @@ fn version() -> Result<String, String> {
 
 /// A hash of what the kernel is built by: FNV-1a, 64 bits.
 fn recipe() -> String {
-    let parts = [include_bytes!("linux_peer/kernel.sh").as_slice(), include_bytes!("linux_peer/kernel.config")];
+    let parts = [
+        include_bytes!("linux_peer/kernel.sh").as_slice(),
+        include_bytes!("linux_peer/kernel.config"),
+        include_bytes!("linux_peer/tutti_remote.c"),
+    ];
     let hash = parts
         .concat()
         .iter()
@@ -106,8 +117,9 @@ mod tests {
     #[test]
     fn it_has_passed_when_its_last_part_was_seen() {
         let first = "ok echo: 20377 messages of 0 to 496 bytes over /dev/rpmsg0, 50 us each\n";
-        let all = format!("running 1 test\n{first}ok restart 2: the device was killed\n");
+        let peer = format!("running 1 test\n{first}ok restart 2: the device was killed\n");
+        let all = format!("{peer}ok remoteproc attach: attached twice\n");
         assert!(check(&all).unwrap().starts_with("20377 messages"));
-        assert!(check(first).is_err() && check("").is_err());
+        assert!(check(&peer).is_err() && check(first).is_err() && check("").is_err());
     }
 }

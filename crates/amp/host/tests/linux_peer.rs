@@ -6,17 +6,18 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the layer reads how each part went")]
 
 mod common;
+mod uml;
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use tutti_amp_host::vhost::{Connection, Offer, Unsealed, VhostError};
+use uml::{Running, initramfs, lines_of, setting};
 
 /// The whole run takes some five seconds.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -45,16 +46,6 @@ fn device() {
     }
 }
 
-/// A process that does not outlive the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn start_device(socket: &Path) -> Running {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "device", "--nocapture"]).env(SOCKET, socket).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -72,34 +63,6 @@ fn start_device(socket: &Path) -> Running {
     device
 }
 
-/// An archive as Linux unpacks it at its start (`Documentation/driver-api/early-userspace/buffer-format.rst`): one
-/// program, and the console.
-fn initramfs(init: &[u8]) -> Vec<u8> {
-    let mut archive = Vec::new();
-    let mut entry = |name: &str, mode: u32, device: [u32; 2], data: &[u8]| {
-        let number = archive.len() as u32;
-        let fields =
-            [number, mode, 0, 0, 1, 0, data.len() as u32, 0, 0, device[0], device[1], name.len() as u32 + 1, 0];
-        archive.extend(b"070701");
-        fields.iter().for_each(|field| archive.extend(format!("{field:08x}").bytes()));
-        archive.extend(name.bytes().chain([0]));
-        archive.resize(archive.len().next_multiple_of(4), 0);
-        archive.extend(data);
-        archive.resize(archive.len().next_multiple_of(4), 0);
-    };
-    entry("dev", 0o40755, [0, 0], b"");
-    entry("dev/console", 0o20600, [5, 1], b"");
-    entry("init", 0o100755, [0, 0], init);
-    entry("TRAILER!!!", 0, [0, 0], b"");
-    archive
-}
-
-fn setting(name: &str, value: &Path) -> OsString {
-    let mut setting = OsString::from(name);
-    setting.push(value);
-    setting
-}
-
 #[test]
 fn the_linux_kernel_as_a_peer() {
     let (Some(kernel), Some(init)) = (std::env::var_os("TUTTI_LINUX"), std::env::var_os("TUTTI_LINUX_INIT")) else {
@@ -109,7 +72,7 @@ fn the_linux_kernel_as_a_peer() {
     let folder = tempfile::tempdir().unwrap();
     let initrd = folder.path().join("initrd");
     let socket = |life: usize| folder.path().join(format!("rpmsg{life}"));
-    std::fs::write(&initrd, initramfs(&std::fs::read(init).unwrap())).unwrap();
+    std::fs::write(&initrd, initramfs(&[("init", &std::fs::read(init).unwrap())])).unwrap();
 
     let mut device = Some(start_device(&socket(0)));
     let mut command = Command::new(kernel);
@@ -170,21 +133,4 @@ fn the_linux_kernel_as_a_peer() {
     }
     assert!(passed, "the kernel did not come to its end; its log is above");
     assert!(left.is_empty(), "not seen: {left:?}; the kernel's log is above");
-}
-
-/// The lines of a program's output, as they come; they end with it. A program that writes without end is cut off.
-fn lines_of(output: impl Read + Send + 'static) -> mpsc::Receiver<String> {
-    let (say, lines) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut output = BufReader::new(output.take(4 << 20));
-        let mut line = Vec::new();
-        while matches!(output.read_until(b'\n', &mut line), Ok(1..)) {
-            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-            line.clear();
-            if say.send(text).is_err() {
-                return;
-            }
-        }
-    });
-    lines
 }

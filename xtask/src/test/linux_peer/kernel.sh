@@ -1,9 +1,10 @@
-# kernel.sh FOLDER TARBALL CONFIG: builds a user-mode Linux kernel as FOLDER/linux, from Debian's source package.
+# kernel.sh FOLDER TARBALL CONFIG DRIVER: builds a user-mode Linux kernel as FOLDER/linux, from Debian's source package,
+# with the DRIVER for remoteproc in it.
 #
 # It is built in a folder of its own and appears in its place only when it is whole, so a build that was cut short is
 # started again the next time. Takes some 4 minutes of two processors.
 set -eu
-folder=$1 tarball=$2 config=$3
+folder=$1 tarball=$2 config=$3 driver=$4
 work=$folder/build.$$
 log=$folder/build.log
 
@@ -25,6 +26,9 @@ offsets=$work/arch/x86/um/user-offsets.c
 if grep -q 'HOST_FP_SIZE, 2696' "$offsets"; then
     sed -i 's/HOST_FP_SIZE, 2696/HOST_FP_SIZE, 11008/' "$offsets"
 fi
+
+cp "$driver" "$work/drivers/remoteproc/tutti_remote.c"
+echo 'obj-$(CONFIG_REMOTEPROC) += tutti_remote.o' >> "$work/drivers/remoteproc/Makefile"
 
 echo "configuring"
 make -C "$work" ARCH=um tinyconfig > "$log" 2>&1 || { tail -n 20 "$log"; exit 1; }

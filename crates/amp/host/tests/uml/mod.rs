@@ -1,0 +1,72 @@
+//! User-mode Linux as a program of a test: what it is started with, and what it says.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::Child;
+use std::sync::mpsc;
+
+/// A process that does not outlive the test.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An archive as Linux unpacks it at its start (`Documentation/driver-api/early-userspace/buffer-format.rst`): these
+/// programs, by their paths without the first slash, and the console.
+pub(crate) fn initramfs(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = Vec::new();
+    let mut entry = |name: &str, mode: u32, device: [u32; 2], data: &[u8]| {
+        let number = archive.len() as u32;
+        let fields =
+            [number, mode, 0, 0, 1, 0, data.len() as u32, 0, 0, device[0], device[1], name.len() as u32 + 1, 0];
+        archive.extend(b"070701");
+        fields.iter().for_each(|field| archive.extend(format!("{field:08x}").bytes()));
+        archive.extend(name.bytes().chain([0]));
+        archive.resize(archive.len().next_multiple_of(4), 0);
+        archive.extend(data);
+        archive.resize(archive.len().next_multiple_of(4), 0);
+    };
+    entry("dev", 0o40755, [0, 0], b"");
+    entry("dev/console", 0o20600, [5, 1], b"");
+    let mut folders = BTreeSet::new();
+    for (path, data) in files {
+        for (end, _) in path.match_indices('/') {
+            if folders.insert(&path[..end]) {
+                entry(&path[..end], 0o40755, [0, 0], b"");
+            }
+        }
+        entry(path, 0o100755, [0, 0], data);
+    }
+    entry("TRAILER!!!", 0, [0, 0], b"");
+    archive
+}
+
+/// `NAME=PATH`, for its command line.
+pub(crate) fn setting(name: &str, value: &Path) -> OsString {
+    let mut setting = OsString::from(name);
+    setting.push(value);
+    setting
+}
+
+/// The lines of a program's output, as they come; they end with it. A program that writes without end is cut off.
+pub(crate) fn lines_of(output: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (say, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut output = BufReader::new(output.take(4 << 20));
+        let mut line = Vec::new();
+        while matches!(output.read_until(b'\n', &mut line), Ok(1..)) {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            line.clear();
+            if say.send(text).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
