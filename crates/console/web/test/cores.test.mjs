@@ -66,6 +66,9 @@ test("it is restarted from the page", async () => {
 });
 
 test("a crash is seen, with what became of it, and the memory is there to be had", async () => {
+  // One that comes and goes is shown again after a while.
+  const there = async () => (await kitchen.ask("GET", "/v1/devices")).some((one) => one.name === "brain-core");
+  await until("it is in the pool again", there, 30_000);
   await kitchen.tutti("set", "brain-core/fault", "on").catch(() => undefined);
   await until("it runs again", async () => (await brain()).recoveries === 1);
   await panel().getByText("it crashed: fault 6").first().waitFor();

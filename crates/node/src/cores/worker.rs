@@ -128,6 +128,8 @@ pub(super) struct Setup {
 /// Commands under way.
 struct Doing {
     now: Command,
+    /// Not yet with a command that follows another: the old link must be let go of before a new life takes its memory.
+    begun: bool,
     then: VecDeque<Command>,
     reply: Option<oneshot::Sender<Result<(), CoreError>>>,
 }
@@ -224,6 +226,10 @@ impl<B: Back> Worker<B> {
 
     /// One turn of everything but the link: orders, the life, the traces. How long the next may wait.
     fn turn(&mut self) -> Duration {
+        if let Some(doing) = self.doing.take_if(|doing| !doing.begun) {
+            let commands = [doing.now].into_iter().chain(doing.then).collect();
+            self.begin(commands, doing.reply);
+        }
         while let Ok(order) = self.setup.orders.try_recv() {
             self.take(order);
         }
@@ -285,7 +291,7 @@ impl<B: Back> Worker<B> {
         match refused {
             None => {
                 self.last_error = None;
-                self.doing = Some(Doing { now, then, reply });
+                self.doing = Some(Doing { now, begun: true, then, reply });
             }
             Some(refused) => {
                 if let Some(reply) = reply {
@@ -339,13 +345,13 @@ impl<B: Back> Worker<B> {
     }
 
     fn done(&mut self, done: Command) {
-        let Some(mut doing) = self.doing.take_if(|doing| doing.now == done) else { return };
+        let Some(mut doing) = self.doing.take_if(|doing| doing.begun && doing.now == done) else { return };
+        if done == Command::Stop {
+            // Its last words, before its memory is another's.
+            self.read_traces();
+        }
         match doing.then.pop_front() {
-            Some(next) => {
-                let mut commands = vec![next];
-                commands.extend(doing.then);
-                self.begin(commands, doing.reply);
-            }
+            Some(next) => self.doing = Some(Doing { now: next, begun: false, ..doing }),
             None => {
                 self.publish();
                 if let Some(reply) = doing.reply {

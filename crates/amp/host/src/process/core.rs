@@ -272,7 +272,13 @@ impl ProcessCore {
                 table
             }
         };
-        self.header = Some(layout::serve(&shared.memory, &table)?);
+        let header = layout::serve(&shared.memory, &table)?;
+        // What the life before wrote would be taken for this one's.
+        for (_, at, len) in header.traces() {
+            let zeroed = shared.memory.copy_in(at, &vec![0; len]);
+            zeroed.map_err(|error| ProcessFault::Layout(error.into()))?;
+        }
+        self.header = Some(header);
         self.traces.clear();
         Ok(())
     }
