@@ -227,7 +227,8 @@ pub(crate) fn queue(bytes: &[u8]) {
     let features = Features(u64::from(what & 3) << 28);
     let slots = || vec![DriverSlot::default(); N.into()];
     let mut driver = Driver::new(vring(&memory, 0), features, slots()).expect("enough slots");
-    let part = |i: u32| Part { addr: memory.addr_of(BUFFERS + 64 * i as usize), len: 64, writable: i.is_multiple_of(2) };
+    let part =
+        |i: u32| Part { addr: memory.addr_of(BUFFERS + 64 * i as usize), len: 64, writable: i.is_multiple_of(2) };
     (0..u32::from(N)).for_each(|i| driver.add_one(part(i), i).expect("room"));
     driver.publish_quietly();
     memory.copy_in(0, &bytes[..bytes.len().min(BUFFERS)]).expect("inside");

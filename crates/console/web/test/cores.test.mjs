@@ -70,7 +70,8 @@ test("a crash is seen, with what became of it, and the memory is there to be had
   const there = async () => (await kitchen.ask("GET", "/v1/devices")).some((one) => one.name === "brain-core");
   await until("it is in the pool again", there, 30_000);
   await kitchen.tutti("set", "brain-core/fault", "on").catch(() => undefined);
-  await until("it runs again", async () => (await brain()).recoveries === 1);
+  await until("it runs again", async () => (({ recoveries, state }) => recoveries === 1 && state === "running")(await brain()));
+  await panel().getByText("runs", { exact: true }).waitFor();
   await panel().getByText("it crashed: fault 6").first().waitFor();
   const [file] = await Promise.all([page.waitForEvent("download"), button("Download its memory").click()]);
   assert.equal(file.suggestedFilename(), "brain.core");

@@ -121,7 +121,7 @@ export async function open(browser, url, options = {}) {
   const page = await context.newPage();
   page.troubles = [];
   page.on("pageerror", (error) => page.troubles.push(String(error)));
-  page.on("console", (message) => message.type() === "error" && page.troubles.push(message.text()));
+  page.on("console", (message) => message.type() === "error" && page.troubles.push(`${message.text()} ${message.location().url}`));
   await page.goto(url);
   return page;
 }
