@@ -210,12 +210,17 @@ fn to(link: String, name: Option<&str>) -> LinkRequest {
 
 /// Whether a device of this name is listed, and its resources are.
 async fn shows(on: &Device, name: &str) -> bool {
-    let devices = on.client.devices().await.unwrap();
-    let listed = devices.iter().any(|device| device.name == name && device.via.is_some());
+    let listed = async || {
+        let devices = on.client.devices().await.unwrap();
+        devices.iter().any(|device| device.name == name && device.via.is_some())
+    };
+    let before = listed().await;
     let filter = ResourceFilter::default();
     let offered = on.client.resources(&filter).await.unwrap().iter().any(|one| one.device_name == name);
-    assert!(listed || !offered, "{name} offers something and is not there");
-    listed && offered
+    let after = listed().await;
+    // It may have come or gone between the questions.
+    assert!(before || after || !offered, "{name} offers something and is not there");
+    after && offered
 }
 
 /// How long it takes until it is shown, or is not any more.
