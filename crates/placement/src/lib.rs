@@ -3,7 +3,7 @@
 //! A pure function from what there is (devices with their resources, room and load; apps with their wants; where their
 //! instances are now) to the moves that are worth making: [`plan`]. It explains itself ([`Planner::why`]) and leaves things where they are
 //! unless a move gains more than [`INERTIA`], so that it never shuffles for its own sake: planning again after its moves
-//! gives no moves. [`Planner`] is the same with a memory, for when one device of many has changed.
+//! forces nobody to move. [`Planner`] is the same with a memory, for when one device of many has changed.
 //!
 //! # What it weighs
 //! The cost of an instance on a device, in points; less is better:

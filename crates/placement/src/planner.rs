@@ -371,7 +371,7 @@ impl Planner {
         best
     }
 
-    /// First those that cannot stay, the largest first; then those that would gain.
+    /// First those that cannot stay, the largest first; then those that would gain; then those for which there was no room.
     fn improve(&mut self, concerned: Vec<usize>) -> Plan {
         let known = |it: &usize| self.apps.get(self.instances[*it].app).is_some();
         let concerned: Vec<usize> = concerned.into_iter().filter(known).collect();
@@ -388,16 +388,7 @@ impl Planner {
             (Reverse(app.memory), Reverse(app.cpu), instance)
         };
         forced.sort_by_key(|(instance, _)| size(*instance));
-        for (instance, from) in forced {
-            match self.place_for(instance) {
-                Some((_, to)) => {
-                    self.settle(instance, to);
-                    let from = from.or(self.instances[instance].home);
-                    plan.moves.push(Move { instance, from, to: self.devices[to].device.id, gain: None });
-                }
-                None => plan.homeless.push(instance),
-            }
-        }
+        let waiting = self.house(forced, &mut plan);
         for instance in concerned {
             let Some(here) = self.cost_at_home(instance).filter(|_| self.instances[instance].pinned.is_none()) else {
                 continue;
@@ -410,8 +401,26 @@ impl Planner {
                 plan.moves.push(Move { instance, from, to: self.devices[to].device.id, gain: Some(here - there) });
             }
         }
+        // Whoever moved left room.
+        plan.homeless = self.house(waiting, &mut plan).into_iter().map(|(instance, _)| instance).collect();
         plan.homeless.sort_unstable();
         plan
+    }
+
+    /// Finds a place for each of these, which came from somewhere or nowhere; gives back those for which there is none.
+    fn house(&mut self, those: Vec<(usize, Option<DeviceId>)>, plan: &mut Plan) -> Vec<(usize, Option<DeviceId>)> {
+        let mut left = Vec::new();
+        for (instance, from) in those {
+            match self.place_for(instance) {
+                Some((_, to)) => {
+                    self.settle(instance, to);
+                    let from = from.or(self.instances[instance].home);
+                    plan.moves.push(Move { instance, from, to: self.devices[to].device.id, gain: None });
+                }
+                None => left.push((instance, from)),
+            }
+        }
+        left
     }
 
     fn place_for(&mut self, instance: usize) -> Option<(u32, usize)> {

@@ -169,7 +169,10 @@ proptest! {
             prop_assert!(!arrived || (device.online && memory <= device.memory && cpu <= device.cpu));
         }
         let again = crate::plan(&next);
-        prop_assert!(again.moves.iter().all(|it| it.gain.is_some()), "{again:?}");
+        // Nobody who has a place must leave it. Who has none may find one once somebody else has gained by moving.
+        let gained = again.moves.iter().any(|it| it.gain.is_some());
+        let fine = |it: &Move| it.gain.is_some() || (gained && plan.homeless.contains(&it.instance));
+        prop_assert!(again.moves.iter().all(fine), "{again:?}");
         prop_assert_eq!(crate::plan(&world), plan, "the same world, the same plan");
     }
 
