@@ -222,6 +222,30 @@ fn it_talks_crashes_is_dumped_and_comes_back_fifty_times() {
     }
 }
 
+/// Whoever holds an endpoint may still send when its life is over, and says goodbye when it drops it.
+#[test]
+fn what_is_held_of_an_old_life_cannot_harm_the_next() {
+    let folder = folder();
+    let Stopped(core, clock) = &mut started(config(folder.path(), None), life());
+    for round in 0..3 {
+        let link = core.platform().link().unwrap();
+        let held = link.endpoint(Name::new("held").ok(), Address::ANY).unwrap();
+        held.try_send(COMMANDS, b"echo before").unwrap();
+        for command in [Do::Stop, Do::Start] {
+            run(core, clock, command).unwrap();
+        }
+        // The new firmware is listening.
+        ask(core, "echo first").expect("an answer");
+        for _ in 0..5 {
+            let _ = held.try_send(COMMANDS, b"crash");
+        }
+        drop(held);
+        std::thread::sleep(Duration::from_millis(50));
+        let answer = ask(core, &format!("echo hello {round}")).expect("an answer");
+        assert_eq!(answer.bytes, format!("hello {round}").into_bytes());
+    }
+}
+
 #[test]
 fn what_cannot_be_started_says_why() {
     let folder = folder();

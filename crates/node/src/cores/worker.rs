@@ -121,15 +121,11 @@ pub(super) struct Setup {
     pub(super) clock: Arc<dyn Clock>,
     /// Start the core if it does not run.
     pub(super) start: bool,
-    /// Take the core over if it runs.
-    pub(super) attach: bool,
 }
 
 /// Commands under way.
 struct Doing {
     now: Command,
-    /// Not yet with a command that follows another: the old link must be let go of before a new life takes its memory.
-    begun: bool,
     then: VecDeque<Command>,
     reply: Option<oneshot::Sender<Result<(), CoreError>>>,
 }
@@ -163,7 +159,7 @@ pub(super) fn run<B: Back>(platform: B, setup: Setup) {
             return refuse_all(&setup, &fault);
         }
     };
-    let (start, attach, time) = (setup.start, setup.attach, Monotonic::default());
+    let (start, time) = (setup.start, Monotonic::default());
     let mut worker = Worker {
         core,
         setup,
@@ -181,7 +177,7 @@ pub(super) fn run<B: Back>(platform: B, setup: Setup) {
     };
     let kernel = worker.core.platform().kernel_state();
     match worker.core.state() {
-        State::Detached if attach && kernel != Some(State::Detached) => worker.begin(vec![Command::Attach], None),
+        State::Detached if kernel != Some(State::Detached) => worker.begin(vec![Command::Attach], None),
         State::Offline(_) if start => worker.begin(vec![Command::Start], None),
         _ => {}
     }
@@ -226,10 +222,6 @@ impl<B: Back> Worker<B> {
 
     /// One turn of everything but the link: orders, the life, the traces. How long the next may wait.
     fn turn(&mut self) -> Duration {
-        if let Some(doing) = self.doing.take_if(|doing| !doing.begun) {
-            let commands = [doing.now].into_iter().chain(doing.then).collect();
-            self.begin(commands, doing.reply);
-        }
         while let Ok(order) = self.setup.orders.try_recv() {
             self.take(order);
         }
@@ -291,7 +283,7 @@ impl<B: Back> Worker<B> {
         match refused {
             None => {
                 self.last_error = None;
-                self.doing = Some(Doing { now, begun: true, then, reply });
+                self.doing = Some(Doing { now, then, reply });
             }
             Some(refused) => {
                 if let Some(reply) = reply {
@@ -345,19 +337,17 @@ impl<B: Back> Worker<B> {
     }
 
     fn done(&mut self, done: Command) {
-        let Some(mut doing) = self.doing.take_if(|doing| doing.begun && doing.now == done) else { return };
+        let Some(doing) = self.doing.take_if(|doing| doing.now == done) else { return };
         if done == Command::Stop {
             // Its last words, before its memory is another's.
             self.read_traces();
         }
-        match doing.then.pop_front() {
-            Some(next) => self.doing = Some(Doing { now: next, begun: false, ..doing }),
-            None => {
-                self.publish();
-                if let Some(reply) = doing.reply {
-                    let _ = reply.send(Ok(()));
-                }
-            }
+        if !doing.then.is_empty() {
+            return self.begin(doing.then.into(), doing.reply);
+        }
+        self.publish();
+        if let Some(reply) = doing.reply {
+            let _ = reply.send(Ok(()));
         }
     }
 

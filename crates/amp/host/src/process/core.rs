@@ -262,6 +262,10 @@ impl ProcessCore {
     }
 
     fn load(&mut self) -> Result<(), ProcessFault> {
+        if self.header.take().is_some() {
+            // Each life has memory and doorbells of its own: whoever still holds endpoints of the last one writes to nobody.
+            self.configure()?;
+        }
         let shared = self.shared.as_ref().ok_or(ProcessFault::NotNow("there is no memory yet"))?;
         let table = match table_of(&self.config.program)? {
             Some(table) => table,
@@ -272,13 +276,7 @@ impl ProcessCore {
                 table
             }
         };
-        let header = layout::serve(&shared.memory, &table)?;
-        // What the life before wrote would be taken for this one's.
-        for (_, at, len) in header.traces() {
-            let zeroed = shared.memory.copy_in(at, &vec![0; len]);
-            zeroed.map_err(|error| ProcessFault::Layout(error.into()))?;
-        }
-        self.header = Some(header);
+        self.header = Some(layout::serve(&shared.memory, &table)?);
         self.traces.clear();
         Ok(())
     }
