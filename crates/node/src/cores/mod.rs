@@ -48,7 +48,7 @@ use tutti_rpmsg::Address;
 use self::worker::{Desk, Order, Setup};
 use crate::{
     satellites::Satellites,
-    state::{SaveError, State, Table},
+    state::{SaveError, State},
 };
 
 /// The key of the cores in the settings.
@@ -183,13 +183,7 @@ impl Cores {
         state: State,
         Places { runtime, root }: Places,
     ) -> Result<Self, SaveError> {
-        let loading = state.clone();
-        let kept = tokio::task::spawn_blocking(move || loading.load(Table::Settings, KEY)).await;
-        let kept = kept.unwrap_or(Err(SaveError::Closed))?.unwrap_or_else(|| b"[]".to_vec());
-        let kept: Vec<Kept> = serde_json::from_slice(&kept).unwrap_or_else(|error| {
-            tracing::error!(%error, "the cores that were kept cannot be read and are left out");
-            Vec::new()
-        });
+        let kept: Vec<Kept> = state.load_list(KEY).await?;
         let cores = Self(Arc::new(Shared { me, satellites, clock, state, runtime, root, cores: Mutex::default() }));
         {
             let mut led = cores.0.cores.lock().await;
@@ -376,7 +370,6 @@ impl Cores {
             satellites: self.0.satellites.clone(),
             clock: self.0.clock.clone(),
             start,
-            attach: true,
         };
         let dump = self.dump_file(&name)?;
         let thread = std::thread::Builder::new().name(format!("core {name}"));
@@ -420,10 +413,7 @@ impl Cores {
                 Origin::Linux(_) => None,
             })
             .collect();
-        let bytes = serde_json::to_vec(&kept).map_err(|error| CoreError::Bad(error.to_string()))?;
-        let state = self.0.state.clone();
-        let saved = tokio::task::spawn_blocking(move || state.save(Table::Settings, KEY, &bytes)).await;
-        saved.unwrap_or(Err(SaveError::Closed)).map_err(CoreError::Save)
+        self.0.state.save_list(KEY, &kept).await.map_err(CoreError::Save)
     }
 }
 

@@ -23,7 +23,7 @@ use tutti_satellite::{
 };
 
 use super::{Ask, Budget, Kind, Pace, Satellites, Station, port::Port, spec::Spec};
-use crate::state::{SaveError, State, Table};
+use crate::state::{SaveError, State};
 
 /// The key of the links in the settings.
 const KEY: &str = "satellites";
@@ -120,14 +120,8 @@ struct Shared {
 impl Links {
     /// Those that are kept, opened from now on. What is kept and cannot be read is left out, and said.
     pub(crate) async fn start(satellites: Satellites, clock: Arc<dyn Clock>, state: State) -> Result<Self, SaveError> {
-        let loading = state.clone();
-        let kept = tokio::task::spawn_blocking(move || loading.load(Table::Settings, KEY)).await;
-        let kept = kept.unwrap_or(Err(SaveError::Closed))?.unwrap_or_else(|| b"[]".to_vec());
+        let kept: Vec<Kept> = state.load_list(KEY).await?;
         let links = Self(Arc::new(Shared { satellites, clock, state, links: tokio::sync::Mutex::default() }));
-        let kept: Vec<Kept> = serde_json::from_slice(&kept).unwrap_or_else(|error| {
-            tracing::error!(%error, "the links to satellites cannot be read and are left out");
-            Vec::new()
-        });
         let mut open = links.0.links.lock().await;
         for one in kept {
             let read = (Name::new(&one.name), one.link.parse::<Spec>());
@@ -188,11 +182,7 @@ impl Links {
             called: link.called.map(|called| called.to_string()),
         });
         let kept: Vec<Kept> = stay.chain(with).collect();
-        // Plain texts: they have a form in JSON.
-        let bytes = serde_json::to_vec(&kept).unwrap_or_default();
-        let state = self.0.state.clone();
-        let saved = tokio::task::spawn_blocking(move || state.save(Table::Settings, KEY, &bytes)).await;
-        saved.unwrap_or(Err(SaveError::Closed)).map_err(LinkError::Save)
+        self.0.state.save_list(KEY, &kept).await.map_err(LinkError::Save)
     }
 
     fn open(&self, name: Name, spec: Spec, called: Option<Name>) -> Link {

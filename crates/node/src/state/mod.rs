@@ -21,6 +21,7 @@
 mod database;
 mod error;
 mod folder;
+mod list;
 mod writer;
 
 pub use error::{OpenError, SaveError};
