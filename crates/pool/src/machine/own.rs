@@ -200,37 +200,13 @@ impl Own {
     }
 
     fn describe(&self, seq: u64) -> DeviceRecord {
-        DeviceRecord {
-            device: self.me,
-            seq,
-            name: self.identity.name,
-            kind: self.identity.kind,
-            architecture: self.identity.architecture,
-            os: self.identity.os,
-            profile: self.identity.profile,
-            software: self.identity.software,
-            via: None,
-            // Also if there are none: whoever restored an old backup may not know that there were some.
-            satellites: Some(self.satellites.keys().copied().collect()),
-            resources: self.resources.clone(),
-        }
+        // Also if there are none: whoever restored an old backup may not know that there were some.
+        let satellites = Some(self.satellites.keys().copied().collect());
+        record(self.me, &self.identity, seq, None, satellites, &self.resources)
     }
 
     fn describe_satellite(&self, satellite: &Satellite, seq: u64) -> DeviceRecord {
-        let Satellite { device, identity, resources } = satellite;
-        DeviceRecord {
-            device: *device,
-            seq,
-            name: identity.name,
-            kind: identity.kind,
-            architecture: identity.architecture,
-            os: identity.os,
-            profile: identity.profile,
-            software: identity.software,
-            via: Some(self.me),
-            satellites: None,
-            resources: resources.clone(),
-        }
+        record(satellite.device, &satellite.identity, seq, Some(self.me), None, &satellite.resources)
     }
 
     /// The records of the satellites: those that say the same as before stay, the others get this number.
@@ -248,6 +224,19 @@ impl Own {
         };
         self.satellites.iter().map(vouch).collect()
     }
+}
+
+fn record(
+    device: DeviceId,
+    identity: &Identity,
+    seq: u64,
+    via: Option<DeviceId>,
+    satellites: Option<Vec<DeviceId>>,
+    resources: &[ResourceDescription],
+) -> DeviceRecord {
+    let Identity { name, kind, architecture, os, profile, software } = *identity;
+    let resources = resources.to_vec();
+    DeviceRecord { device, seq, name, kind, architecture, os, profile, software, via, satellites, resources }
 }
 
 fn write(record: &SignedRecord) -> Result<Vec<u8>, SectionError> {

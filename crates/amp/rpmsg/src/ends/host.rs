@@ -85,20 +85,6 @@ pub struct HostOut<M, S: Storage> {
     spare: Spare<S::Ring<Buffer>>,
 }
 
-impl<M: Memory, S: Storage> HostOut<M, S> {
-    /// A buffer that need not come back first.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn take_own(&mut self) -> Option<Buffer> {
-        if self.driver.corrupt().is_some() {
-            return None;
-        }
-        self.spare.pop().or_else(|| {
-            self.fresh += 1;
-            Some(self.pool.buffer(self.fresh - 1))
-        })
-    }
-}
-
 impl<M: Memory, S: Storage> End for HostOut<M, S> {
     type Queue = Driver<M, S::Ring<DriverSlot>>;
 
@@ -118,25 +104,23 @@ impl<M: Memory, S: Storage> End for HostOut<M, S> {
 
 impl<M: Memory, S: Storage> Outgoing for HostOut<M, S> {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn take(&mut self) -> Option<Buffer> {
-        if self.has_own() {
-            return self.take_own();
+    fn take_own(&mut self) -> Option<Buffer> {
+        if self.driver.corrupt().is_some() {
+            return None;
         }
+        self.spare.pop().or_else(|| {
+            self.fresh += 1;
+            Some(self.pool.buffer(self.fresh - 1))
+        })
+    }
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn take_returned(&mut self) -> Option<Buffer> {
         self.driver.next_to_write(&self.pool.memory).map(|used| self.pool.buffer(used.token as u16))
     }
     #[inline(always)]
-    fn take_many(&mut self, buffers: &mut [Buffer]) -> usize {
-        let mut own = 0;
-        while self.has_own()
-            && let Some(place) = buffers.get_mut(own)
-            && let Some(buffer) = self.take_own()
-        {
-            *place = buffer;
-            own += 1;
-        }
-        let rest = buffers.get_mut(own..).unwrap_or_default();
+    fn take_many_returned(&mut self, buffers: &mut [Buffer]) -> usize {
         let pool = &self.pool;
-        own + self.driver.next_many(rest.len(), |i, used| put(rest, i, pool.buffer(used.token as u16)))
+        self.driver.next_many(buffers.len(), |i, used| put(buffers, i, pool.buffer(used.token as u16)))
     }
     fn put_back(&mut self, buffer: Buffer) {
         self.spare.push(buffer);

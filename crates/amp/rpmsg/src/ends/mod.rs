@@ -41,10 +41,30 @@ pub trait End {
 
 /// The sending end of a queue.
 pub trait Outgoing: End {
+    /// A buffer that need not come back first; none if there is none, or if the queue is corrupt.
+    fn take_own(&mut self) -> Option<Buffer>;
+    /// The next buffer that came back; none if there is none, or if the queue is corrupt.
+    fn take_returned(&mut self) -> Option<Buffer>;
+    /// The next ones that came back, as many as there are and as there is room for; says how many.
+    fn take_many_returned(&mut self, buffers: &mut [Buffer]) -> usize;
     /// The next free buffer; none if there is none, or if the queue is corrupt.
-    fn take(&mut self) -> Option<Buffer>;
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn take(&mut self) -> Option<Buffer> {
+        if self.has_own() { self.take_own() } else { self.take_returned() }
+    }
     /// The next ones, as many as there are and as there is room for; says how many.
-    fn take_many(&mut self, buffers: &mut [Buffer]) -> usize;
+    #[inline(always)]
+    fn take_many(&mut self, buffers: &mut [Buffer]) -> usize {
+        let mut own = 0;
+        while self.has_own()
+            && let Some(place) = buffers.get_mut(own)
+            && let Some(buffer) = self.take_own()
+        {
+            *place = buffer;
+            own += 1;
+        }
+        own + self.take_many_returned(buffers.get_mut(own..).unwrap_or_default())
+    }
     fn put_back(&mut self, buffer: Buffer);
     /// A corrupt queue takes it in vain.
     fn submit(&mut self, buffer: Buffer, len: u32);

@@ -36,12 +36,6 @@ pub struct RemoteOut<M, S: Storage> {
 }
 
 impl<M: Memory, S: Storage> RemoteOut<M, S> {
-    /// A buffer that need not come back first.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn take_own(&mut self) -> Option<Buffer> {
-        if self.device.corrupt().is_some() { None } else { self.spare.pop() }
-    }
-
     pub(crate) fn halt(&mut self) -> Option<u16> {
         self.spare.count = 0;
         self.device.halt()
@@ -67,24 +61,16 @@ impl<M: Memory, S: Storage> End for RemoteOut<M, S> {
 
 impl<M: Memory, S: Storage> Outgoing for RemoteOut<M, S> {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn take(&mut self) -> Option<Buffer> {
-        if self.has_own() {
-            return self.take_own();
-        }
+    fn take_own(&mut self) -> Option<Buffer> {
+        if self.device.corrupt().is_some() { None } else { self.spare.pop() }
+    }
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn take_returned(&mut self) -> Option<Buffer> {
         take(&mut self.device, true)
     }
     #[inline(always)]
-    fn take_many(&mut self, buffers: &mut [Buffer]) -> usize {
-        let mut own = 0;
-        while self.has_own()
-            && let Some(place) = buffers.get_mut(own)
-            && let Some(buffer) = self.take_own()
-        {
-            *place = buffer;
-            own += 1;
-        }
-        let rest = buffers.get_mut(own..).unwrap_or_default();
-        own + take_many(&mut self.device, true, rest.len(), |i, buffer| put(rest, i, buffer))
+    fn take_many_returned(&mut self, buffers: &mut [Buffer]) -> usize {
+        take_many(&mut self.device, true, buffers.len(), |i, buffer| put(buffers, i, buffer))
     }
     fn put_back(&mut self, buffer: Buffer) {
         self.spare.push(buffer);
