@@ -6,6 +6,7 @@ mod support;
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -219,6 +220,24 @@ fn file(root: &Path, path: &str, text: &str) {
     fs::write(path, text).unwrap();
 }
 
+/// What the kernel shows when the firmware of remoteproc0 announces a service, and an endpoint for it has been made.
+fn announce(root: &Path, service: &str, at: u32, source: u32) {
+    let link = root.join("sys/devices/platform/m4/remoteproc/remoteproc0/rproc-virtio.0.auto/virtio0");
+    let channel = format!("virtio0.{service}.-1.{at}");
+    file(&link.join(&channel), "name", &format!("{service}\n"));
+    file(&link.join(&channel), "dst", &format!("{at:#x}\n"));
+    let end = link.join("virtio0.rpmsg_ctrl.0.0/rpmsg/rpmsg0");
+    file(&end, "src", &format!("{source}\n"));
+    file(&end, "dst", &format!("{at}\n"));
+    for folder in ["sys/bus/rpmsg/devices", "sys/class/rpmsg", "dev"] {
+        fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, root.join("dev/rpmsg0"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    symlink(&end, root.join("sys/class/rpmsg/rpmsg0")).unwrap();
+    symlink(link.join(&channel), root.join("sys/bus/rpmsg/devices").join(&channel)).unwrap();
+}
+
 #[test]
 fn cores_of_the_kernels_are_led_as_far_as_linux_lets() {
     let folder = tempfile::tempdir().unwrap();
@@ -244,6 +263,13 @@ fn cores_of_the_kernels_are_led_as_far_as_linux_lets() {
         let refused = device.run(&["amp", action, "remoteproc0"]);
         assert!(!refused.ok && refused.err.contains("no way to"), "{action}: {}", refused.err);
     }
+    // A message there and back, once its firmware has announced the service; a pipe that gives back what it is given is its endpoint.
+    let refused = device.run(&["amp", "ping", "remoteproc0"]);
+    assert!(!refused.ok && refused.err.contains("tutti-ping"), "{}", refused.err);
+    announce(&root, "tutti-ping", 1025, 0x258);
+    let ping = device.json(&["amp", "ping", "remoteproc0"]);
+    assert!(ping["round_trip_us"].as_f64().is_some_and(|us| us > 0.0 && us < 2e6), "{ping}");
+
     let refused = device.run(&["amp", "start", "remoteproc0", "../../etc/passwd"]);
     assert!(!refused.ok && refused.err.contains("by its name in /lib/firmware"), "{}", refused.err);
     device.must(&["amp", "restart", "remoteproc0"]);

@@ -142,7 +142,7 @@ async fn start(options: Options) -> Result<Device, RunError> {
         }
     };
     let kept = async {
-        let links = Links::start(satellites.clone(), clock.clone(), state.clone()).await?;
+        let links = Links::start(satellites.clone(), clock.clone(), state.clone(), options.sysfs.clone()).await?;
         let places = Places { runtime: options.runtime.clone(), root: options.sysfs.clone() };
         let cores = Cores::start(id, satellites.clone(), clock.clone(), state.clone(), places).await?;
         Ok((links, cores))
@@ -215,6 +215,7 @@ impl Device {
             // Both wait for what is under way, each with bounds of its own.
             let _ = tokio::join!(self.api, self.discovery, node.console.closed());
             self.tasks.shutdown().await;
+            node.links.stop().await;
             node.cores.stop().await;
             node.pool.stop().await;
             node.fabric.shutdown().await;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tutti_amp_host::linux::{EndpointFile, LinuxCore, doctor, list};
+use tutti_amp_host::linux::{EndpointFile, LinuxCore, channels, doctor, list};
 use tutti_metal::{Clock, Monotonic};
 use tutti_remoteproc::life::{Cause, Command, Config, Recovery, Refused, Report, State};
 use tutti_remoteproc::testing::{conformance, run};
@@ -187,6 +187,41 @@ fn what_is_wrong_is_said_with_what_to_do() {
     let name = Name::new("lamp").unwrap();
     let refused = EndpointFile::create(kernel.root(), &control, name, Address(7), Address(8)).unwrap_err().to_string();
     assert!(refused.contains("rpmsg_ctrl0") && refused.contains("does the remote run"), "{refused}");
+}
+
+#[test]
+fn what_remotes_announce_is_found_with_the_core_that_they_are_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let of_a_core = root.join("sys/devices/platform/r5f@1/remoteproc/remoteproc3/rproc-virtio.0.auto/virtio1");
+    let other = root.join("sys/devices/pci0/virtio2");
+    fs::create_dir_all(root.join("sys/bus/rpmsg/devices")).unwrap();
+    let announce = |link: &Path, device: &str, name: &str, dst: &str| {
+        let place = link.join(device);
+        fs::create_dir_all(&place).unwrap();
+        fs::write(place.join("name"), name).unwrap();
+        fs::write(place.join("dst"), dst).unwrap();
+        symlink(&place, root.join("sys/bus/rpmsg/devices").join(device)).unwrap();
+        place
+    };
+    assert_eq!(channels(root), []);
+    announce(&of_a_core, "virtio1.lamp.-1.1024", "lamp\n", "0x400\n");
+    announce(&other, "virtio2.a.name.with.dots.-1.7", "a.name.with.dots\n", "0x7\n");
+    // A driver of the kernel's has this one, and what these say is not what the kernel says.
+    fs::create_dir(announce(&other, "virtio2.rpmsg-tty.-1.8", "rpmsg-tty\n", "0x8\n").join("driver")).unwrap();
+    announce(&other, "virtio2.odd.-1.9", "odd\n", "9\n");
+    announce(&other, "virtio2.large.-1.10", "large\n", "0x100000000\n");
+    let found: Vec<_> = channels(root).into_iter().map(|it| (it.device, it.name, it.address.0, it.core)).collect();
+    let expected = [
+        ("virtio1.lamp.-1.1024", "lamp", 0x400, Some("remoteproc3")),
+        ("virtio2.a.name.with.dots.-1.7", "a.name.with.dots", 7, None),
+    ];
+    assert_eq!(
+        found,
+        expected.map(|(device, name, at, core)| (device.to_owned(), name.to_owned(), at, core.map(str::to_owned)))
+    );
+    let refused = channels(root).remove(0).open(Address(5)).unwrap_err().to_string();
+    assert!(refused.contains("virtio1") && refused.contains("does the remote run"), "no control device: {refused}");
 }
 
 #[test]

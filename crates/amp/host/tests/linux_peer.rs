@@ -72,7 +72,7 @@ fn the_linux_kernel_as_a_peer() {
     let folder = tempfile::tempdir().unwrap();
     let initrd = folder.path().join("initrd");
     let socket = |life: usize| folder.path().join(format!("rpmsg{life}"));
-    std::fs::write(&initrd, initramfs(&[("init", &std::fs::read(init).unwrap())])).unwrap();
+    std::fs::write(&initrd, initramfs(&[("init".to_owned(), std::fs::read(init).unwrap())])).unwrap();
 
     let mut device = Some(start_device(&socket(0)));
     let mut command = Command::new(kernel);

@@ -9,7 +9,7 @@
 
 mod uml;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -24,7 +24,7 @@ use tutti_remoteproc::life::{Action, Cause, Command, Config, Failure, Generation
 use tutti_remoteproc::table::{Carveout, Claim, Entry, Label, PhysClaim, Trace, buffer_len, emit};
 use tutti_remoteproc::testing::{Firmware, conformance, run};
 use tutti_remoteproc::{Platform, RemoteCore};
-use uml::{Running, initramfs, lines_of, setting};
+use uml::{Running, initramfs, lines_of, setting, this_program};
 
 /// The whole run takes some three seconds.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -52,7 +52,7 @@ fn the_kernels_remoteproc() {
     };
     let folder = tempfile::tempdir().unwrap();
     let initrd = folder.path().join("initrd");
-    fs::write(&initrd, this_program()).unwrap();
+    fs::write(&initrd, initramfs(&this_program())).unwrap();
     // What the kernel does not know itself is in the environment of its program.
     let inside = format!("{INSIDE}=1");
     let mut command = Program::new(kernel);
@@ -98,23 +98,6 @@ fn the_kernels_remoteproc() {
     }
     assert!(passed, "the kernel did not come to its end; its log is above");
     assert!(left.is_empty(), "not seen: {left:?}; the kernel's log is above");
-}
-
-/// This program as the first one of a kernel, with the libraries that it is running with.
-fn this_program() -> Vec<u8> {
-    let maps = fs::read_to_string("/proc/self/maps").unwrap();
-    let mapped = maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..]));
-    let libraries: BTreeSet<_> = mapped.filter(|path| path.contains(".so")).collect();
-    let read = |path: &str| fs::read(path).unwrap();
-    let mut files = vec![("init", read("/proc/self/exe"))];
-    for path in libraries {
-        // Programs know their loader by this path, whichever folder it is in.
-        let loader = path.ends_with("/ld-linux-x86-64.so.2");
-        let place = if loader { "lib64/ld-linux-x86-64.so.2" } else { path.trim_start_matches('/') };
-        files.push((place, read(path)));
-    }
-    let files: Vec<_> = files.iter().map(|(path, data)| (*path, data.as_slice())).collect();
-    initramfs(&files)
 }
 
 /// Not a test of its own: what runs in the kernel, as its only program.

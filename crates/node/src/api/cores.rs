@@ -185,7 +185,7 @@ fn show(node: &Node, core: &Shown) -> Core {
         ),
         Origin::Linux(firmware) => (CoreKind::Linux, firmware.clone().unwrap_or_default(), Vec::new(), None),
     };
-    let behind = node.satellites.on(&crate::cores::worker::place(&core.desk.name));
+    let behind = node.satellites.on(&crate::cores::worker::place(core.desk.name.as_str()));
     Core {
         name: core.desk.name.to_string(),
         kind,

@@ -17,7 +17,7 @@ use crate::{
     node::Node,
     satellites::{
         Joined,
-        links::{self, LinkError, Status},
+        links::{LinkError, Status},
         spec::Spec,
     },
 };
@@ -47,7 +47,7 @@ pub(super) async fn list(State(node): State<Arc<Node>>) -> Json<Vec<SatelliteLin
     let mut all: Vec<_> = node.links.list().await.into_iter().map(|status| show(&node, status)).collect();
     for core in node.cores.list().await {
         let status = core.desk.status();
-        let satellites = on(&node, &cores::place(&core.desk.name));
+        let satellites = on(&node, &cores::place(core.desk.name.as_str()));
         // The link of a core is there as long as its firmware has one.
         if status.linked && !satellites.is_empty() {
             all.push(SatelliteLink {
@@ -71,7 +71,7 @@ pub(super) async fn disconnect(State(node): State<Arc<Node>>, In(name): In<Strin
 }
 
 fn show(node: &Node, status: Status) -> SatelliteLink {
-    let satellites = on(node, &links::place(&status.name));
+    let satellites = on(node, &status.place());
     SatelliteLink {
         state: status.state(!satellites.is_empty()),
         name: status.name.to_string(),
@@ -105,6 +105,7 @@ fn link_error(error: LinkError) -> ApiError {
             (ErrorCode::NameTaken, "`tutti satellite ls` lists the links; disconnect that one first")
         }
         LinkError::TooMany => (ErrorCode::TooMany, "disconnect one that is not needed"),
+        LinkError::Found(_) => (ErrorCode::BadRequest, "`tutti amp stop` stops the core"),
         LinkError::Unknown => (ErrorCode::NoSuchLink, "`tutti satellite ls` lists the links"),
     };
     ApiError::new(code, error.to_string(), hint)

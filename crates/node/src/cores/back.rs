@@ -3,20 +3,24 @@
 use std::{
     collections::BTreeMap,
     fs::File,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use tutti_amp_host::{
     EventBell,
-    linux::LinuxCore,
+    linux::{EndpointFile, LinuxCore},
     process::{HostLink, InboxError, ProcessCore, Processes},
 };
 use tutti_remoteproc::{
     Platform,
     life::{Config, Recovery, State},
 };
-use tutti_rpmsg::{Endpoint, Host};
+use tutti_rpmsg::{Address, Endpoint, Host};
+
+use super::radio::{PING, PONG};
 
 /// An endpoint of this host on the link with a core.
 pub(super) type End<'l> = Endpoint<'l, Processes, Host>;
@@ -55,6 +59,12 @@ pub(super) trait Back: Platform {
         Ok(None)
     }
 
+    /// Sends a message that comes back, and says how long that took, where the link is not this process's business. None if the core has no
+    /// endpoint for it.
+    fn ping(&mut self) -> Option<Result<Duration, String>> {
+        None
+    }
+
     /// After an attach: lets go of what was left of the last host's link and makes one of its own.
     fn settle(&mut self) -> Result<(), String> {
         Ok(())
@@ -62,14 +72,14 @@ pub(super) trait Back: Platform {
 }
 
 /// How long the firmware may give no sign of life. Its satellite is gone from the pool much sooner.
-const WATCHDOG: std::time::Duration = std::time::Duration::from_secs(5);
+const WATCHDOG: Duration = Duration::from_secs(5);
 
 /// How long the firmware has to stop by itself once it was asked to.
-const GRACE: std::time::Duration = std::time::Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(2);
 
 impl Back for ProcessCore {
     fn config() -> Config {
-        let (first, most) = (std::time::Duration::from_millis(200), std::time::Duration::from_secs(30));
+        let (first, most) = (Duration::from_millis(200), Duration::from_secs(30));
         Config {
             watchdog: Some(WATCHDOG),
             // Counts only where there is a message to ask with.
@@ -152,6 +162,32 @@ impl Back for LinuxCore {
     fn kernel_state(&self) -> Option<State> {
         self.state().ok()
     }
+
+    fn ping(&mut self) -> Option<Result<Duration, String>> {
+        let channel = self.channels().into_iter().find(|channel| channel.name == PING)?;
+        let endpoint = match channel.open(PING_FROM) {
+            Ok(endpoint) => endpoint,
+            Err(error) => return Some(Err(error.to_string())),
+        };
+        Some(round(&endpoint).unwrap_or_else(|error| Err(error.to_string())))
+    }
+}
+
+/// This side's address for pings: below those that the kernel gives to others, and beside that for satellites.
+const PING_FROM: Address = Address(0x258);
+
+/// There and back.
+fn round(endpoint: &EndpointFile) -> io::Result<Result<Duration, String>> {
+    let (mark, since) = (rand::random::<u64>().to_le_bytes(), Instant::now());
+    endpoint.send(&mark)?;
+    let mut buffer = [0; 512];
+    while let Some(left) = PONG.checked_sub(since.elapsed()) {
+        let read = endpoint.receive(&mut buffer, left)?;
+        if read.and_then(|read| buffer.get(..read)) == Some(&mark) {
+            return Ok(Ok(since.elapsed()));
+        }
+    }
+    Ok(Err("it did not answer in time".into()))
 }
 
 /// Opens a core dump to be handed out; nothing but a plain file.

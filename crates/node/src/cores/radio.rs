@@ -7,12 +7,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::{CoreError, back::End};
 use crate::satellites::{Ask, Budget, Station};
 
-/// The RPMsg endpoint of a satellite.
-pub(super) const SATELLITE: &str = "tutti-satellite";
 /// The RPMsg endpoint that gives back what it is sent.
 pub(super) const PING: &str = "tutti-ping";
 /// How long the core has to give it back.
-const PONG: Duration = Duration::from_secs(2);
+pub(super) const PONG: Duration = Duration::from_secs(2);
 /// How many messages of a core are taken each second.
 pub(super) const RATE: u32 = 20_000;
 

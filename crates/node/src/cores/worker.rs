@@ -4,7 +4,7 @@
 //! what there is to see stands on the [`Desk`].
 //!
 //! # The satellites of a core
-//! A core whose firmware has an RPMsg endpoint named [`SATELLITE`] is a satellite, and so are those behind it. The frames
+//! A core whose firmware has an RPMsg endpoint named [`SERVICE`] is a satellite, and so are those behind it. The frames
 //! are those of `tutti-satellite`, one in each message. An endpoint named [`PING`] gives back what it is sent.
 
 use std::{
@@ -30,9 +30,9 @@ use super::{
     CoreError,
     back::Back,
     log::Log,
-    radio::{PING, Pinger, RATE, Radio, SATELLITE},
+    radio::{PING, Pinger, RATE, Radio},
 };
-use crate::satellites::{Budget, Kind, Pace, Satellites, Station};
+use crate::satellites::{Budget, Kind, Pace, SERVICE, Satellites, Station};
 
 /// The longest sleep of a worker whose core runs.
 const NAP: Duration = Duration::from_millis(100);
@@ -211,7 +211,10 @@ impl<B: Back> Worker<B> {
                 }
                 continue;
             }
-            self.pings.drain(..).for_each(|reply| drop(reply.send(Err(CoreError::NoPing))));
+            for reply in std::mem::take(&mut self.pings) {
+                let round = self.core.platform_mut().ping().ok_or(CoreError::NoPing);
+                let _ = reply.send(round.and_then(|round| round.map_err(CoreError::Failed)));
+            }
             match self.setup.orders.recv_timeout(pause) {
                 Ok(order) => self.take(order),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -406,13 +409,13 @@ impl<B: Back> Worker<B> {
             let name = tutti_rpmsg::Name::new(name).ok();
             link.endpoint(name, Address::ANY)
         };
-        let (Ok(satellite), Ok(ping)) = (open(SATELLITE), open(PING)) else {
+        let (Ok(satellite), Ok(ping)) = (open(SERVICE), open(PING)) else {
             self.deaf = Some(link.clone());
             return self.trouble("its link has no room for endpoints".into());
         };
         let desk = self.setup.desk.clone();
         let (station, asks) = Station::new(
-            place(&desk.name).into(),
+            place(desk.name.as_str()).into(),
             None,
             Kind::Core,
             self.pace,
@@ -494,7 +497,7 @@ impl<B: Back> Worker<B> {
 }
 
 /// What the link with a core is called among all that lead to satellites.
-pub(crate) fn place(name: &Name) -> String {
+pub(crate) fn place(name: &str) -> String {
     format!("core/{name}")
 }
 

@@ -1,29 +1,30 @@
-//! The links that the user asked for: kept in the device's state, opened, and tried again when they break.
+//! The links that the user asked for, kept in the device's state; and those that are [found](super::found). They are opened, and tried again
+//! when they break.
 
 use std::{
     collections::BTreeMap,
     fmt,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     sync::mpsc,
-    task::AbortHandle,
-    time::{Instant, sleep, sleep_until, timeout},
+    task::{AbortHandle, JoinHandle},
+    time::{Instant, sleep, sleep_until},
 };
+use tutti_amp_host::linux::Channel;
 use tutti_control::LinkState;
 use tutti_fabric::clock::Clock;
 use tutti_model::Name;
-use tutti_satellite::{
-    MAX_FRAME,
-    serial::{Decoder, encode, line_len},
-};
 
-use super::{Ask, Budget, Kind, Pace, Satellites, Station, port::Port, spec::Spec};
-use crate::state::{SaveError, State};
+use super::{Ask, Budget, Kind, Pace, Satellites, Station, found, port::Port, spec::Spec};
+use crate::{
+    cores::worker as cores,
+    state::{SaveError, State},
+};
 
 /// The key of the links in the settings.
 const KEY: &str = "satellites";
@@ -33,12 +34,8 @@ pub(crate) const MOST: usize = 16;
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 /// A link that was open for so long is tried again at once when it breaks.
 const STOOD: Duration = Duration::from_secs(2);
-/// How long the other end may take nothing of what is sent.
-const STUCK: Duration = Duration::from_secs(2);
 /// How many bytes of a link are read each second: more than the fastest serial line brings.
 const BYTES_EACH_SECOND: u32 = 1 << 20;
-/// How many bytes are read at a time.
-const CHUNK: usize = 4096;
 
 /// A link as it is kept.
 #[derive(Clone, Serialize, Deserialize)]
@@ -60,6 +57,14 @@ pub(crate) struct Status {
 }
 
 impl Status {
+    /// What the link is called among all that lead to satellites.
+    pub(crate) fn place(&self) -> String {
+        match &self.spec {
+            Spec::Rpmsg(Channel { core: Some(core), .. }) => cores::place(core),
+            _ => format!("link/{}", self.name),
+        }
+    }
+
     /// The word for it, given whether somebody is there.
     pub(crate) fn state(&self, joined: bool) -> LinkState {
         match (self.open, joined) {
@@ -79,6 +84,8 @@ pub(crate) enum LinkError {
     TooMany,
     /// There is none of this name.
     Unknown,
+    /// It is there because a core announced it.
+    Found(Name),
     /// It could not be kept for the next start.
     Save(SaveError),
 }
@@ -89,6 +96,7 @@ impl fmt::Display for LinkError {
             Self::Taken(name) => write!(f, "the link {name} has this name or leads there already"),
             Self::TooMany => write!(f, "there are {MOST} links already"),
             Self::Unknown => f.write_str("there is no link of this name"),
+            Self::Found(name) => write!(f, "the link {name} is there as long as a core announces it"),
             Self::Save(error) => error.fmt(f),
         }
     }
@@ -97,7 +105,7 @@ impl fmt::Display for LinkError {
 struct Link {
     status: Arc<Mutex<Status>>,
     called: Option<Name>,
-    task: AbortHandle,
+    task: JoinHandle<()>,
 }
 
 impl Drop for Link {
@@ -115,13 +123,36 @@ struct Shared {
     clock: Arc<dyn Clock>,
     state: State,
     links: tokio::sync::Mutex<BTreeMap<Name, Link>>,
+    found: Mutex<BTreeMap<Name, Link>>,
+    watch: Mutex<Option<AbortHandle>>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(watch) = lock(&self.watch).take() {
+            watch.abort();
+        }
+    }
 }
 
 impl Links {
-    /// Those that are kept, opened from now on. What is kept and cannot be read is left out, and said.
-    pub(crate) async fn start(satellites: Satellites, clock: Arc<dyn Clock>, state: State) -> Result<Self, SaveError> {
+    /// Those that are kept, opened from now on, and those that are found below `root`. What is kept and cannot be read is left out, and
+    /// said.
+    pub(crate) async fn start(
+        satellites: Satellites,
+        clock: Arc<dyn Clock>,
+        state: State,
+        root: PathBuf,
+    ) -> Result<Self, SaveError> {
         let kept: Vec<Kept> = state.load_list(KEY).await?;
-        let links = Self(Arc::new(Shared { satellites, clock, state, links: tokio::sync::Mutex::default() }));
+        let links = Self(Arc::new(Shared {
+            satellites,
+            clock,
+            state,
+            links: tokio::sync::Mutex::default(),
+            found: Mutex::default(),
+            watch: Mutex::default(),
+        }));
         let mut open = links.0.links.lock().await;
         for one in kept {
             let read = (Name::new(&one.name), one.link.parse::<Spec>());
@@ -133,7 +164,26 @@ impl Links {
             open.insert(name, links.open(name, spec, called));
         }
         drop(open);
+        let weak = Arc::downgrade(&links.0);
+        let watch = tokio::spawn(found::watch(root, move |specs| {
+            // The watch ends with the last of the links.
+            weak.upgrade().map(Self).is_some_and(|links| links.keep_found(specs))
+        }));
+        *lock(&links.0.watch) = Some(watch.abort_handle());
         Ok(links)
+    }
+
+    /// Opens those that are new, and closes those that are gone. True, for more to come.
+    fn keep_found(&self, specs: Vec<Spec>) -> bool {
+        let mut found = lock(&self.0.found);
+        found.retain(|_, link| specs.contains(&lock(&link.status).spec));
+        for spec in specs {
+            let Some(name) = spec.usual_name() else { continue };
+            if found.len() < MOST && !found.contains_key(&name) {
+                found.insert(name, self.open(name, spec, None));
+            }
+        }
+        true
     }
 
     /// Looks for a satellite there from now on, and after a restart.
@@ -158,7 +208,8 @@ impl Links {
     pub(crate) async fn disconnect(&self, name: &Name) -> Result<(), LinkError> {
         let mut links = self.0.links.lock().await;
         if !links.contains_key(name) {
-            return Err(LinkError::Unknown);
+            let found = lock(&self.0.found).contains_key(name);
+            return Err(if found { LinkError::Found(*name) } else { LinkError::Unknown });
         }
         self.save(&links, None, Some(name)).await?;
         links.remove(name);
@@ -167,7 +218,24 @@ impl Links {
 
     /// All of them, in order of their names.
     pub(crate) async fn list(&self) -> Vec<Status> {
-        self.0.links.lock().await.values().map(|link| lock(&link.status).clone()).collect()
+        let links = self.0.links.lock().await;
+        let found = lock(&self.0.found);
+        let mut all: Vec<_> = links.values().chain(found.values()).map(|link| lock(&link.status).clone()).collect();
+        all.sort_by_key(|status| status.name);
+        all
+    }
+
+    /// Closes all of them, and waits until what the kernel has for them is given back. What is kept stays kept.
+    pub(crate) async fn stop(&self) {
+        if let Some(watch) = lock(&self.0.watch).take() {
+            watch.abort();
+        }
+        let found = std::mem::take(&mut *lock(&self.0.found));
+        let links = std::mem::take(&mut *self.0.links.lock().await);
+        for mut link in links.into_values().chain(found.into_values()) {
+            link.task.abort();
+            let _ = (&mut link.task).await;
+        }
     }
 
     async fn save(
@@ -189,22 +257,18 @@ impl Links {
         let status = Status { name, spec, open: false, last_error: None, dropped: 0 };
         let status = Arc::new(Mutex::new(status));
         let (satellites, clock) = (self.0.satellites.clone(), self.0.clock.clone());
-        let task = tokio::spawn(keep(status.clone(), called, satellites, clock)).abort_handle();
+        let task = tokio::spawn(keep(status.clone(), called, satellites, clock));
         Link { status, called, task }
     }
 }
 
-/// What a link is called among all that lead to satellites.
-pub(crate) fn place(name: &Name) -> String {
-    format!("link/{name}")
-}
-
 /// Keeps a link open, for ever.
 async fn keep(status: Arc<Mutex<Status>>, called: Option<Name>, satellites: Satellites, clock: Arc<dyn Clock>) {
-    let (name, spec) = {
+    let (name, spec, link) = {
         let status = lock(&status);
-        (status.name, status.spec.clone())
+        (status.name, status.spec.clone(), Arc::<str>::from(status.place()))
     };
+    let kind = if matches!(spec, Spec::Rpmsg(_)) { Kind::Core } else { Kind::Microcontroller };
     let mut pace = Pace::default();
     let mut wait = RETRY.0;
     loop {
@@ -216,9 +280,7 @@ async fn keep(status: Arc<Mutex<Status>>, called: Option<Name>, satellites: Sate
                     let mut status = lock(&status);
                     (status.open, status.dropped) = (true, 0);
                 }
-                let kind = Kind::Microcontroller;
-                let link = place(&name).into();
-                let wake = Arc::new(|| {});
+                let (link, wake) = (link.clone(), Arc::new(|| {}));
                 let (station, asks) = Station::new(link, called, kind, pace, satellites.clone(), clock.clone(), wake);
                 let mut open = Open { station: Some(station), status: &status };
                 let why = open.serve(port, asks, clock.as_ref()).await;
@@ -256,35 +318,22 @@ impl Open<'_> {
     /// Until it breaks; why it did.
     async fn serve(&mut self, mut port: Port, mut asks: mpsc::Receiver<Ask>, clock: &dyn Clock) -> String {
         let Some(station) = &mut self.station else { return String::new() };
-        let mut decoder = Decoder::default();
         let mut budget = Budget::new(BYTES_EACH_SECOND);
-        let mut chunk = vec![0; CHUNK];
-        let mut line = vec![0; line_len(MAX_FRAME)];
         loop {
             // All that there is to say now; each frame has its time to leave.
             while let Some(frame) = station.transmit() {
-                let bytes = encode(&frame, &mut line).and_then(|len| line.get(..len)).unwrap_or_default();
-                match timeout(STUCK, port.send.write_all(bytes)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return format!("it cannot be written to: {error}"),
-                    Err(_) => return "the other end takes nothing of what is sent".into(),
+                if let Err(why) = port.send(&frame).await {
+                    return why;
                 }
             }
             let pause = station.timeout().map_or(Duration::from_secs(1), |at| at.since(clock.now()));
             tokio::select! {
-                read = port.recv.read(&mut chunk), if budget.is_left() => {
-                    let read = match read {
-                        Ok(0) => return "the other end closed it".into(),
-                        Ok(read) => read,
-                        Err(error) => return format!("it cannot be read: {error}"),
-                    };
-                    budget.spend(read);
-                    for byte in chunk.get(..read).unwrap_or_default() {
-                        if let Some(frame) = decoder.push(*byte) {
-                            station.frame(frame);
-                        }
+                read = async { port.receive(&mut |frame| station.frame(frame)).await }, if budget.is_left() => {
+                    match read {
+                        Ok(read) => budget.spend(read),
+                        Err(why) => return why,
                     }
-                    lock(self.status).dropped = decoder.dropped();
+                    lock(self.status).dropped = port.dropped();
                 }
                 Some(ask) = asks.recv() => station.ask(ask),
                 () = sleep(pause.max(Duration::from_millis(1))) => {}

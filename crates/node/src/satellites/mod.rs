@@ -6,7 +6,8 @@
 //! | [`joined`] | one satellite as the pool uses it |
 //! | [`pace`] | how soon a satellite that comes and goes is shown again |
 //! | [`links`] | the links that the user asked for: kept, opened, tried again |
-//! | [`port`], [`spec`] | serial lines and sockets, and how they are written |
+//! | [`found`] | the links that are there because a core of the kernel's announced itself |
+//! | [`port`], [`spec`] | serial lines, sockets, the kernel's RPMsg; and how they are written |
 //!
 //! Here is who is there now, over all links.
 //!
@@ -25,6 +26,7 @@
 //! | writes a log without end | only the last lines are kept |
 
 mod budget;
+mod found;
 pub(crate) mod joined;
 pub(crate) mod links;
 mod pace;
@@ -48,6 +50,8 @@ pub(crate) use self::{
     station::{Ask, Kind, Station, harmless},
 };
 
+/// The RPMsg service of a satellite.
+pub(crate) const SERVICE: &str = "tutti-satellite";
 /// The most satellites at a time.
 pub(crate) const MOST: usize = MAX_SATELLITES_PER_HOST;
 

@@ -1,7 +1,9 @@
-//! How a link is written: `serial:/dev/ttyACM0@115200`, `unix:/run/board.sock`.
+//! How a link is written: `serial:/dev/ttyACM0@115200`, `unix:/run/board.sock`; and `rpmsg:virtio0.tutti-satellite.-1.1024`, which nobody
+//! writes, since such links are found.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
+use tutti_amp_host::linux::Channel;
 use tutti_model::Name;
 
 /// The speed of a serial line of which none is named.
@@ -19,6 +21,8 @@ pub(crate) enum Spec {
     },
     /// A Unix socket on which somebody listens.
     Unix(PathBuf),
+    /// A service on the kernel's RPMsg bus.
+    Rpmsg(Channel),
 }
 
 /// A link was written in another way.
@@ -79,6 +83,7 @@ impl fmt::Display for Spec {
             Self::Serial { path, baud: BAUD } => write!(f, "serial:{}", path.display()),
             Self::Serial { path, baud } => write!(f, "serial:{}@{baud}", path.display()),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Rpmsg(channel) => write!(f, "rpmsg:{}", channel.device),
         }
     }
 }
@@ -94,9 +99,12 @@ impl Spec {
 
     /// What to call it if nobody says.
     pub(crate) fn usual_name(&self) -> Option<Name> {
-        let (Self::Serial { path, .. } | Self::Unix(path)) = self;
         let fallback = Name::new("link").ok()?;
-        Some(Name::sanitize(&path.file_stem()?.to_string_lossy(), fallback))
+        let text = match self {
+            Self::Serial { path, .. } | Self::Unix(path) => path.file_stem()?.to_string_lossy(),
+            Self::Rpmsg(channel) => channel.device.as_str().into(),
+        };
+        Some(Name::sanitize(&text, fallback))
     }
 }
 

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use tutti_remoteproc::Platform;
 use tutti_remoteproc::life::{Abilities, Action, Cause, Generation, Sign, State};
 
+use super::{Channel, channels};
+
 /// How long the kernel may take to start or stop a core.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// How long the kernel may take to recover a core that crashed; after that it counts as lost.
@@ -132,6 +134,12 @@ impl LinuxCore {
     pub fn new(root: impl Into<PathBuf>, id: &str, firmware: Option<String>, dump: Option<PathBuf>) -> Self {
         let (root, id, generation) = (root.into(), id.to_owned(), Generation(0));
         Self { root, id, firmware, dump, generation, last: None, lost: None, old_dump: None, noticed: None }
+    }
+
+    /// What its firmware has announced on the kernel's RPMsg bus.
+    #[must_use]
+    pub fn channels(&self) -> Vec<Channel> {
+        channels(&self.root).into_iter().filter(|channel| channel.core.as_ref() == Some(&self.id)).collect()
     }
 
     /// A file of it in sysfs.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -97,6 +97,29 @@ impl EndpointFile {
         }
     }
 
+    /// It goes away with this.
+    pub(super) fn owned(mut self) -> Self {
+        self.created = true;
+        self
+    }
+
+    /// Neither sending nor receiving waits from now on.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn set_nonblocking(&self) -> io::Result<()> {
+        let flags = rustix::fs::fcntl_getfl(&self.file)? | rustix::fs::OFlags::NONBLOCK;
+        Ok(rustix::fs::fcntl_setfl(&self.file, flags)?)
+    }
+
+    /// Reads a message, if one is there or after it came.
+    ///
+    /// # Errors
+    /// If there is none and it does not wait, or the remote is gone.
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&self.file).read(buffer)
+    }
+
     /// Sends a message.
     ///
     /// # Errors
@@ -121,6 +144,18 @@ impl EndpointFile {
     }
 }
 
+impl AsFd for EndpointFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl AsRawFd for EndpointFile {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}
+
 impl Drop for EndpointFile {
     fn drop(&mut self) {
         if self.created {
@@ -131,7 +166,7 @@ impl Drop for EndpointFile {
 }
 
 /// The names of all endpoints below this root.
-fn endpoints(root: &Path) -> Vec<String> {
+pub(super) fn endpoints(root: &Path) -> Vec<String> {
     let entries = fs::read_dir(root.join("sys/class/rpmsg")).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     names.filter(|name| name.strip_prefix("rpmsg").is_some_and(|rest| rest.parse::<u32>().is_ok())).collect()

@@ -5,6 +5,7 @@
 //! | state, firmware, starting and stopping | `/sys/class/remoteproc/remoteprocN/{state,firmware,name,recovery,coredump}` |
 //! | text | `/sys/kernel/debug/remoteproc/remoteprocN/trace*` |
 //! | core dumps | `/sys/class/devcoredump/devcdN/{data,failing_device}` |
+//! | what remotes announced | `/sys/bus/rpmsg/devices/*/{name,dst}` |
 //! | endpoints | `/dev/rpmsg_ctrlN`, `/dev/rpmsgN`, `/sys/class/rpmsg/rpmsgN/{name,src,dst}` |
 //!
 //! The kernel's own state is the truth; this only asks for changes and looks. User space cannot suspend a remote
@@ -24,8 +25,10 @@
 //!
 //! All paths are below a root, so that tests run against a tree of their own.
 
+mod channel;
 mod core;
 mod endpoint;
 
+pub use self::channel::{Channel, channels};
 pub use self::core::{DoctorFinding, LinuxCore, LinuxFault, doctor, list};
 pub use endpoint::{EndpointFile, EndpointFileError};

@@ -1,10 +1,12 @@
 //! User-mode Linux as a program of a test: what it is started with, and what it says.
+#![allow(dead_code, reason = "each test uses its part")]
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::sync::mpsc;
 
 /// A process that does not outlive the test.
@@ -19,7 +21,7 @@ impl Drop for Running {
 
 /// An archive as Linux unpacks it at its start (`Documentation/driver-api/early-userspace/buffer-format.rst`): these
 /// programs, by their paths without the first slash, and the console.
-pub(crate) fn initramfs(files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn initramfs(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut archive = Vec::new();
     let mut entry = |name: &str, mode: u32, device: [u32; 2], data: &[u8]| {
         let number = archive.len() as u32;
@@ -45,6 +47,22 @@ pub(crate) fn initramfs(files: &[(&str, &[u8])]) -> Vec<u8> {
     }
     entry("TRAILER!!!", 0, [0, 0], b"");
     archive
+}
+
+/// This program as the first one of a kernel.
+pub(crate) fn this_program() -> Vec<(String, Vec<u8>)> {
+    program(&std::env::current_exe().unwrap(), "init")
+}
+
+/// A program, to be at `place`, with the libraries that it is loaded with.
+pub(crate) fn program(path: &Path, place: &str) -> Vec<(String, Vec<u8>)> {
+    // The loader's own way of telling (ld.so(8)): a line for each, with its path where there is one.
+    let told = Command::new(path).env("LD_TRACE_LOADED_OBJECTS", "1").output().unwrap().stdout;
+    let told = String::from_utf8(told).unwrap();
+    let libraries = told.split_whitespace().filter(|word| word.starts_with('/'));
+    let files = libraries.map(|path| (path.trim_start_matches('/'), Path::new(path)));
+    let read = |(place, path): (&str, &Path)| (place.to_owned(), fs::read(path).unwrap());
+    files.chain([(place, path)]).map(read).collect()
 }
 
 /// `NAME=PATH`, for its command line.
