@@ -105,9 +105,21 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         }
         Some(other) => return Err(Failure::Usage(format!("there is no option {other}\n\n{USAGE}"))),
     }
+    build_now()?;
+    let mut rows = vec![row!["image", "flash", "RAM", "file"]];
+    for image in [Image::Core0, Image::Core1] {
+        let Size { flash, ram } = image.size()?;
+        rows.push(row![image.package(), flash.to_string(), ram.to_string(), image.path().display()]);
+    }
+    print!("{}", columns(&rows));
+    Ok(())
+}
+
+/// Builds both images of the an521 and waits for it; what the compiler said is shown if it failed.
+pub(crate) fn build_now() -> Result<(), String> {
     needs::install(&[Need::FirmwareCompiler]);
     if let Some(missing) = needs::missing(&[Need::FirmwareCompiler]) {
-        return Err(Failure::Failed(missing));
+        return Err(missing);
     }
     let logs = target_dir().join("xtask");
     fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
@@ -119,16 +131,10 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         if let Err(error) = result {
             progress.clear();
             print!("{}", fs::read_to_string(&log).unwrap_or_default());
-            return Err(Failure::Failed(error.to_string()));
+            return Err(error.to_string());
         }
     }
     progress.clear();
-    let mut rows = vec![row!["image", "flash", "RAM", "file"]];
-    for image in [Image::Core0, Image::Core1] {
-        let Size { flash, ram } = image.size()?;
-        rows.push(row![image.package(), flash.to_string(), ram.to_string(), image.path().display()]);
-    }
-    print!("{}", columns(&rows));
     Ok(())
 }
 

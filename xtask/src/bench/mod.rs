@@ -35,7 +35,7 @@ use crate::{
     process::{Progress, root, target_dir},
     row,
     table::columns,
-    test::devicetree,
+    test::{an521, devicetree},
 };
 
 const USAGE: &str = "\
@@ -135,10 +135,11 @@ fn read_goals(path: &Path) -> Result<Goals, String> {
     Goals::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Gets what a group is measured beside, if that is no package of Cargo's: the settings that tell it where.
+/// Gets what a group measures, or measures beside, if that is no package of this workspace: the settings that tell it where.
 fn prepare(group: &str) -> Result<Vec<(&'static str, PathBuf)>, String> {
     match group {
         "dt" => devicetree::peers(),
+        "amp" => an521::image(),
         _ => Ok(Vec::new()),
     }
 }

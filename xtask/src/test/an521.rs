@@ -4,21 +4,21 @@
 //! console, takes core 1's dumps and is the host of both satellites, and `crates/cli/tests/an521.rs`, which has them in a
 //! pool. They say how each part went; this file holds the sizes against their goals too.
 
+use std::path::PathBuf;
+
 use super::layers::some_tests;
 use crate::{
     cargo::cargo,
     firmware::{self, Image},
-    needs::Need,
+    needs::{self, Need},
     process::Program,
 };
 
 /// What the layer needs of the machine.
-pub(crate) const NEEDS: &[Need] = &[
-    Need::Build,
-    Need::FirmwareCompiler,
-    Need::Program { name: "qemu-system-arm", package: "qemu-system-arm" },
-    Need::Program { name: "gdb-multiarch", package: "gdb-multiarch" },
-];
+pub(crate) const NEEDS: &[Need] =
+    &[Need::Build, Need::FirmwareCompiler, EMULATOR, Need::Program { name: "gdb-multiarch", package: "gdb-multiarch" }];
+
+const EMULATOR: Need = Need::Program { name: "qemu-system-arm", package: "qemu-system-arm" };
 
 /// The most that the complete remote may take: flash, and RAM with its stack.
 const MOST: [u32; 2] = [40 << 10, 12 << 10];
@@ -33,6 +33,16 @@ pub(crate) fn steps() -> Result<Vec<Program>, String> {
         .env("TUTTI_AN521", Image::Core0.path())
         .env("TUTTI_AN521_CORE1", Image::Core1.path());
     Ok(firmware::steps()?.into_iter().chain([tests]).collect())
+}
+
+/// Builds what the benchmark runs: the setting that tells it where.
+pub(crate) fn image() -> Result<Vec<(&'static str, PathBuf)>, String> {
+    needs::install(&[EMULATOR]);
+    if let Some(missing) = needs::missing(&[EMULATOR]) {
+        return Err(missing);
+    }
+    firmware::build_now()?;
+    Ok(vec![("TUTTI_AN521", Image::Core0.path())])
 }
 
 pub(crate) fn check(output: &str) -> Result<String, String> {
