@@ -149,7 +149,19 @@ codes! {
     StorageFailed = "storage-failed", 507;
     /// No core has this name.
     NoSuchCore = "no-such-core", 404;
-    /// It makes no sense in the state that the core is in.
+    /// No owner has allowed an app of this name.
+    NoSuchApp = "no-such-app", 404;
+    /// No instance has this id, or begins so.
+    NoSuchInstance = "no-such-instance", 404;
+    /// The package is damaged, or no package.
+    BadPackage = "bad-package", 422;
+    /// No owner has allowed it.
+    NotGranted = "not-granted", 403;
+    /// No device, or not the one that was named, can run the app.
+    DoesNotFit = "does-not-fit", 409;
+    /// The instance cannot be moved.
+    NotMovable = "not-movable", 409;
+    /// It makes no sense in the state that the core or instance is in.
     WrongState = "wrong-state", 409;
     /// What runs the core has no way to do it.
     Unsupported = "unsupported", 501;

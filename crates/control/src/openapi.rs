@@ -16,7 +16,7 @@ use utoipa::{
 use crate::{
     error::ErrorBody,
     routes::{Body, Method, ROUTES, Route, TypeOf},
-    types::{Device, GroupInfo, Lease, NearbyDevice, PairingStatus, Resource, ResourceState},
+    types::{AppsState, Device, GroupInfo, Lease, NearbyDevice, PairingStatus, Resource, ResourceState},
 };
 
 /// The description of the whole API.
@@ -105,7 +105,7 @@ fn answer(route: &Route) -> ResponseBuilder {
         Body::None => "Done.".to_owned(),
         Body::Events(name, _) => format!("Events named `{name}`; their data is JSON as described. `ping` each 15 s."),
         Body::Changes => "Events named `devices`, `nearby`, `resources`, `pairing`, `group` and `leases`; their data \
-            is JSON with the body of the GET route of the same name (`group`: a GroupInfo; `values`: ResourceState). `ping` each 15 s."
+            is JSON with the body of the GET route of the same name (`group`: a GroupInfo; `values`: ResourceState; `apps`: AppsState). `ping` each 15 s."
             .to_owned(),
         _ => "Done.".to_owned(),
     };
@@ -154,6 +154,7 @@ fn schemas() -> BTreeMap<String, RefOr<Schema>> {
     add::<GroupInfo>(&mut all);
     add::<Lease>(&mut all);
     add::<ResourceState>(&mut all);
+    add::<AppsState>(&mut all);
     all.into_iter().collect()
 }
 

@@ -11,10 +11,11 @@ use utoipa::{
 };
 
 use crate::types::{
-    Check, Command, ConsoleLink, ConsoleRequest, Controlled, Core, CoreLine, CorePing, CoreRequest, Device, DeviceInfo,
-    GroupInfo, Happening, History, JoinRequest, Joined, Lease, LeaseRequest, LinkRequest, NearbyDevice, OfferRequest,
-    Offered, PairingOffer, PairingRequest, PairingStatus, Reading, RecoveryWords, Rename, RenewLease, Resource,
-    RoleChange, SatelliteLink, ScreenFrame, ScreenRequest, SetValue, StorageList, Stored,
+    App, AppInstance, AppLine, AuditLine, Check, Command, ConsoleLink, ConsoleRequest, Controlled, Core, CoreLine,
+    CorePing, CoreRequest, Device, DeviceInfo, GroupInfo, Happening, History, JoinRequest, Joined, Lease, LeaseRequest,
+    LinkRequest, MoveRequest, NearbyDevice, OfferRequest, Offered, PairingOffer, PairingRequest, PairingStatus,
+    PlaceWhy, Reading, RecoverInstance, RecoveryWords, Rename, RenewLease, Resource, RoleChange, RunRequest,
+    SatelliteLink, ScreenFrame, ScreenRequest, SetValue, StorageList, Stored, TellInstance,
 };
 
 /// An HTTP method.
@@ -167,8 +168,12 @@ const RESOURCE_QUERY: &[Query] = &[
     Query { name: "property", what: "Only those with this property: `key=value`.", repeated: true },
 ];
 
-/// The query parameters of a core's log.
+/// The query parameters of a log.
 const LOG_QUERY: &[Query] = &[one("after", "Only the lines behind the one with this number.")];
+
+/// The query parameters of `GET /v1/place/{app}`.
+const PLACE_QUERY: &[Query] =
+    &[one("instance", "Explain where this instance is, rather than where a new one would be.")];
 
 /// The query parameters of `GET /v1/events`.
 const EVENT_QUERY: &[Query] = &[
@@ -179,6 +184,7 @@ const EVENT_QUERY: &[Query] = &[
     ),
     one("timeline", "`yes`: also `timeline`, as `GET /v1/timeline`, whenever something happens."),
     one("cores", "`yes`: also `cores`, as `GET /v1/cores`."),
+    one("apps", "`yes`: also `apps`: an AppsState, as `GET /v1/apps` and `GET /v1/instances`."),
 ];
 
 /// Every route.
@@ -254,6 +260,38 @@ pub const ROUTES: &[Route] = &[
     route(Post, "/v1/cores/{name}/ping", None, Json(of::<CorePing>()),
         "Sends a message to a core's endpoint `tutti-ping`, which gives it back."),
     route(Get, "/v1/doctor/cores", None, List(of::<Check>()), "What keeps this machine's cores from being used."),
+    route(Get, "/v1/apps", None, List(of::<App>()), "The apps that owners of the group allow."),
+    route(Post, "/v1/apps", Bytes, Json(of::<App>()),
+        "Installs an app: the body is its package. Owners only; with this an owner allows the app what its manifest wants, in the whole group."),
+    route(Delete, "/v1/apps/{app}", None, None,
+        "Removes an app, if no instance of it is left. Owners only; no device of the group takes it any longer."),
+    route(Get, "/v1/apps/{app}/icon", None, Bytes, "An app's icon: PNG."),
+    route(Post, "/v1/apps/{app}/run", Json(of::<RunRequest>()), Json(of::<AppInstance>()),
+        "Begins a new instance of an app, on a device or where it fits best."),
+    with_query(PLACE_QUERY, route(Get, "/v1/place/{app}", None, Json(of::<PlaceWhy>()),
+        "Why an app would run where, and not elsewhere.")),
+    route(Get, "/v1/instances", None, List(of::<AppInstance>()), "The instances of apps in the group."),
+    route(Get, "/v1/instances/{instance}", None, Json(of::<AppInstance>()),
+        "An instance: by its id, the first six digits or more of it, or its app's name if there is but one."),
+    route(Delete, "/v1/instances/{instance}", None, None,
+        "Ends an instance for good, with its state; or discards a copy that was given up."),
+    route(Post, "/v1/instances/{instance}/move", Json(of::<MoveRequest>()), Json(of::<AppInstance>()),
+        "Moves an instance while it runs. The answer comes when the move has begun; `moving` tells its progress, and `reason` if it came to nothing."),
+    route(Delete, "/v1/instances/{instance}/move", None, Json(of::<AppInstance>()),
+        "Gives a move up, if it is not decided."),
+    route(Post, "/v1/instances/{instance}/stop", None, Json(of::<AppInstance>()),
+        "Stops an instance. Its state is kept."),
+    route(Post, "/v1/instances/{instance}/start", None, Json(of::<AppInstance>()),
+        "Lets an instance that was stopped, or failed, go on."),
+    route(Post, "/v1/instances/{instance}/recover", Json(of::<RecoverInstance>()), Json(of::<AppInstance>()),
+        "Goes on from the copy here, if the device that it waits for is lost for good. Owners only."),
+    route(Post, "/v1/instances/{instance}/tell", Json(of::<TellInstance>()), None, "Tells an instance something."),
+    with_query(LOG_QUERY, route(Get, "/v1/instances/{instance}/log", None, List(of::<AppLine>()),
+        "The last lines that an instance wrote at the home where it is now.")),
+    with_query(LOG_QUERY, route(Get, "/v1/instances/{instance}/log/follow", None, Events("line", of::<AppLine>()),
+        "The same, and each line as it comes.")),
+    with_query(LOG_QUERY, route(Get, "/v1/audit", None, List(of::<AuditLine>()),
+        "What apps did with what they were granted, on this device.")),
     with_query(EVENT_QUERY, route(Get, "/v1/events", None, Changes,
         "Live changes: devices, nearby, resources, pairing, group and leases, each whole, the present state first.")),
     route(Get, "/v1/doctor", None, List(of::<Check>()), "Why do I see nobody? Checks of this device and its network."),

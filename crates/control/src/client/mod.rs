@@ -25,11 +25,12 @@ pub use self::{
 use crate::{
     routes::Method,
     types::{
-        Check, Command, ConsoleLink, ConsoleRequest, Controlled, Core, CoreAction, CoreLine, CorePing, CoreRequest,
-        Device, DeviceInfo, GroupInfo, Happening, History, JoinRequest, Joined, Lease, LeaseRequest, LinkRequest,
-        NearbyDevice, OfferRequest, Offered, PairingOffer, PairingRequest, PairingStatus, Reading, RecoveryWords,
-        Rename, RenewLease, Resource, Role, RoleChange, SatelliteLink, ScreenFrame, ScreenRequest, SetValue,
-        StorageList, Stored,
+        App, AppInstance, AppLine, AuditLine, Check, Command, ConsoleLink, ConsoleRequest, Controlled, Core,
+        CoreAction, CoreLine, CorePing, CoreRequest, Device, DeviceInfo, GroupInfo, Happening, History, JoinRequest,
+        Joined, Lease, LeaseRequest, LinkRequest, MoveRequest, NearbyDevice, OfferRequest, Offered, PairingOffer,
+        PairingRequest, PairingStatus, PlaceWhy, Reading, RecoverInstance, RecoveryWords, Rename, RenewLease, Resource,
+        Role, RoleChange, RunRequest, SatelliteLink, ScreenFrame, ScreenRequest, SetValue, StorageList, Stored,
+        TellInstance,
     },
 };
 
@@ -273,7 +274,7 @@ impl Client {
         file: &str,
         source: impl AsyncRead + Send + Sync + Unpin + 'static,
     ) -> Result<Stored, ClientError> {
-        transfer::store(self, &http::file_path(device, name, file), source).await
+        transfer::send(self, Method::Put, &http::file_path(device, name, file), source).await
     }
 
     /// Removes a file.
@@ -361,6 +362,106 @@ impl Client {
     /// What keeps this machine's cores from being used.
     pub async fn cores_doctor(&self) -> Result<Vec<Check>, ClientError> {
         self.json(Method::Get, "/v1/doctor/cores", Nothing).await
+    }
+
+    /// The apps that owners of the group allow.
+    pub async fn apps(&self) -> Result<Vec<App>, ClientError> {
+        self.json(Method::Get, "/v1/apps", Nothing).await
+    }
+
+    /// Installs an app from its package.
+    pub async fn install_app(
+        &self,
+        package: impl AsyncRead + Send + Sync + Unpin + 'static,
+    ) -> Result<App, ClientError> {
+        transfer::send(self, Method::Post, "/v1/apps", package).await
+    }
+
+    /// Removes an app.
+    pub async fn remove_app(&self, app: &str) -> Result<(), ClientError> {
+        self.done(Method::Delete, &path(&["v1", "apps", app]), Nothing).await
+    }
+
+    /// An app's icon.
+    pub async fn app_icon(&self, app: &str) -> Result<Download, ClientError> {
+        transfer::fetch(self, &path(&["v1", "apps", app, "icon"])).await
+    }
+
+    /// Begins a new instance of an app.
+    pub async fn run_app(&self, app: &str, request: &RunRequest) -> Result<AppInstance, ClientError> {
+        self.json(Method::Post, &path(&["v1", "apps", app, "run"]), Some(request)).await
+    }
+
+    /// Why an app would run where, or an instance of it is where it is.
+    pub async fn place_why(&self, app: &str, instance: Option<&str>) -> Result<PlaceWhy, ClientError> {
+        let query: Vec<_> = instance.iter().map(|instance| ("instance", *instance)).collect();
+        self.json(Method::Get, &http::with_query(&path(&["v1", "place", app]), &query), Nothing).await
+    }
+
+    /// The instances of apps in the group.
+    pub async fn instances(&self) -> Result<Vec<AppInstance>, ClientError> {
+        self.json(Method::Get, "/v1/instances", Nothing).await
+    }
+
+    /// An instance.
+    pub async fn instance(&self, instance: &str) -> Result<AppInstance, ClientError> {
+        self.json(Method::Get, &path(&["v1", "instances", instance]), Nothing).await
+    }
+
+    /// Ends an instance for good, or discards a copy that was given up.
+    pub async fn end_instance(&self, instance: &str) -> Result<(), ClientError> {
+        self.done(Method::Delete, &path(&["v1", "instances", instance]), Nothing).await
+    }
+
+    /// Begins to move an instance.
+    pub async fn move_instance(&self, instance: &str, to: &str) -> Result<AppInstance, ClientError> {
+        let target = path(&["v1", "instances", instance, "move"]);
+        self.json(Method::Post, &target, Some(&MoveRequest { to: to.into() })).await
+    }
+
+    /// Gives a move up, if it is not decided.
+    pub async fn cancel_move(&self, instance: &str) -> Result<AppInstance, ClientError> {
+        self.json(Method::Delete, &path(&["v1", "instances", instance, "move"]), Nothing).await
+    }
+
+    /// Stops an instance; its state is kept.
+    pub async fn stop_instance(&self, instance: &str) -> Result<AppInstance, ClientError> {
+        self.json(Method::Post, &path(&["v1", "instances", instance, "stop"]), Nothing).await
+    }
+
+    /// Lets an instance go on that was stopped or failed.
+    pub async fn start_instance(&self, instance: &str) -> Result<AppInstance, ClientError> {
+        self.json(Method::Post, &path(&["v1", "instances", instance, "start"]), Nothing).await
+    }
+
+    /// Goes on from the copy at this device, if `accept_loss` is true.
+    pub async fn recover_instance(&self, instance: &str, accept_loss: bool) -> Result<AppInstance, ClientError> {
+        let target = path(&["v1", "instances", instance, "recover"]);
+        self.json(Method::Post, &target, Some(&RecoverInstance { accept_loss })).await
+    }
+
+    /// Tells an instance something.
+    pub async fn tell_instance(&self, instance: &str, text: &str) -> Result<(), ClientError> {
+        let target = path(&["v1", "instances", instance, "tell"]);
+        self.done(Method::Post, &target, Some(&TellInstance { text: text.into() })).await
+    }
+
+    /// The last lines that an instance wrote, behind the one with this number.
+    pub async fn instance_log(&self, instance: &str, after: u64) -> Result<Vec<AppLine>, ClientError> {
+        let target = path(&["v1", "instances", instance, "log"]);
+        self.json(Method::Get, &http::with_query(&target, &[("after", &after.to_string())]), Nothing).await
+    }
+
+    /// The same, and each line as it comes.
+    pub async fn follow_instance_log(&self, instance: &str, after: u64) -> Result<EventStream<AppLine>, ClientError> {
+        let target = path(&["v1", "instances", instance, "log", "follow"]);
+        let target = http::with_query(&target, &[("after", &after.to_string())]);
+        self.events_of(Method::Get, &target, "line", Nothing).await
+    }
+
+    /// What apps did with what they were granted on that device, behind the line with this number.
+    pub async fn audit(&self, after: u64) -> Result<Vec<AuditLine>, ClientError> {
+        self.json(Method::Get, &http::with_query("/v1/audit", &[("after", &after.to_string())]), Nothing).await
     }
 
     /// Live changes.

@@ -12,10 +12,11 @@ use std::{
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{Client, ClientError, MAX_BODY, TRANSFER_STALL, http, http::Answer};
-use crate::{routes::Method, types::Stored};
+use crate::routes::Method;
 
 /// The bytes of a piece of a file.
 const PIECE: usize = 64 * 1024;
@@ -94,16 +95,18 @@ pub(super) async fn fetch(client: &Client, target: &str) -> Result<Download, Cli
     Ok(Download { what, answer, expected, arrived: 0 })
 }
 
-pub(super) async fn store(
+/// Sends what a source holds as a body, and takes the answer.
+pub(super) async fn send<T: DeserializeOwned>(
     client: &Client,
+    method: Method,
     target: &str,
     source: impl AsyncRead + Send + Sync + Unpin + 'static,
-) -> Result<Stored, ClientError> {
-    let what = format!("{} {target}", Method::Put);
+) -> Result<T, ClientError> {
+    let what = format!("{method} {target}");
     let moved = Arc::new(AtomicU64::new(0));
     let body = http::streamed(ReaderBody { source, moved: moved.clone(), buffer: vec![0; PIECE], ended: false });
     let work = async {
-        let bytes = http::send(client, &what, Method::Put, target, body).await?.collect(MAX_BODY).await?;
+        let bytes = http::send(client, &what, method, target, body).await?.collect(MAX_BODY).await?;
         serde_json::from_slice(&bytes)
             .map_err(|error| ClientError::Garbled { what: what.clone(), why: error.to_string() })
     };

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Core, Device, GroupInfo, Happening, Lease, NearbyDevice, PairingStatus, Resource, ResourceState};
+use super::{
+    AppsState, Core, Device, GroupInfo, Happening, Lease, NearbyDevice, PairingStatus, Resource, ResourceState,
+};
 
 /// A change, as `GET /v1/events` tells it: the new state of one thing, whole. One of each comes first; a reader
 /// that is slow misses states in between, never the last.
@@ -28,6 +30,8 @@ pub enum Event {
     Timeline(Vec<Happening>),
     /// As `GET /v1/cores`, if asked for.
     Cores(Vec<Core>),
+    /// As `GET /v1/apps` and `GET /v1/instances`, if asked for.
+    Apps(AppsState),
     /// What changed of resources since the last of these, if asked for apart from the resources.
     Values(Vec<ResourceState>),
 }
@@ -44,6 +48,7 @@ impl Event {
             Self::Leases(_) => "leases",
             Self::Timeline(_) => "timeline",
             Self::Cores(_) => "cores",
+            Self::Apps(_) => "apps",
             Self::Values(_) => "values",
         }
     }
@@ -59,6 +64,7 @@ impl Event {
             Self::Leases(body) => serde_json::to_string(body),
             Self::Timeline(body) => serde_json::to_string(body),
             Self::Cores(body) => serde_json::to_string(body),
+            Self::Apps(body) => serde_json::to_string(body),
             Self::Values(body) => serde_json::to_string(body),
         }
     }
@@ -74,6 +80,7 @@ impl Event {
             "leases" => Self::Leases(serde_json::from_str(data)?),
             "timeline" => Self::Timeline(serde_json::from_str(data)?),
             "cores" => Self::Cores(serde_json::from_str(data)?),
+            "apps" => Self::Apps(serde_json::from_str(data)?),
             "values" => Self::Values(serde_json::from_str(data)?),
             _ => return Ok(None),
         }))
@@ -97,6 +104,7 @@ mod tests {
             Event::Leases(vec![]),
             Event::Timeline(vec![]),
             Event::Cores(vec![]),
+            Event::Apps(AppsState::default()),
             Event::Values(vec![]),
         ] {
             assert_eq!(Event::parse(event.name(), &event.data().unwrap()).unwrap(), Some(event));

@@ -3,6 +3,7 @@
 //! Ids are hexadecimal text, times are milliseconds (moments: since 1970 UTC), words are lower-case. Readers skip
 //! fields that they do not know, so a newer device may add some.
 
+mod app;
 mod cores;
 mod device;
 mod event;
@@ -14,6 +15,10 @@ mod resource;
 mod satellite;
 mod storage;
 
+pub use app::{
+    App, AppBinding, AppInstance, AppLevel, AppLine, AppMove, AppWant, AppsState, AuditLine, AuditWhat, InstanceState,
+    MovePhase, MoveRequest, PlaceObstacle, PlaceOption, PlaceWhy, RecoverInstance, RunRequest, TellInstance,
+};
 pub use cores::{Core, CoreAction, CoreKind, CoreLine, CorePing, CoreRequest, CoreState, StopMessage};
 pub use device::{
     ApiAddresses, Check, CheckState, Device, DeviceInfo, GroupInfo, NearbyDevice, Presence, Rename, Role, RoleChange,
