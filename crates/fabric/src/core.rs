@@ -361,6 +361,7 @@ fn show_group(me: DeviceId, group: &Group) -> GroupView {
         id: group.id(),
         me,
         members: members.map(|(&id, member)| (id, MemberView { role: member.role, name: member.name })).collect(),
+        grants: group.grants().clone(),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     desk::{Offer, OfferDesk, OfferError},
     discovery::DiscoveryEvent,
     error::{GroupChangeError, StartError},
-    group::{Group, GroupId},
+    group::{AppGrant, Group, GroupId},
     join::{self, JoinError, JoinTarget},
     pairing::Joined,
     recovery::RecoveryWords,
@@ -252,6 +252,18 @@ impl Fabric {
     pub async fn set_role(&self, device: DeviceId, role: Role) -> Result<(), GroupChangeError> {
         let (wall, nonce) = (self.core.clock.wall(), (self.core.random)());
         Ok(self.core.append(move |group, key| group.set_role(key, device, role, nonce, wall)).await?)
+    }
+
+    /// Allows an app on the group's devices.
+    pub async fn allow_app(&self, grant: AppGrant) -> Result<(), GroupChangeError> {
+        let (wall, nonce) = (self.core.clock.wall(), (self.core.random)());
+        Ok(self.core.append(move |group, key| group.allow(key, grant, nonce, wall)).await?)
+    }
+
+    /// Allows no app of this name any longer.
+    pub async fn disallow_app(&self, name: Name) -> Result<(), GroupChangeError> {
+        let (wall, nonce) = (self.core.clock.wall(), (self.core.random)());
+        Ok(self.core.append(move |group, key| group.disallow(key, name, nonce, wall)).await?)
     }
 
     /// Leaves the group; this device is then alone in a new one. The members that can be reached learn of it;

@@ -15,6 +15,8 @@ pub struct Service(pub u16);
 impl Service {
     /// The pool: records, leases, readings.
     pub const POOL: Self = Self(1);
+    /// Apps: their packages, moves and effects.
+    pub const APPS: Self = Self(2);
     /// Benchmarks and tests: whatever they register.
     pub const TEST: Self = Self(0xFFFF);
 }

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use tutti_model::{BootTime, DeviceId, Name, ProtocolVersion, Role};
 
-use crate::{group::GroupId, pairing::OfferStatus, transport::Traffic};
+use crate::{
+    group::{Granted, GroupId},
+    pairing::OfferStatus,
+    transport::Traffic,
+};
 
 /// The state of the fabric at one moment.
 #[derive(Clone, Debug)]
@@ -31,6 +35,8 @@ pub struct GroupView {
     pub me: DeviceId,
     /// Every member, this device included.
     pub members: BTreeMap<DeviceId, MemberView>,
+    /// What apps are allowed, by their names.
+    pub grants: BTreeMap<Name, Granted>,
 }
 
 /// One member, as the group's history names it.

@@ -8,6 +8,7 @@ use super::{
     entry::{Action, Entry, EntryFault, EntryHash, MAX_PARENTS},
     error::GroupError,
     evaluate::{State, evaluate},
+    grant::AppGrant,
 };
 
 /// The id of whoever holds a key.
@@ -151,6 +152,42 @@ impl Group {
         self.act(recovery, Action::Recover { device, name }, set, None, nonce, at, |state| {
             state.members.get(&device).is_some_and(|member| member.role == Role::Owner)
         })
+    }
+
+    /// Allows an app. Only owners may. What was allowed an app of this name is replaced; its least version is not gone back from.
+    pub fn allow(
+        &mut self,
+        key: &SigningKey,
+        grant: AppGrant,
+        nonce: [u8; 16],
+        at: WallTime,
+    ) -> Result<Signed, GroupError> {
+        let authority = self.owner_authority(key)?;
+        if !grant.is_sound() {
+            return Err(GroupError::Refused(EntryFault::Grant));
+        }
+        let before = self.grants().get(&grant.name).filter(|it| it.grant.author == grant.author);
+        if let Some(floor) = before.map(|it| it.grant.floor).filter(|floor| *floor > grant.floor) {
+            return Err(GroupError::Downgrade { floor });
+        }
+        let about = self.grants().get(&grant.name).map(|it| it.entry);
+        let wanted = grant.clone();
+        self.act(key, Action::Allow(grant), authority, about, nonce, at, |state| {
+            state.grants.get(&wanted.name).is_some_and(|it| it.grant == wanted)
+        })
+    }
+
+    /// Allows no app of this name any longer. Only owners may.
+    pub fn disallow(
+        &mut self,
+        key: &SigningKey,
+        name: Name,
+        nonce: [u8; 16],
+        at: WallTime,
+    ) -> Result<Signed, GroupError> {
+        let authority = self.owner_authority(key)?;
+        let about = Some(self.grants().get(&name).ok_or(GroupError::UnknownApp(name))?.entry);
+        self.act(key, Action::Disallow { name }, authority, about, nonce, at, |state| !state.grants.contains_key(&name))
     }
 
     fn member(&self, device: DeviceId) -> Result<Member, GroupError> {

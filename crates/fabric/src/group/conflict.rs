@@ -35,9 +35,9 @@ impl<'a> Conflicts<'a> {
         let mut about_device: BTreeMap<DeviceId, Vec<usize>> = BTreeMap::new();
         let mut about_key = Vec::new();
         for (at, node) in nodes.iter().enumerate() {
-            match (node.entry.action, node.gives) {
+            match (&node.entry.action, node.gives) {
                 (Action::SetRole { .. }, Some(gives)) if gives.role == Role::Owner => continue,
-                (Action::Remove { device, .. }, _) => about_device.entry(device).or_default().push(at),
+                (Action::Remove { device, .. }, _) => about_device.entry(*device).or_default().push(at),
                 (Action::Add { .. } | Action::Recover { .. } | Action::SetRole { .. }, Some(gives)) => {
                     about_device.entry(gives.device).or_default().push(at);
                 }

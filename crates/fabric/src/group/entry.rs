@@ -9,6 +9,8 @@
 //! | 19 set role | 1 | device, the entry that added it, role |
 //! | 20 set recovery | 1 | public recovery key |
 //! | 21 recover | 1 | device, name |
+//! | 22 allow | 1 | an app's author, name, least version, wants, KiB of memory |
+//! | 23 disallow | 1 | an app's name |
 //!
 //! An entry has the header and exactly one action. An entry with no action that this version knows is
 //! [`Action::Unknown`]: kept, relayed and linked to, but without effect. Other sections beside a known action are
@@ -24,6 +26,8 @@ use tutti_model::{
     signed::{BadSignature, Context, Signed},
 };
 
+use super::grant::AppGrant;
+
 /// The most bytes of one entry, without its signature.
 pub const MAX_ENTRY_LEN: usize = 4096;
 
@@ -37,6 +41,8 @@ const REMOVE: Tag = Tag(18);
 const SET_ROLE: Tag = Tag(19);
 const SET_RECOVERY: Tag = Tag(20);
 const RECOVER: Tag = Tag(21);
+const ALLOW: Tag = Tag(22);
+const DISALLOW: Tag = Tag(23);
 
 /// Which group: the hash of its founding entry.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -80,7 +86,7 @@ impl fmt::Debug for EntryHash {
 }
 
 /// What an entry does to the group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
     /// The root: its author founds the group and is its first owner.
@@ -127,6 +133,13 @@ pub enum Action {
         /// What it is called.
         name: Name,
     },
+    /// An app may run on the group's devices.
+    Allow(AppGrant),
+    /// No app of this name may, until one is allowed again.
+    Disallow {
+        /// The app's name.
+        name: Name,
+    },
     /// Something of a later version.
     Unknown,
 }
@@ -163,6 +176,8 @@ pub enum EntryFault {
         /// The device.
         device: DeviceId,
     },
+    /// It allows an app too many wants, or names them out of order.
+    Grant,
     /// The group is full.
     Full,
     /// Its author, or whoever that one was added by, has used up its share of the group's room.
@@ -192,6 +207,7 @@ impl fmt::Display for EntryFault {
             Self::Authority => f.write_str("nothing before it gives its author the standing that it claims"),
             Self::NotAnOwner { author } => write!(f, "{} signed it, who was never made an owner", author.short()),
             Self::Target { device } => write!(f, "it names an entry that did not add {}", device.short()),
+            Self::Grant => f.write_str("it allows an app too many wants, or names them out of order"),
             Self::Full => f.write_str("the group has no room for more entries; found a new one"),
             Self::OverShare { author } => {
                 write!(f, "{} has used up its share of the group; an owner should remove it", author.short())
@@ -272,13 +288,15 @@ impl Entry {
         };
         let mut writer = SectionWriter::new();
         writer.push(HEADER, 1, &header)?;
-        match self.action {
+        match &self.action {
             Action::Found { name, recovery } => writer.push(FOUND, 1, &(name, recovery))?,
             Action::Add { device, role, name } => writer.push(ADD, 1, &(device, role, name))?,
             Action::Remove { device, add } => writer.push(REMOVE, 1, &(device, add))?,
             Action::SetRole { device, add, role } => writer.push(SET_ROLE, 1, &(device, add, role))?,
             Action::SetRecovery { key } => writer.push(SET_RECOVERY, 1, &key)?,
             Action::Recover { device, name } => writer.push(RECOVER, 1, &(device, name))?,
+            Action::Allow(grant) => writer.push(ALLOW, 1, grant)?,
+            Action::Disallow { name } => writer.push(DISALLOW, 1, name)?,
             Action::Unknown => &mut writer,
         };
         Ok(writer.finish())
@@ -314,6 +332,14 @@ fn parse_action(sections: Sections<'_>) -> Result<Action, EntryFault> {
             SET_ROLE => section.decode().map(|(device, add, role)| Action::SetRole { device, add, role })?,
             SET_RECOVERY => section.decode().map(|key| Action::SetRecovery { key })?,
             RECOVER => section.decode().map(|(device, name)| Action::Recover { device, name })?,
+            ALLOW => {
+                let grant: AppGrant = section.decode()?;
+                if !grant.is_sound() {
+                    return Err(EntryFault::Grant);
+                }
+                Action::Allow(grant)
+            }
+            DISALLOW => section.decode().map(|name| Action::Disallow { name })?,
             _ => continue,
         };
         if action != Action::Unknown {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tutti_model::{DeviceId, Role, section::SectionError};
+use tutti_model::{DeviceId, Name, Role, section::SectionError};
 
 use super::{
     Merge,
@@ -71,6 +71,13 @@ pub enum GroupError {
     NoRecovery,
     /// These are not the recovery words of this group.
     WrongRecovery,
+    /// An app of a later version than this has been allowed.
+    Downgrade {
+        /// The least version.
+        floor: (u16, u16, u16),
+    },
+    /// No app of this name is allowed.
+    UnknownApp(Name),
     /// The entry could not be added.
     Refused(EntryFault),
     /// The entry would change nothing, because of others that this device has not seen as parts of one history.
@@ -108,6 +115,11 @@ impl fmt::Display for GroupError {
             ),
             Self::NoRecovery => f.write_str("no recovery words were ever exported for this group"),
             Self::WrongRecovery => f.write_str("these are not the recovery words of this group"),
+            Self::Downgrade { floor: (major, minor, patch) } => write!(
+                f,
+                "version {major}.{minor}.{patch} has been allowed, and an older one is not gone back to; remove the app first"
+            ),
+            Self::UnknownApp(name) => write!(f, "no app is called {name}"),
             Self::Refused(fault) => write!(f, "the group cannot take this: {fault}"),
             Self::NoEffect => f.write_str("this would change nothing; wait until the devices have synchronised"),
         }

@@ -12,6 +12,7 @@ use super::{
     bits::Bits,
     conflict::{Conflicts, states_role},
     entry::{Action, EntryHash},
+    grant::{Granted, grants},
     graph::{Graph, Node, Rank},
 };
 
@@ -68,6 +69,8 @@ pub(super) struct State {
     pub(super) recovery: Option<usize>,
     /// The places of the entries that count.
     pub(super) counting: Bits,
+    /// What apps are allowed.
+    pub(super) grants: BTreeMap<Name, Granted>,
 }
 
 /// Evaluates a graph. Two graphs with the same entries give the same, in whatever order they came.
@@ -82,7 +85,11 @@ pub(super) fn evaluate(graph: &Graph) -> State {
         let cuts = conflicts.resolve(&void);
         let counts = conflicts.counting(&cuts);
         match Replay::run(graph, &standings, &counts) {
-            Ok(replay) => return replay.finish(&conflicts, &cuts),
+            Ok(replay) => {
+                let mut state = replay.finish(&conflicts, &cuts);
+                state.grants = grants(graph, &state.counting);
+                return state;
+            }
             Err(last) => {
                 void.insert(last);
                 corrections += 1;
@@ -100,8 +107,8 @@ fn takers(graph: &Graph) -> impl Iterator<Item = usize> {
     let gives = graph.nodes().iter().filter_map(|node| node.gives);
     let owners: BTreeSet<DeviceId> =
         gives.filter(|gives| gives.role == Role::Owner).map(|gives| gives.device).collect();
-    let takes = move |node: &Node| match (node.entry.action, node.gives) {
-        (Action::Remove { device, .. }, _) => owners.contains(&device),
+    let takes = move |node: &Node| match (&node.entry.action, node.gives) {
+        (Action::Remove { device, .. }, _) => owners.contains(device),
         (_, Some(gives)) => gives.role < Role::Owner && owners.contains(&gives.device),
         _ => false,
     };

@@ -37,6 +37,10 @@
 //! 7. **There is always an owner.** All counting entries are gone through in causal order, where there is a choice
 //!    those first that take ownership from nobody, then those against the more junior owners. The first that would
 //!    leave no owner is void, and rules 2 to 6 are applied anew without it.
+//! 8. **What apps are allowed.** An owner's [`Action::Allow`] stands until an entry that knows of it allows or disallows
+//!    an app of that name. A disallowance at the same time wins, so that what was taken back is not given by who had not heard;
+//!    of two allowances at the same time the one of the higher version wins, then the lower hash. With its author's standing,
+//!    by rules 1 and 2, goes what the author allowed without the removal's knowing it.
 //!
 //! What counts is thus a function of the set of entries: rules 1, 2, 4, 5 and 6 make a fixed relation "defeats"
 //! between entries, whose grounded extension is taken (Dung 1995), with rule 3 for its cycles. Each step decides at
@@ -84,6 +88,7 @@ mod conflict;
 mod entry;
 mod error;
 mod evaluate;
+mod grant;
 mod graph;
 mod merge;
 #[cfg(test)]
@@ -94,12 +99,13 @@ use std::{
     fmt,
 };
 
-use tutti_model::{DeviceId, Role, signed::Signed};
+use tutti_model::{DeviceId, Name, Role, signed::Signed};
 
 pub use codec::MAX_ENCODED_LEN;
 pub use entry::{Action, Entry, EntryFault, EntryHash, GroupId, MAX_ENTRY_LEN, MAX_PARENTS};
 pub use error::GroupError;
 pub use evaluate::{Departure, Member, Removal};
+pub use grant::{AppGrant, Granted, MAX_GRANTED_WANTS};
 pub use graph::{FOUNDER_SHARE, LINEAGE_SHARE, MAX_ENTRIES, PLAIN_SHARE};
 pub use merge::{MAX_HELD, Merge};
 
@@ -126,6 +132,7 @@ impl Group {
         let key = |state: &State| state.recovery.map(|at| self.graph.nodes()[at].hash);
         let changed = self.state.members != state.members
             || self.state.removed != state.removed
+            || self.state.grants != state.grants
             || key(&self.state) != key(&state);
         self.state = state;
         changed
@@ -155,6 +162,11 @@ impl Group {
     /// Why a device that was in the group once is no more.
     pub fn removed(&self, device: DeviceId) -> Option<Removal> {
         self.state.removed.get(&device).copied()
+    }
+
+    /// What apps are allowed, by their names.
+    pub fn grants(&self) -> &BTreeMap<Name, Granted> {
+        &self.state.grants
     }
 
     /// The public half of the key that the recovery words stand for, if any were exported.

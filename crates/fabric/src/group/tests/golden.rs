@@ -35,6 +35,14 @@ fn kinds() -> Vec<Entry> {
         entry(Action::SetRole { device, add, role: Role::Owner }),
         entry(Action::SetRecovery { key: DeviceId::from_bytes([9; 32]) }),
         entry(Action::Recover { device, name: name("hall") }),
+        entry(Action::Allow(AppGrant {
+            author: device,
+            name: name("thermo"),
+            floor: (1, 2, 300),
+            wants: vec![name("screen")],
+            memory_kib: 1024,
+        })),
+        entry(Action::Disallow { name: name("thermo") }),
     ]
 }
 
@@ -48,7 +56,7 @@ fn golden_bytes() {
             let byte = format!("{:02x}", run[0]);
             text += &if run.len() >= 16 { format!("({byte}*{})", run.len()) } else { byte.repeat(run.len()) };
         }
-        format!("{}: {text}", format!("{:?}", entry.action).split([' ', '{']).next().unwrap())
+        format!("{}: {text}", format!("{:?}", entry.action).split([' ', '{', '(']).next().unwrap())
     });
     insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"
     Found: 0100010039000000000000(05*32)80d095ffbc31(06*16)1000010009000000076b69746368656e00
@@ -58,6 +66,8 @@ fn golden_bytes() {
     SetRole: 01000100b9000000(01*33)(02*33)(03*32)01(04*32)(05*32)80d095ffbc31(06*16)1300010041000000(07*32)(08*32)02
     SetRecovery: 01000100b9000000(01*33)(02*33)(03*32)01(04*32)(05*32)80d095ffbc31(06*16)1400010020000000(09*32)
     Recover: 01000100b9000000(01*33)(02*33)(03*32)01(04*32)(05*32)80d095ffbc31(06*16)1500010025000000(07*32)0468616c6c
+    Allow: 01000100b9000000(01*33)(02*33)(03*32)01(04*32)(05*32)80d095ffbc31(06*16)1600010035000000(07*32)06746865726d6f0102ac02010673637265656e8008
+    Disallow: 01000100b9000000(01*33)(02*33)(03*32)01(04*32)(05*32)80d095ffbc31(06*16)170001000700000006746865726d6f
     ");
 }
 
@@ -94,7 +104,7 @@ fn entries_of_the_future_read_back() {
 
     let mut writer = SectionWriter::new();
     writer.push_section(Sections::new_checked(&bytes).unwrap().iter().next().unwrap()).unwrap();
-    writer.push_raw(Tag(22), 1, b"grant").unwrap();
+    writer.push_raw(Tag(40), 1, b"grant").unwrap();
     assert_eq!(Entry::parse(&writer.finish()), Ok(Entry { action: Action::Unknown, ..known }));
 }
 

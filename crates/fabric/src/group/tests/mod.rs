@@ -7,6 +7,7 @@ use super::*;
 pub(super) use tutti_model::{Name, WallTime};
 
 mod golden;
+mod grants;
 mod limits;
 mod properties;
 mod scenarios;

@@ -265,11 +265,11 @@ fn a_member_that_signs_what_only_an_owner_may_is_refused() {
     let (_, b, mut group) = pair();
     let add = group.members()[&b.id].add;
     let action = Action::Add { device: device(2).id, role: Role::Owner, name: name("c") };
-    let entry = forge(&b.key, &group, &group.heads(), add, action);
+    let entry = forge(&b.key, &group, &group.heads(), add, action.clone());
     assert_eq!(fault(group.merge(vec![entry])), EntryFault::NotAnOwner { author: b.id });
     // Nor by the founder's authority, nor by one that is not in the past of the entry.
     let root = group.members()[&device(0).id].add;
-    let entry = forge(&b.key, &group, &group.heads(), root, action);
+    let entry = forge(&b.key, &group, &group.heads(), root, action.clone());
     assert_eq!(fault(group.merge(vec![entry])), EntryFault::Authority);
     let entry = forge(&b.key, &group, &[root], add, action);
     assert_eq!(fault(group.merge(vec![entry])), EntryFault::Authority);
@@ -344,7 +344,7 @@ fn unknown_actions_are_kept_and_relayed_without_effect() {
     let sections = tutti_model::section::Sections::new_checked(known.unverified()).unwrap();
     let mut writer = tutti_model::section::SectionWriter::new();
     writer.push_section(sections.iter().next().unwrap()).unwrap();
-    writer.push_raw(tutti_model::section::Tag(22), 1, b"grant").unwrap();
+    writer.push_raw(tutti_model::section::Tag(40), 1, b"grant").unwrap();
     let grant = Signed::sign(tutti_model::signed::Context::GROUP_ENTRY, writer.finish(), &a.key);
     let merge = group.merge(vec![grant.clone()]).unwrap();
     assert_eq!((merge.added.as_slice(), merge.changed), ([EntryHash::of(&grant)].as_slice(), false));
