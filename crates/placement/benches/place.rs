@@ -12,13 +12,8 @@ use tutti_model::{DeviceId, ResourceKind};
 use tutti_placement::{App, Device, Instance, Planner, Sort, Want, World, plan};
 
 fn world() -> World {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let mut below = |n: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % n
-    };
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut below = |n: u64| random.u64(..n);
     let mut some = |most: u64| -> Vec<Sort> {
         let count = below(most + 1);
         (0..count)
