@@ -165,6 +165,10 @@ codes! {
     WrongState = "wrong-state", 409;
     /// What runs the core has no way to do it.
     Unsupported = "unsupported", 501;
+    /// The device has no System Device Tree.
+    NoTree = "no-tree", 404;
+    /// The device's System Device Tree cannot be read, or cannot be drawn.
+    BadTree = "bad-tree", 422;
     /// No link to satellites has this name.
     NoSuchLink = "no-such-link", 404;
     /// The body or the number of things asked for is over a bound.

@@ -13,9 +13,9 @@ use utoipa::{
 use crate::types::{
     App, AppInstance, AppLine, AuditLine, Check, Command, ConsoleLink, ConsoleRequest, Controlled, Core, CoreLine,
     CorePing, CoreRequest, Device, DeviceInfo, GroupInfo, Happening, History, JoinRequest, Joined, Lease, LeaseRequest,
-    LinkRequest, MoveRequest, NearbyDevice, OfferRequest, Offered, PairingOffer, PairingRequest, PairingStatus,
-    PlaceWhy, Reading, RecoverInstance, RecoveryWords, Rename, RenewLease, Resource, RoleChange, RunRequest,
-    SatelliteLink, ScreenFrame, ScreenRequest, SetValue, StorageList, Stored, TellInstance,
+    LinkRequest, MemoryMap, MoveRequest, NearbyDevice, OfferRequest, Offered, PairingOffer, PairingRequest,
+    PairingStatus, PlaceWhy, Reading, RecoverInstance, RecoveryWords, Rename, RenewLease, Resource, RoleChange,
+    RunRequest, SatelliteLink, ScreenFrame, ScreenRequest, SetValue, StorageList, Stored, TellInstance,
 };
 
 /// An HTTP method.
@@ -259,6 +259,8 @@ pub const ROUTES: &[Route] = &[
         "A core's memory as an ELF core file: taken now if it runs, else that of its crash."),
     route(Post, "/v1/cores/{name}/ping", None, Json(of::<CorePing>()),
         "Sends a message to a core's endpoint `tutti-ping`, which gives it back."),
+    route(Get, "/v1/memory-map", None, Json(of::<MemoryMap>()),
+        "Who has which memory of this chip, by its System Device Tree, if it has one."),
     route(Get, "/v1/doctor/cores", None, List(of::<Check>()), "What keeps this machine's cores from being used."),
     route(Get, "/v1/apps", None, List(of::<App>()), "The apps that owners of the group allow."),
     route(Post, "/v1/apps", Bytes, Json(of::<App>()),

@@ -54,6 +54,7 @@ pub mod state;
 mod stop;
 mod stores;
 mod timeline;
+mod tree;
 
 pub use error::{ApiError, RunError};
 pub use options::{Options, Ready, StorageOptions};

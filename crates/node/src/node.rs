@@ -21,6 +21,7 @@ use crate::{
     state::{SaveError, State, Table},
     stop::StopSwitch,
     timeline::Timeline,
+    tree::Trees,
 };
 
 /// How long a new name may take into the list of devices before whoever gave it is answered all the same.
@@ -45,6 +46,7 @@ pub(crate) struct Node {
     pub(crate) followed: Followed,
     pub(crate) history: History,
     pub(crate) timeline: Timeline,
+    pub(crate) trees: Trees,
     pub(crate) name: watch::Sender<Name>,
     /// How discovery on the local network fares.
     pub(crate) discovery: watch::Receiver<Health>,

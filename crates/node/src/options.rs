@@ -22,6 +22,8 @@ pub struct Options {
     pub api_tcp: Option<SocketAddr>,
     /// Below which the machine's hardware is looked for: `/`, but for tests.
     pub sysfs: PathBuf,
+    /// The chip's System Device Tree: a tree, then what to lay over it. If none, it is looked for: see `tree`.
+    pub device_tree: Vec<PathBuf>,
     /// Whether to offer this machine's hardware.
     pub hardware: bool,
     /// The storage to offer, if any.
@@ -59,6 +61,7 @@ impl Options {
             mdns: true,
             api_tcp: None,
             sysfs: "/".into(),
+            device_tree: Vec::new(),
             hardware: true,
             storage,
             simulated: Vec::new(),

@@ -46,6 +46,7 @@ use crate::{
     stop::StopSwitch,
     stores::Part,
     timeline::Timeline,
+    tree::Trees,
 };
 
 /// The file in the state folder that holds the device's key.
@@ -154,6 +155,7 @@ async fn start(options: Options) -> Result<Device, RunError> {
             return Err(RunError::Settings(error));
         }
     };
+    let trees = Trees::new(options.device_tree.clone(), state.folder(), &options.sysfs);
     let node = Arc::new(Node {
         clock,
         started,
@@ -169,6 +171,7 @@ async fn start(options: Options) -> Result<Device, RunError> {
         followed: Followed::new(),
         history: History::default(),
         timeline: Timeline::new(),
+        trees,
         name: names,
         discovery: health.subscribe(),
         tcp: listeners.tcp(),

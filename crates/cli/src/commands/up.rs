@@ -40,6 +40,9 @@ pub(crate) struct UpArgs {
     /// Look for this machine's hardware below this folder instead of /
     #[arg(long, value_name = "ROOT")]
     sysfs: Option<PathBuf>,
+    /// The chip's System Device Tree, for the memory map; then what to lay over it. Else system.dts in the state folder
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    device_tree: Vec<PathBuf>,
     /// Offer made-up resources too, marked as simulated: room-temperature, light-level, lamp, knob
     #[arg(long, value_name = "WHAT", num_args = 1.., value_delimiter = ',')]
     simulate: Vec<String>,
@@ -89,10 +92,22 @@ pub(crate) async fn run(args: UpArgs, context: &mut Context) -> Result<Exit, Fai
         }
     };
     let state = std::path::absolute(&state).unwrap_or(state);
+    let device_tree = args.device_tree.iter().map(|path| named_tree(path)).collect::<Result<_, _>>()?;
+    let args = UpArgs { device_tree, ..args };
     if args.foreground {
         foreground::run(args, &state, context).await
     } else {
         background::run(&args, &state, context).await
+    }
+}
+
+/// A device tree that was named: as a whole path, since a device in the background is at home elsewhere.
+fn named_tree(path: &Path) -> Result<PathBuf, Failure> {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match std::fs::metadata(&whole) {
+        Ok(found) if found.is_file() => Ok(whole),
+        Ok(_) => Err(Failure::wrong_use(format!("{} is no file", path.display()))),
+        Err(error) => Err(Failure::wrong_use(format!("cannot read the device tree {}", path.display())).why(error)),
     }
 }
 
@@ -111,6 +126,9 @@ fn foreground_arguments(args: &UpArgs, state: &Path) -> Vec<std::ffi::OsString> 
     pair("--runtime-dir", args.runtime_dir.as_ref().map(Into::into));
     pair("--speak-version", args.speak_version.map(|version| version.to_string().into()));
     pair("--simulate", Some(args.simulate.join(",").into()).filter(|_| !args.simulate.is_empty()));
+    for tree in &args.device_tree {
+        all.extend(["--device-tree".into(), tree.into()]);
+    }
     let switches =
         [("--no-mdns", args.no_mdns), ("--no-hardware", args.no_hardware), ("--reset-corrupt", args.reset_corrupt)];
     all.extend(switches.into_iter().filter(|(_, on)| *on).map(|(switch, _)| switch.into()));
@@ -126,7 +144,7 @@ mod tests {
     #[test]
     fn the_background_gets_every_argument() {
         let line = "tutti up --state /s --name a --port 7 --api-tcp --sysfs /r --simulate sensor actuator --storage-quota 1k \
-            --no-mdns --speak-version 1 --runtime-dir /d --no-hardware --reset-corrupt";
+            --no-mdns --speak-version 1 --runtime-dir /d --device-tree /a.dts /b.yaml --no-hardware --reset-corrupt";
         let parse = |arguments: Vec<std::ffi::OsString>| match Cli::try_parse_from(arguments).unwrap() {
             Cli { command: Command::Up(args), global } => (args, global.state),
             other => panic!("{other:?}"),

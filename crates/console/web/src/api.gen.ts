@@ -461,6 +461,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/memory-map": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who has which memory of this chip, by its System Device Tree, if it has one
+         * @description Who has which memory of this chip, by its System Device Tree, if it has one.
+         */
+        get: operations["get_memory-map"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/nearby": {
         parameters: {
             query?: never;
@@ -1086,7 +1106,7 @@ export interface components {
          * @description Every reason for a refusal.
          * @enum {string}
          */
-        ErrorCode: "bad-request" | "unauthorized" | "forbidden-host" | "cross-origin" | "no-such-route" | "method-not-allowed" | "no-such-device" | "no-such-resource" | "ambiguous" | "not-owner" | "not-allowed" | "offline" | "timed-out" | "held" | "lease-lost" | "not-readable" | "not-writable" | "bad-value" | "resource-failed" | "not-alone" | "last-owner" | "bad-code" | "bad-ticket" | "wrong-code" | "no-offer" | "expired" | "busy" | "unreachable" | "peer-misbehaved" | "already-exported" | "wrong-words" | "name-taken" | "no-such-offer" | "no-such-screen" | "no-such-file" | "bad-path" | "quota-exceeded" | "storage-failed" | "no-such-core" | "wrong-state" | "unsupported" | "no-such-link" | "too-large" | "too-many" | "stopping" | "internal" | "unknown";
+        ErrorCode: "bad-request" | "unauthorized" | "forbidden-host" | "cross-origin" | "no-such-route" | "method-not-allowed" | "no-such-device" | "no-such-resource" | "ambiguous" | "not-owner" | "not-allowed" | "offline" | "timed-out" | "held" | "lease-lost" | "not-readable" | "not-writable" | "bad-value" | "resource-failed" | "not-alone" | "last-owner" | "bad-code" | "bad-ticket" | "wrong-code" | "no-offer" | "expired" | "busy" | "unreachable" | "peer-misbehaved" | "already-exported" | "wrong-words" | "name-taken" | "no-such-offer" | "no-such-screen" | "no-such-file" | "bad-path" | "quota-exceeded" | "storage-failed" | "no-such-core" | "wrong-state" | "unsupported" | "no-tree" | "bad-tree" | "no-such-link" | "too-large" | "too-many" | "stopping" | "internal" | "unknown";
         /** @description What went wrong. */
         ErrorDetail: {
             /** @description For `ambiguous`, `no-such-device` and `no-such-resource`: what could have been meant. */
@@ -1256,6 +1276,42 @@ export interface components {
              * @description How many resources it offers.
              */
             resources: number;
+        };
+        /** @description A stretch of memory, and who has it. */
+        MemoryBlock: {
+            /** @description Whether it is a carveout rather than memory. */
+            carveout: boolean;
+            /**
+             * Format: int32
+             * @description The domain that has it, by its place in `domains`; none for what the chip has.
+             */
+            domain?: number | null;
+            /** @description The name of its node. */
+            name: string;
+            /** @description Whether two domains have it, neither of which is within the other. */
+            shared: boolean;
+            /** @description Its bytes, written the same way; never none. */
+            size: string;
+            /** @description Its first address, in hexadecimal behind `0x`: numbers of 64 bits are no numbers in many languages. */
+            start: string;
+        };
+        /** @description A domain: an operating environment, and the processors that it runs on. */
+        MemoryDomain: {
+            /** @description Its processors: the name of each cluster, and which of it. */
+            cpus: string[];
+            /** @description Its name. */
+            name: string;
+        };
+        /** @description Who has which memory of this chip, as its System Device Tree says. */
+        MemoryMap: {
+            /** @description Stretches of memory: what the chip has, and what each domain has of it. */
+            blocks: components["schemas"]["MemoryBlock"][];
+            /** @description The domains, outer before inner. */
+            domains: components["schemas"]["MemoryDomain"][];
+            /** @description The files that it is of. */
+            files: string[];
+            /** @description What the tree calls the chip; empty if it does not say. */
+            model: string;
         };
         /** @description A device that was discovered and is not in the group. */
         NearbyDevice: {
@@ -2460,6 +2516,35 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    "get_memory-map": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MemoryMap"];
+                };
             };
             /** @description An error. */
             default: {

@@ -20,6 +20,8 @@ export type History = Schemas["History"];
 export type Check = Schemas["Check"];
 export type Core = Schemas["Core"];
 export type CoreAction = "start" | "stop" | "restart" | "suspend" | "resume" | "attach" | "detach";
+export type MemoryMap = Schemas["MemoryMap"];
+export type MemoryBlock = Schemas["MemoryBlock"];
 export type CoreLine = Schemas["CoreLine"];
 export type ScreenFrame = Schemas["ScreenFrame"];
 export type StorageList = Schemas["StorageList"];
@@ -123,6 +125,7 @@ export const api = {
     (await send("GET", `${at("storage", device, name)}/${filePath(path)}`)).blob(),
   act: (core: string, action: CoreAction) => json<Core>("POST", at("cores", core, "do", action), {}),
   dump: async (core: string) => (await send("GET", `${at("cores", core)}/dump`)).blob(),
+  memoryMap: () => json<MemoryMap>("GET", "/v1/memory-map"),
   checks: () => json<Check[]>("GET", "/v1/doctor"),
 };
 

@@ -247,6 +247,19 @@ export const texts = {
     silent: "It has written nothing yet.",
   },
 
+  map: {
+    title: (model: string) => `Memory of ${model}`,
+    titleOfAny: "Memory map",
+    about: (files: string) => `Who has which memory, by ${files}. Heights are not to scale; hatched is what two domains share.`,
+    alt: (model: string, n: number) => `Memory map${model ? ` of ${model}` : ""}: the chip and ${plural(n, "domain", "domains")}. The table below says the same.`,
+    chip: "the chip",
+    memory: "memory",
+    carveout: "carveout",
+    shared: "shared",
+    noCpus: "no processors of its own",
+    columns: { who: "Who", what: "What", start: "From", size: "Size", kind: "Kind" },
+  },
+
   time: {
     now: "just now",
     seconds: (n: number) => `${n} s`,

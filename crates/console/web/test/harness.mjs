@@ -33,7 +33,12 @@ export class Stage {
   running = [];
 
   async start(name, ...simulate) {
-    const device = new Device(this.folder, name, simulate);
+    return this.startWith(name, [], ...simulate);
+  }
+
+  /** The same with further arguments for `tutti up`. */
+  async startWith(name, further, ...simulate) {
+    const device = new Device(this.folder, name, simulate, further);
     this.running.push(device);
     await device.ready();
     return device;
@@ -53,11 +58,11 @@ export class Stage {
 }
 
 class Device {
-  constructor(folder, name, simulate) {
+  constructor(folder, name, simulate, further) {
     this.name = name;
     this.state = join(folder, name);
     const args = ["up", "--foreground", "--exit-with-stdin", "--state", this.state, "--runtime-dir", join(folder, "run"),
-      "--name", name, "--no-mdns", "--no-hardware", "--simulate", simulate.join(",") || "knob"];
+      "--name", name, "--no-mdns", "--no-hardware", "--simulate", simulate.join(",") || "knob", ...further];
     this.child = spawn(tutti, args, { stdio: ["pipe", "pipe", "pipe"] });
     this.said = "";
     this.child.stderr.on("data", (data) => (this.said = (this.said + data).slice(-20_000)));

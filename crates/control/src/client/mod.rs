@@ -27,10 +27,10 @@ use crate::{
     types::{
         App, AppInstance, AppLine, AuditLine, Check, Command, ConsoleLink, ConsoleRequest, Controlled, Core,
         CoreAction, CoreLine, CorePing, CoreRequest, Device, DeviceInfo, GroupInfo, Happening, History, JoinRequest,
-        Joined, Lease, LeaseRequest, LinkRequest, MoveRequest, NearbyDevice, OfferRequest, Offered, PairingOffer,
-        PairingRequest, PairingStatus, PlaceWhy, Reading, RecoverInstance, RecoveryWords, Rename, RenewLease, Resource,
-        Role, RoleChange, RunRequest, SatelliteLink, ScreenFrame, ScreenRequest, SetValue, StorageList, Stored,
-        TellInstance,
+        Joined, Lease, LeaseRequest, LinkRequest, MemoryMap, MoveRequest, NearbyDevice, OfferRequest, Offered,
+        PairingOffer, PairingRequest, PairingStatus, PlaceWhy, Reading, RecoverInstance, RecoveryWords, Rename,
+        RenewLease, Resource, Role, RoleChange, RunRequest, SatelliteLink, ScreenFrame, ScreenRequest, SetValue,
+        StorageList, Stored, TellInstance,
     },
 };
 
@@ -357,6 +357,11 @@ impl Client {
     /// How long a message takes to a core and back.
     pub async fn ping_core(&self, name: &str) -> Result<CorePing, ClientError> {
         self.json(Method::Post, &path(&["v1", "cores", name, "ping"]), Nothing).await
+    }
+
+    /// Who has which memory of this chip.
+    pub async fn memory_map(&self) -> Result<MemoryMap, ClientError> {
+        self.json(Method::Get, "/v1/memory-map", Nothing).await
     }
 
     /// What keeps this machine's cores from being used.

@@ -14,6 +14,7 @@ mod pairing;
 mod resource;
 mod satellite;
 mod storage;
+mod tree;
 
 pub use app::{
     App, AppBinding, AppInstance, AppLevel, AppLine, AppMove, AppWant, AppsState, AuditLine, AuditWhat, InstanceState,
@@ -32,6 +33,7 @@ pub use pairing::{JoinRequest, Joined, PairingOffer, PairingRequest, PairingStat
 pub use resource::{Access, Audience, Controlled, Reading, Resource, SetValue, Sharing};
 pub use satellite::{LinkRequest, LinkState, LinkedSatellite, SatelliteLink};
 pub use storage::{StorageEntry, StorageList, Stored};
+pub use tree::{MemoryBlock, MemoryDomain, MemoryMap};
 
 /// An enum of lower-case words that prints and parses as it does in JSON.
 macro_rules! words {

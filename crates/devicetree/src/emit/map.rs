@@ -10,13 +10,19 @@ use crate::cells::{self, Region};
 use crate::command::RelationRow;
 use crate::system::System;
 
-/// A box of the drawing.
-struct Block {
-    column: usize,
-    region: Region,
-    label: String,
-    carveout: bool,
-    shared: bool,
+/// A box of the drawing: a stretch of memory, and who has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// 0 for what the chip has; for what a domain has, its place in [`System::domains`] and one more.
+    pub column: usize,
+    /// Where it is.
+    pub region: Region,
+    /// The name of its node.
+    pub label: String,
+    /// Whether it is a carveout rather than memory.
+    pub carveout: bool,
+    /// Whether two domains have it, neither of which is within the other.
+    pub shared: bool,
 }
 
 fn size(bytes: u64) -> String {
@@ -35,7 +41,9 @@ fn size(bytes: u64) -> String {
     "0 B".to_owned()
 }
 
-fn blocks(system: &System<'_>) -> Vec<Block> {
+/// The boxes of the drawing. The work grows with the square of their number.
+#[must_use]
+pub fn blocks(system: &System<'_>) -> Vec<Block> {
     let tree = system.tree;
     let mut list: Vec<Block> = system
         .memories

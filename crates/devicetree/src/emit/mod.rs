@@ -7,7 +7,7 @@
 //! | a C firmware on OpenAMP or libmetal | [`c_header`] |
 //! | Zephyr | [`zephyr_overlay`] |
 //! | the firmware's `.resource_table` section | [`resource_table`] |
-//! | people | [`markdown_map`], [`svg_map`] |
+//! | people | [`markdown_map`], [`svg_map`]; [`blocks`] for those who draw it themselves |
 
 mod code;
 mod layout;
@@ -18,6 +18,6 @@ mod resource_table;
 
 pub use code::{c_header, memory_x, rust_constants, zephyr_overlay};
 pub use layout::{Channel, Device, Layout, Named, RegionKind, layout};
-pub use map::{markdown_map, svg_map};
+pub use map::{Block, blocks, markdown_map, svg_map};
 pub use prune::{Pruned, prune};
 pub use resource_table::{TableError, resource_table};

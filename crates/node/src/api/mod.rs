@@ -25,6 +25,7 @@ mod server;
 mod sse;
 mod storage;
 mod system;
+mod tree;
 
 pub(crate) use self::{
     console::ConsoleDoor,

@@ -20,7 +20,7 @@ use super::{
     error::ApiError,
     events, extract,
     guard::{self, Token},
-    history, leases, offers, pairing, resources, satellites, screens, storage, system,
+    history, leases, offers, pairing, resources, satellites, screens, storage, system, tree,
 };
 use crate::node::Node;
 
@@ -109,6 +109,7 @@ fn table() -> Vec<Entry> {
         on(Get, "/v1/cores/{name}/log/follow", cores::follow),
         on(Get, "/v1/cores/{name}/dump", cores::dump),
         on(Post, "/v1/cores/{name}/ping", cores::ping),
+        on(Get, "/v1/memory-map", tree::map),
         on(Get, "/v1/doctor/cores", cores::doctor),
         on(Get, "/v1/events", events::stream),
         on(Get, "/v1/doctor", doctor::checks),

@@ -65,6 +65,7 @@ fn options(args: &UpArgs, state: &Path) -> Result<Options, Failure> {
     let mut hasher = DefaultHasher::new();
     (state, &args.name).hash(&mut hasher);
     options.seed = hasher.finish();
+    options.device_tree.clone_from(&args.device_tree);
     options.port = args.port;
     options.mdns = !args.no_mdns;
     options.hardware = !args.no_hardware;

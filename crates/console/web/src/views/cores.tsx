@@ -5,6 +5,7 @@ import { clock } from "../format";
 import { ended, save, Trouble, useAction } from "../parts/bits";
 import { cores } from "../store";
 import { texts } from "../texts";
+import { MemoryPanel } from "./map";
 
 /** What makes sense in which state. What a core cannot do it says itself. */
 const ACTIONS: Record<string, CoreAction[]> = {
@@ -34,6 +35,7 @@ export function CoresPage() {
         </div>
       )}
       {all?.map((core) => <CorePanel key={core.name} core={core} />)}
+      <MemoryPanel />
     </>
   );
 }
