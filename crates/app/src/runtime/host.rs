@@ -27,7 +27,7 @@ pub const MAX_LINE_BYTES: usize = 16 * 1024;
 /// The most random bytes at once.
 pub const MAX_RANDOM: u32 = 1024;
 
-pub use types::Failure;
+pub use types::{Failure, Phase};
 
 /// What the device and the pool have for an app. Answers at once; never waits for the network.
 pub trait Resources: Send {
@@ -54,6 +54,8 @@ pub enum Event {
     Reading(String, Reading),
     /// A key at the display of this name.
     Key(String, String),
+    /// A pointer at the display of this name goes down, moves or goes up; in thousandths of the display.
+    Pointer(String, Phase, (u16, u16)),
     /// A message of another instance.
     Message(InstanceId, Vec<u8>),
     /// A want is met now, or not any longer.

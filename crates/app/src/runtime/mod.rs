@@ -24,6 +24,7 @@ use wasmtime::{
 };
 
 pub mod host;
+pub mod input;
 
 use self::host::{Did, Event, Resources, State};
 use crate::{
@@ -300,6 +301,10 @@ impl Running {
             Event::Reading(name, reading) => guest.call_measured(store, name, &host::reading_out(reading))?,
             Event::Key(name, key) => {
                 guest.call_input(store, name, &bindings::tutti::app::types::Action::Key(key.clone()))?;
+            }
+            Event::Pointer(name, phase, (x, y)) => {
+                let pointer = bindings::tutti::app::types::Pointer { phase: *phase, x: *x, y: *y };
+                guest.call_input(store, name, &bindings::tutti::app::types::Action::Pointer(pointer))?;
             }
             Event::Message(from, body) => guest.call_message(store, &from.to_string(), body)?,
             Event::Changed(name, there) => guest.call_changed(store, name, *there)?,

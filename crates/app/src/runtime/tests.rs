@@ -16,6 +16,8 @@ use super::{
 };
 use crate::ids::InstanceId;
 
+mod examples;
+
 const COUNTER: &[u8] = include_bytes!("../../../../apps/built/counter.wasm");
 const THERMO: &[u8] = include_bytes!("../../../../apps/built/thermo.wasm");
 const HOSTILE: &[u8] = include_bytes!("../../../../apps/built/hostile.wasm");
