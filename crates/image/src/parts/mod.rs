@@ -1,0 +1,257 @@
+//! The parts that images are made of: what each needs and gives, declared once, as data.
+//!
+//! `data/parts.toml` has those that come with Tutti. A product may name files with more (`parts-from`), which are read the same
+//! way: a device maker's own programs and drivers. A part's name is one; what is declared twice is a fault.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::{
+    fault::{Code, Fault, FileId, Span, Texts},
+    manifest::Profile,
+    product::{Said, syntax},
+    size::Size,
+};
+
+/// The parts that come with Tutti.
+const OWN: &str = include_str!("../../data/parts.toml");
+const OWN_NAME: &str = "tutti:parts.toml";
+/// The most parts that a product may have to choose from.
+const MAX_PARTS: usize = 1024;
+
+/// What a part needs.
+#[derive(Debug, Clone, Default)]
+pub struct Needs {
+    /// These parts.
+    pub parts: Vec<Said<String>>,
+    /// Any part that gives each of these.
+    pub interfaces: Vec<Said<String>>,
+    /// These words of the board.
+    pub hardware: Vec<Said<String>>,
+    /// These options of the kernel, without `CONFIG_`.
+    pub kernel: Vec<Said<String>>,
+    /// These modules, unless they are built in.
+    pub modules: Vec<Said<String>>,
+    /// RAM.
+    pub ram: Size,
+    /// Flash.
+    pub flash: Size,
+}
+
+/// A part.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// What it is called, and where it is declared.
+    pub name: Said<String>,
+    /// One line for people.
+    pub about: String,
+    /// What it may be in.
+    pub profiles: Vec<Profile>,
+    /// Whether every image of its profiles has it.
+    pub always: bool,
+    /// What it needs.
+    pub needs: Needs,
+    /// The parts that it cannot be with.
+    pub conflicts: Vec<Said<String>>,
+    /// The interfaces that it gives.
+    pub interfaces: Vec<String>,
+    /// The sorts of resources that it gives.
+    pub resources: Vec<String>,
+    /// Files to carry: where they go, and where they come from.
+    pub files: Vec<(String, Said<String>)>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    about: String,
+    profiles: Vec<Profile>,
+    #[serde(default)]
+    always: bool,
+    #[serde(default)]
+    needs: RawNeeds,
+    #[serde(default)]
+    conflicts: Vec<Spanned<String>>,
+    #[serde(default)]
+    gives: RawGives,
+    #[serde(default)]
+    files: BTreeMap<String, Spanned<String>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawNeeds {
+    #[serde(default)]
+    parts: Vec<Spanned<String>>,
+    #[serde(default)]
+    interfaces: Vec<Spanned<String>>,
+    #[serde(default)]
+    hardware: Vec<Spanned<String>>,
+    #[serde(default)]
+    kernel: Vec<Spanned<String>>,
+    #[serde(default)]
+    modules: Vec<Spanned<String>>,
+    #[serde(default)]
+    ram: Size,
+    #[serde(default)]
+    flash: Size,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawGives {
+    #[serde(default)]
+    interfaces: Vec<String>,
+    #[serde(default)]
+    resources: Vec<String>,
+}
+
+/// All parts that there are to choose from, by name.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    /// By name.
+    pub parts: BTreeMap<String, Part>,
+}
+
+impl Catalogue {
+    /// Those that come with Tutti.
+    pub fn own(texts: &mut Texts, faults: &mut Vec<Fault>) -> Self {
+        let mut catalogue = Self::default();
+        catalogue.add(texts, OWN_NAME, OWN, faults);
+        catalogue
+    }
+
+    /// Reads one more file of parts.
+    pub fn add(&mut self, texts: &mut Texts, name: &str, text: &str, faults: &mut Vec<Fault>) {
+        let file = texts.add(name, text);
+        let raw: BTreeMap<Spanned<String>, Raw> = match toml::from_str(text) {
+            Ok(raw) => raw,
+            Err(error) => {
+                faults.push(syntax(file, &error));
+                return;
+            }
+        };
+        for (key, raw) in raw {
+            let part = part(file, key, raw);
+            if self.parts.len() >= MAX_PARTS {
+                let message = format!("there are more than {MAX_PARTS} parts");
+                faults.push(Fault::new(Code::Limit, message).at(&part.name.span, "this is one too many"));
+                return;
+            }
+            if let Some(bad) = part.files.iter().find(|(to, _)| !is_plain_path(to)) {
+                let message = format!("the part {} wants a file at {:?}", part.name.value, bad.0);
+                let help = "a file's place is an absolute path without . and ..";
+                faults.push(Fault::new(Code::Syntax, message).at(&bad.1.span, "this file").help(help));
+            }
+            if let Some(first) = self.parts.get(&part.name.value) {
+                let fault = Fault::new(Code::Syntax, format!("the part {} is declared twice", part.name.value));
+                let fault = fault.at(&part.name.span, "here").at(&first.name.span, "and here before");
+                faults.push(fault.help("give one of them another name"));
+                continue;
+            }
+            self.parts.insert(part.name.value.clone(), part);
+        }
+    }
+
+    /// Those that give this interface, by name.
+    pub fn giving<'a>(&'a self, interface: &'a str) -> impl Iterator<Item = &'a Part> {
+        self.parts.values().filter(move |part| part.interfaces.iter().any(|it| it == interface))
+    }
+
+    /// The name that is meant, perhaps: the one with the fewest letters to change.
+    pub fn nearest(&self, name: &str) -> Option<&str> {
+        nearest(name, self.parts.keys().map(String::as_str))
+    }
+}
+
+fn part(file: FileId, key: Spanned<String>, raw: Raw) -> Part {
+    let said = |it: Spanned<String>| Said { span: Span { file, range: it.span() }, value: it.into_inner() };
+    let list = |list: Vec<Spanned<String>>| list.into_iter().map(said).collect();
+    Part {
+        name: said(key),
+        about: raw.about,
+        profiles: raw.profiles,
+        always: raw.always,
+        needs: Needs {
+            parts: list(raw.needs.parts),
+            interfaces: list(raw.needs.interfaces),
+            hardware: list(raw.needs.hardware),
+            kernel: list(raw.needs.kernel),
+            modules: list(raw.needs.modules),
+            ram: raw.needs.ram,
+            flash: raw.needs.flash,
+        },
+        conflicts: list(raw.conflicts),
+        interfaces: raw.gives.interfaces,
+        resources: raw.gives.resources,
+        files: raw.files.into_iter().map(|(to, from)| (to, said(from))).collect(),
+    }
+}
+
+/// Whether it is an absolute path of plain names.
+fn is_plain_path(path: &str) -> bool {
+    path.strip_prefix('/').is_some_and(|rest| {
+        rest.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.chars().any(char::is_control))
+    })
+}
+
+/// The name that is meant, perhaps.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let most = name.chars().count().div_ceil(3);
+    known.map(|it| (distance(name, it), it)).filter(|(far, _)| *far <= most).min().map(|(_, it)| it)
+}
+
+/// How many letters must change: Levenshtein's.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().take(64).enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = corner + usize::from(x != *y);
+            corner = row[j + 1];
+            row[j + 1] = change.min(corner + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_parts_are_whole() {
+        let (mut texts, mut faults) = (Texts::default(), Vec::new());
+        let own = Catalogue::own(&mut texts, &mut faults);
+        assert_eq!(faults, []);
+        for part in own.parts.values() {
+            for need in &part.needs.parts {
+                assert!(own.parts.contains_key(&need.value), "{} needs {}", part.name.value, need.value);
+            }
+            for need in &part.needs.interfaces {
+                assert!(own.giving(&need.value).count() > 0, "{} needs {}", part.name.value, need.value);
+            }
+            assert!(!part.profiles.is_empty() && !part.about.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_is_seen() {
+        let known = || ["storage", "compute", "gpio"].into_iter();
+        assert_eq!(nearest("storge", known()), Some("storage"));
+        assert_eq!(nearest("gpoi", known()), Some("gpio"));
+        assert_eq!(nearest("camera", known()), None);
+    }
+
+    #[test]
+    fn files_stay_within_the_image() {
+        assert!(is_plain_path("/usr/bin/x"));
+        for bad in ["usr/bin", "/", "/a//b", "/a/../b", "/a/.", "", "/a\nb"] {
+            assert!(!is_plain_path(bad), "{bad}");
+        }
+    }
+}
