@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use tutti_control::Selection;
 
 use crate::commands::{
-    amp, api, bench, completions, console, demo, devices, doctor, down, dt, forget, lease, leave, man, nearby, offer,
-    pair, read, recovery, rename, resources, role, satellite, screen, set, show, status, store, up, watch,
+    amp, api, bench, completions, console, demo, devices, doctor, down, dt, forget, image, lease, leave, man, nearby,
+    offer, pair, read, recovery, rename, resources, role, satellite, screen, set, show, status, store, up, watch,
 };
 
 /// Many devices as one pool: they find, trust and use each other.
@@ -116,6 +116,8 @@ pub(crate) enum Command {
     /// Reads source (.dts, with the C preprocessor's directives), blobs (.dtb) and YAML. Where several files may be named,
     /// the first is the tree and the others, YAML or overlays, are laid over it. Needs no running device.
     Dt(dt::DtArgs),
+    /// Makes the image of a device from one product file, and boots it
+    Image(image::ImageArgs),
     /// Works with the other cores of this chip, and their firmware
     Amp(amp::AmpArgs),
     /// Prints the description of the control API (OpenAPI)

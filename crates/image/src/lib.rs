@@ -20,10 +20,22 @@
 #![forbid(unsafe_code)]
 
 pub mod board;
+pub mod build;
 pub mod bundle;
+pub mod cpio;
+pub mod diff;
+pub mod elf;
+pub mod emulate;
 pub mod fault;
+pub mod kernel;
+pub mod key;
 pub mod manifest;
 pub mod parts;
 pub mod product;
+pub mod project;
 pub mod resolve;
 pub mod size;
+mod system;
+mod tree;
+
+pub use project::Project;

@@ -109,6 +109,9 @@ pub struct Manifest {
     /// Which kernel it is, as it says itself.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub kernel: String,
+    /// What the first process is told, as it is in the system.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub settings: String,
     /// The parts in it.
     pub parts: Vec<Part>,
     /// Its pieces, in the file's order.

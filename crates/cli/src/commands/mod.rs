@@ -11,6 +11,7 @@ pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod dt;
 pub(crate) mod forget;
+pub(crate) mod image;
 pub(crate) mod lease;
 pub(crate) mod leave;
 pub(crate) mod man;
@@ -67,6 +68,7 @@ pub(crate) async fn run(command: Command, context: &mut Context) -> Result<Exit,
         Command::DemoCore(args) => crate::demo::core::run(&args),
         Command::Bench(args) => bench::run(args, context),
         Command::Dt(args) => dt::run(args, context),
+        Command::Image(args) => image::run(args, context).await,
         Command::Amp(args) => amp::run(args, context).await,
         Command::Api(args) => api::run(args, context),
         Command::Completions(args) => completions::run(args, context),

@@ -1,0 +1,372 @@
+//! From a project to its image: the same project and the same files make the same bytes.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use data_encoding::HEXLOWER;
+use ed25519_dalek::SigningKey;
+use tutti_app::package::{MAX_PACKAGE, Package};
+
+use crate::{
+    bundle,
+    cpio::Archive,
+    elf::Elf,
+    fault::{Code, Fault, Faults},
+    kernel::{Kernel, modules::Store, read_at_most},
+    manifest::{Manifest, Member, Part, Profile, Role},
+    product::{Group, Said},
+    project::Project,
+    size::Size,
+    system,
+};
+
+pub use system::{ProgramError, Programs, SETTINGS};
+
+/// The largest firmware, in bytes.
+const MAX_FIRMWARE: u64 = 64 << 20;
+/// The largest file that a part carries, in bytes.
+const MAX_FILE: u64 = 256 << 20;
+
+/// How hard to compress: zstd's levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all, which every kernel reads.
+    None,
+    /// zstd: 3 is quick, 19 is small.
+    Zstd(i32),
+}
+
+/// What an image is built with besides its project.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// The programs of a standard system.
+    pub programs: &'a Programs,
+    /// How hard to compress.
+    pub compression: Compression,
+    /// The key that signs it.
+    pub key: &'a SigningKey,
+}
+
+/// Why there is no image.
+#[derive(Debug)]
+pub enum BuildError {
+    /// The product is at fault.
+    Faults(Box<Faults>),
+    /// A program of the system cannot be had.
+    Program(ProgramError),
+    /// Something else.
+    Other(String),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Faults(faults) => f.write_str(&faults.render(false)),
+            Self::Program(error) => error.fmt(f),
+            Self::Other(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+impl From<ProgramError> for BuildError {
+    fn from(error: ProgramError) -> Self {
+        Self::Program(error)
+    }
+}
+
+/// An image that was built.
+#[derive(Debug)]
+pub struct Image {
+    /// What is in it.
+    pub manifest: Manifest,
+    /// Its file.
+    pub bytes: Vec<u8>,
+}
+
+struct Made {
+    role: Role,
+    name: &'static str,
+    bytes: Vec<u8>,
+    why: String,
+    files: Vec<crate::manifest::File>,
+}
+
+/// Builds an image. `say` hears what is going on.
+///
+/// # Errors
+/// See [`BuildError`].
+pub fn build(
+    project: &Project,
+    kernel: Option<&Kernel>,
+    options: &Options<'_>,
+    say: &mut dyn FnMut(&str),
+) -> Result<Image, BuildError> {
+    let builder = Builder { project, options };
+    let made = match (project.product.profile.value, kernel) {
+        (Profile::Standard, Some(kernel)) => builder.standard(kernel, say)?,
+        (Profile::Standard, None) => return Err(BuildError::Other("a standard image has a kernel".into())),
+        (Profile::Mini | Profile::Core, _) => builder.mini(say)?,
+    };
+    say("signing");
+    let product = &project.product;
+    let members = made.iter().map(|made| Member {
+        name: made.name.to_owned(),
+        role: made.role,
+        size: made.bytes.len() as u64,
+        digest: bundle::digest(&made.bytes),
+        why: made.why.clone(),
+        files: made.files.clone(),
+    });
+    let parts = project.plan.parts.iter().map(|(name, why)| Part { name: name.clone(), why: why.to_string() });
+    let manifest = Manifest {
+        format: 1,
+        product: product.name.value.clone(),
+        version: product.version.value.to_string(),
+        profile: product.profile.value,
+        board: project.target.name.clone(),
+        architecture: project.target.architecture.clone(),
+        command_line: builder.command_line(),
+        kernel: kernel.map(|kernel| kernel.release.clone()).unwrap_or_default(),
+        settings: builder.settings(),
+        parts: parts.collect(),
+        members: members.collect(),
+    };
+    let bytes: Vec<_> = made.into_iter().map(|made| made.bytes).collect();
+    let bytes = bundle::make(&manifest, &bytes, options.key).map_err(|error| BuildError::Other(error.to_string()))?;
+    Ok(Image { manifest, bytes })
+}
+
+/// The archive that is put behind an image's own to have the device enter a group that the image knows nothing of: the kernel
+/// unpacks one after the other, and the later file counts.
+pub fn overlay(manifest: &Manifest, ticket: Option<&str>, arguments: &[String]) -> Vec<u8> {
+    let mut archive = Archive::default();
+    archive.file(SETTINGS, system::for_group(&manifest.settings, ticket, arguments).into_bytes(), "");
+    archive.to_bytes()
+}
+
+/// The modules that the first process loads without any hardware asking for them.
+fn module_names(project: &Project) -> Vec<String> {
+    let mut names: Vec<_> = project.modules().into_iter().map(|(name, _)| name).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+struct Builder<'a> {
+    project: &'a Project,
+    options: &'a Options<'a>,
+}
+
+impl Builder<'_> {
+    fn faults(&self, fault: Fault) -> BuildError {
+        BuildError::Faults(Box::new(self.project.faults(vec![fault])))
+    }
+
+    fn command_line(&self) -> String {
+        let console = self.project.board.as_ref().and_then(|board| board.console.as_ref());
+        let console = console.map(|console| format!("console={console}"));
+        let own = Some(self.project.product.command_line.clone()).filter(|own| !own.is_empty());
+        let rescue = self.project.product.rescue.then(|| "tutti.rescue".to_owned());
+        let words = console.into_iter().chain(["panic=10".to_owned()]).chain(rescue).chain(own);
+        match self.project.product.profile.value {
+            Profile::Standard => words.collect::<Vec<_>>().join(" "),
+            Profile::Mini | Profile::Core => String::new(),
+        }
+    }
+
+    fn standard(&self, kernel: &Kernel, say: &mut dyn FnMut(&str)) -> Result<Vec<Made>, BuildError> {
+        let project = self.project;
+        let lacks = project.hold_against(kernel);
+        if !lacks.is_empty() {
+            return Err(BuildError::Faults(Box::new(project.faults(lacks))));
+        }
+        let mut archive = Archive::default();
+        system::put_skeleton(&mut archive);
+        say("programs and their libraries");
+        let architecture = &project.target.architecture;
+        let programs = self.options.programs;
+        system::put_program(&mut archive, &programs.init, "/init", architecture, "the first process")?;
+        let why = "the node, and the command to speak with it";
+        system::put_program(&mut archive, &programs.tutti, "/usr/bin/tutti", architecture, why)?;
+        let wanted = project.modules();
+        if let Some(folder) = &kernel.modules {
+            say("modules of the kernel");
+            self.modules(&mut archive, kernel, folder, &wanted)?;
+        } else if let Some((name, why)) = wanted.iter().find(|(name, _)| !self.is_built_in(kernel, name)) {
+            say(&format!("the module {name} is taken to be built in, as no folder of modules is named ({why})"));
+        }
+        self.files(&mut archive)?;
+        archive.file(SETTINGS, self.settings().into_bytes(), "what the product says of the device");
+        let mut made = vec![Made {
+            role: Role::Kernel,
+            name: "kernel",
+            bytes: kernel.read().map_err(|error| BuildError::Other(error.to_string()))?,
+            why: format!("Linux {}", kernel.release),
+            files: Vec::new(),
+        }];
+        let raw = archive.to_bytes();
+        say(&format!("compressing {}", Size(raw.len() as u64)));
+        let bytes = match self.options.compression {
+            Compression::None => raw,
+            Compression::Zstd(level) => {
+                zstd::bulk::compress(&raw, level).map_err(|error| BuildError::Other(format!("zstd: {error}")))?
+            }
+        };
+        self.hold_size(bytes.len() as u64, "initramfs")?;
+        made.push(Made {
+            role: Role::Initramfs,
+            name: "initramfs",
+            bytes,
+            why: "the system, unpacked into memory".into(),
+            files: archive.files(),
+        });
+        if let Some(chip) = &project.chip {
+            let why = "describes the hardware to the kernel".into();
+            made.push(Made { role: Role::Tree, name: "tree.dtb", bytes: chip.blob.clone(), why, files: Vec::new() });
+        }
+        Ok(made)
+    }
+
+    fn is_built_in(&self, kernel: &Kernel, name: &str) -> bool {
+        kernel.config.as_ref().is_some_and(|config| config.get(&name.to_uppercase().replace('-', "_")).is_some())
+    }
+
+    fn modules(
+        &self,
+        archive: &mut Archive,
+        kernel: &Kernel,
+        folder: &Path,
+        wanted: &[(String, String)],
+    ) -> Result<(), BuildError> {
+        let other = |error: crate::kernel::modules::ModuleError| BuildError::Other(error.to_string());
+        let mut store = Store::open(folder).map_err(other)?;
+        for (name, part) in self.project.plan.parts.keys().filter_map(|name| {
+            let part = self.project.catalogue.parts.get(name)?;
+            Some((name, part))
+        }) {
+            if let Some(need) = part.needs.modules.iter().find(|need| !store.has(&need.value)) {
+                let message = format!(
+                    "the part {name} needs the module {}, which the kernel {} lacks",
+                    need.value, kernel.release
+                );
+                let mut fault = Fault::new(Code::Kernel, message);
+                if let Some(wish) = self.project.product.parts.iter().find(|wish| wish.value == *name) {
+                    fault = fault.at(&wish.span, "it is wanted here");
+                }
+                let fault = fault.at(&need.span, "needed here");
+                return Err(self.faults(fault.help("take a kernel that has it, or take the part out")));
+            }
+        }
+        let chosen = store.choose(wanted).map_err(other)?;
+        system::put_modules(archive, &kernel.release, &chosen);
+        Ok(())
+    }
+
+    /// What parts carry, apps, and the firmware of other cores.
+    fn files(&self, archive: &mut Archive) -> Result<(), BuildError> {
+        let project = self.project;
+        for part in project.plan.parts.keys().filter_map(|name| project.catalogue.parts.get(name)) {
+            for (to, from) in &part.files {
+                let bytes = self.read(from, MAX_FILE)?;
+                let program = bytes.starts_with(b"\x7fELF") || bytes.starts_with(b"#!");
+                let why = format!("the part {} carries it", part.name.value);
+                if program { archive.program(to, bytes, why) } else { archive.file(to, bytes, why) }
+            }
+        }
+        for app in &project.product.apps {
+            let bytes = self.read(app, MAX_PACKAGE as u64)?;
+            let package = Package::parse(&bytes).map_err(|error| {
+                let fault = Fault::new(Code::File, format!("{}: {error}", app.value)).at(&app.span, "this app");
+                self.faults(fault.help("name a package, as `apps/built` has them"))
+            })?;
+            let (name, version) = (&package.manifest().name, package.manifest().version);
+            let why = format!("the product carries the app {name} {version}");
+            archive.file(&format!("/usr/share/tutti/apps/{name}.app"), bytes, why);
+        }
+        for core in &project.product.cores {
+            let bytes = self.read(&core.firmware, MAX_FIRMWARE)?;
+            let why = format!("the firmware of the core {}", core.domain.value);
+            archive.file(&format!("/lib/firmware/{}.elf", core.domain.value), bytes, why);
+        }
+        Ok(())
+    }
+
+    fn read(&self, said: &Said<String>, most: u64) -> Result<Vec<u8>, BuildError> {
+        read_at_most(&self.project.path(said), most).map_err(|error| {
+            let fault = Fault::new(Code::File, error.to_string()).at(&said.span, "named here");
+            self.faults(fault.help("paths are relative to the product's file"))
+        })
+    }
+
+    fn settings(&self) -> String {
+        let key = HEXLOWER.encode(self.options.key.verifying_key().as_bytes());
+        match self.project.product.profile.value {
+            Profile::Standard => system::settings(&self.project.product, &module_names(self.project), &key),
+            Profile::Mini | Profile::Core => String::new(),
+        }
+    }
+
+    fn hold_size(&self, size: u64, what: &str) -> Result<(), BuildError> {
+        match &self.project.product.limits.image {
+            Some(limit) if size > limit.value.0 => {
+                let message = format!("the {what} takes {}, and the product allows {}", Size(size), limit.value);
+                let fault = Fault::new(Code::Limit, message).at(&limit.span, "this limit");
+                Err(self.faults(fault.help("`tutti image inspect` of an image without the limit shows what is large")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn mini(&self, say: &mut dyn FnMut(&str)) -> Result<Vec<Made>, BuildError> {
+        let product = &self.project.product;
+        let Some(firmware) = &product.firmware else { return Ok(Vec::new()) };
+        if let Group::Ticket(_) = product.group {
+            say("a satellite joins by its host, so the ticket is not used");
+        }
+        say("the firmware");
+        let bytes = self.read(firmware, MAX_FIRMWARE)?;
+        let elf = Elf::new(&bytes).filter(|elf| !elf.is_wide());
+        let Some(elf) = elf else {
+            let fault = Fault::new(Code::File, format!("{} is no ELF file of 32 bits", firmware.value));
+            return Err(self.faults(fault.at(&firmware.span, "named here").help("name the file that the linker made")));
+        };
+        let takes = elf.takes();
+        let limits = [
+            ("flash", takes.flash, &product.limits.flash, self.project.target.flash),
+            ("RAM", takes.ram, &product.limits.ram, Some(self.project.target.ram)),
+        ];
+        for (what, takes, limit, has) in limits {
+            let most = limit.as_ref().map(|limit| limit.value).into_iter().chain(has).min();
+            if let Some(most) = most.filter(|most| takes > most.0) {
+                let message = format!("{} takes {} of {what}, and {most} are the most", firmware.value, Size(takes));
+                let fault = Fault::new(Code::Limit, message).at(&firmware.span, "this firmware");
+                let span = limit.as_ref().map_or(&self.project.target.span, |limit| &limit.span);
+                let help = "leave parts out of the firmware, optimise it for size, or allow more";
+                return Err(self.faults(fault.at(span, "the limit").help(help)));
+            }
+        }
+        let bytes = elf.stripped();
+        self.hold_size(bytes.len() as u64, "firmware")?;
+        let why = format!("the program: {} of flash, {} of RAM", Size(takes.flash), Size(takes.ram));
+        Ok(vec![Made { role: Role::Firmware, name: "firmware.elf", bytes, why, files: Vec::new() }])
+    }
+}
+
+/// Writes a file so that it is whole or not there.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.part", std::process::id()));
+    let work: PathBuf = path.with_file_name(name);
+    let written = fs::write(&work, bytes).and_then(|()| fs::rename(&work, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&work);
+    }
+    written
+}

@@ -1,0 +1,85 @@
+//! How an image is booted on this machine: the words of the emulator's command line, and nothing is run here.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    board::boards,
+    manifest::{Manifest, Profile},
+    size::Size,
+};
+
+/// What the emulated device is to have.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Memory; the board's if left out.
+    pub ram: Option<Size>,
+    /// A socket that the serial line of a microcontroller is served on.
+    pub line: Option<PathBuf>,
+    /// More words for the kernel's command line.
+    pub words: Vec<String>,
+    /// A disk, as a file.
+    pub disk: Option<PathBuf>,
+}
+
+/// Why it cannot be booted here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CannotRun(pub String);
+
+impl std::fmt::Display for CannotRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CannotRun {}
+
+/// The program and its arguments. `members` is the folder that the image's members were written to.
+///
+/// # Errors
+/// No emulator is known for the board.
+pub fn command(manifest: &Manifest, members: &Path, machine: &Machine) -> Result<Vec<String>, CannotRun> {
+    let mut boards = boards();
+    let Some(board) = boards.remove(&manifest.board) else {
+        return Err(CannotRun(format!("no emulator is known for {}", manifest.board)));
+    };
+    let at = |name: &str| members.join(name).display().to_string();
+    let ram = machine.ram.unwrap_or(board.ram);
+    let line = [vec![manifest.command_line.clone()], machine.words.clone()].concat().join(" ");
+    if manifest.board == "user-mode-linux" {
+        return Ok(user_mode(&at, ram, &line, machine));
+    }
+    let mut words = board.emulator.clone();
+    if words.is_empty() {
+        return Err(CannotRun(format!("no emulator is known for {}", manifest.board)));
+    }
+    let mut more = |list: &[&str]| words.extend(list.iter().map(|it| (*it).to_owned()));
+    match manifest.profile {
+        Profile::Standard => {
+            more(&["-m", &format!("{}M", ram.0 >> 20), "-display", "none", "-no-reboot", "-serial", "stdio"]);
+            more(&["-monitor", "none", "-kernel", &at("kernel"), "-initrd", &at("initramfs"), "-append", &line]);
+            more(&["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]);
+            if let Some(disk) = &machine.disk {
+                more(&["-drive", &format!("if=virtio,format=raw,file={}", disk.display())]);
+            }
+        }
+        Profile::Mini | Profile::Core => {
+            more(&["-display", "none", "-monitor", "none", "-kernel", &at("firmware.elf")]);
+            more(&["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
+            if let Some(line) = &machine.line {
+                more(&["-serial", &format!("unix:{},server=on,wait=off", line.display()), "-serial", "null"]);
+            }
+        }
+    }
+    Ok(words)
+}
+
+fn user_mode(at: &dyn Fn(&str) -> String, ram: Size, line: &str, machine: &Machine) -> Vec<String> {
+    let mut words = vec![at("kernel"), format!("mem={}M", ram.0 >> 20), format!("initrd={}", at("initramfs"))];
+    words.extend(["con0=fd:0,fd:1", "con=null", "ssl=null"].map(str::to_owned));
+    if let Some(disk) = &machine.disk {
+        words.push(format!("ubd0={}", disk.display()));
+    }
+    // `tty0` is the first console of a PC, and of this kernel.
+    words.extend(line.split_whitespace().map(str::to_owned));
+    words
+}

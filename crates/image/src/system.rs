@@ -1,0 +1,216 @@
+//! The files of a standard system: everything that Linux unpacks into memory and runs.
+//!
+//! Programs come without what only debuggers read, and with the libraries that they name, where their loader looks for
+//! them. What is here is read-only as far as the system goes: state is elsewhere, on a partition or in memory.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    cpio::{Archive, Kind},
+    elf::Elf,
+    kernel::modules::Chosen,
+    product::{Group, Network, Product},
+};
+
+/// The folders that a system has to find.
+const FOLDERS: [&str; 10] =
+    ["/dev", "/proc", "/sys", "/run", "/tmp", "/state", "/mnt", "/var/lib/tutti", "/etc/tutti", "/root"];
+
+/// The most libraries of one program.
+const MAX_LIBRARIES: usize = 64;
+
+/// The programs of a system.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// The command `tutti`, which is also the node.
+    pub tutti: PathBuf,
+    /// The first process.
+    pub init: PathBuf,
+}
+
+/// Why a program cannot be in the image.
+#[derive(Debug)]
+pub enum ProgramError {
+    /// It cannot be read.
+    File(PathBuf, std::io::Error),
+    /// It is no program of this processor.
+    Form(PathBuf, String),
+    /// A library is nowhere.
+    Library {
+        /// Which.
+        name: String,
+        /// Who needs it.
+        of: PathBuf,
+    },
+}
+
+impl std::fmt::Display for ProgramError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Form(path, what) => write!(f, "{}: {what}", path.display()),
+            Self::Library { name, of } => write!(f, "{} needs {name}, which is not on this machine", of.display()),
+        }
+    }
+}
+
+impl std::error::Error for ProgramError {}
+
+/// A program's machine number in the ABI, by Linux's word.
+fn machine(architecture: &str) -> u16 {
+    match architecture {
+        "x86_64" => 62,
+        "aarch64" => 183,
+        "riscv64" => 243,
+        _ => 0,
+    }
+}
+
+/// Where libraries of a processor are: on this machine, and in the image. Debian's places for its own and for those of
+/// other processors, and those of other distributions.
+fn places(architecture: &str) -> Vec<(PathBuf, &'static str)> {
+    let (triple, own) = match architecture {
+        "aarch64" => ("aarch64-linux-gnu", "/lib/aarch64-linux-gnu"),
+        "riscv64" => ("riscv64-linux-gnu", "/lib/riscv64-linux-gnu"),
+        _ => ("x86_64-linux-gnu", "/lib/x86_64-linux-gnu"),
+    };
+    let places = [
+        (format!("/lib/{triple}"), own),
+        (format!("/usr/lib/{triple}"), own),
+        (format!("/usr/{triple}/lib"), own),
+        ("/lib64".into(), "/lib64"),
+        ("/usr/lib64".into(), "/lib64"),
+        ("/lib".into(), "/lib"),
+        ("/usr/lib".into(), "/lib"),
+    ];
+    places.into_iter().map(|(from, to)| (PathBuf::from(from), to)).collect()
+}
+
+/// Puts a program with its libraries into an archive.
+///
+/// # Errors
+/// See [`ProgramError`].
+pub(crate) fn put_program(
+    archive: &mut Archive,
+    from: &Path,
+    to: &str,
+    architecture: &str,
+    why: &str,
+) -> Result<(), ProgramError> {
+    let bytes = fs::read(from).map_err(|error| ProgramError::File(from.into(), error))?;
+    let Some(elf) = Elf::new(&bytes) else {
+        return Err(ProgramError::Form(from.into(), "this is no program of Linux".into()));
+    };
+    if !elf.is_wide() || elf.machine() != machine(architecture) {
+        let what = format!("this program is not for {architecture}; build it for that and name it with --programs");
+        return Err(ProgramError::Form(from.into(), what));
+    }
+    archive.program(to, elf.stripped(), why);
+    let places = places(architecture);
+    let mut open: Vec<String> = elf.libraries().into_iter().map(str::to_owned).collect();
+    let mut seen = BTreeSet::new();
+    if let Some(loader) = elf.interpreter() {
+        let name = loader.rsplit('/').next().unwrap_or(loader);
+        let here = std::iter::once(PathBuf::from(loader)).chain(places.iter().map(|(from, _)| from.join(name)));
+        let bytes = here.into_iter().find_map(|path| library(&path, architecture));
+        let bytes = bytes.ok_or_else(|| ProgramError::Library { name: loader.into(), of: from.into() })?;
+        seen.insert(name.to_owned());
+        archive.program(loader, bytes, "starts programs that are not static");
+    }
+    while let Some(name) = open.pop() {
+        if name.contains('/') || seen.len() > MAX_LIBRARIES || !seen.insert(name.clone()) {
+            continue;
+        }
+        let found = places.iter().find_map(|(place, to)| Some((library(&place.join(&name), architecture)?, *to)));
+        let (bytes, to) = found.ok_or_else(|| ProgramError::Library { name: name.clone(), of: from.into() })?;
+        open.extend(
+            Elf::new(&bytes)
+                .map(|elf| elf.libraries().into_iter().map(str::to_owned).collect::<Vec<_>>())
+                .unwrap_or_default(),
+        );
+        let program = from.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let path = format!("{to}/{name}");
+        if !archive.contains(&path) {
+            archive.program(&path, bytes, format!("{program} needs it"));
+        }
+    }
+    Ok(())
+}
+
+/// A library's bytes without what only debuggers read, if it is one of this processor.
+fn library(path: &Path, architecture: &str) -> Option<Vec<u8>> {
+    let bytes = fs::read(path).ok()?;
+    let elf = Elf::new(&bytes)?;
+    (elf.is_wide() && elf.machine() == machine(architecture)).then(|| elf.stripped())
+}
+
+/// Puts the folders and devices that a system has to find.
+pub(crate) fn put_skeleton(archive: &mut Archive) {
+    FOLDERS.iter().for_each(|folder| archive.put(folder, 0o755, Kind::Folder, ""));
+    archive.put("/tmp", 0o1777, Kind::Folder, "");
+    // The kernel opens it for the first process before that can make any.
+    archive.put("/dev/console", 0o600, Kind::Device { major: 5, minor: 1 }, "");
+}
+
+/// Puts modules with their lists.
+pub(crate) fn put_modules(archive: &mut Archive, release: &str, chosen: &Chosen) {
+    let folder = format!("/lib/modules/{release}");
+    for module in chosen.modules.values() {
+        archive.file(&format!("{folder}/{}", module.path), module.bytes.clone(), module.why.clone());
+    }
+    let lists = [("dep", chosen.dep()), ("alias", chosen.alias()), ("builtin", chosen.builtin().to_owned())];
+    for (name, text) in lists {
+        archive.file(&format!("{folder}/modules.{name}"), text.into_bytes(), "says which module drives which hardware");
+    }
+}
+
+/// What the first process is told: `/etc/tutti/device.toml`, in the form that `tutti_init::settings` reads.
+pub(crate) fn settings(product: &Product, modules: &[String], key: &str) -> String {
+    // A string of JSON is one of TOML.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let list = |list: &[String]| list.iter().map(|it| quoted(it)).collect::<Vec<_>>().join(", ");
+    let mut out = String::new();
+    let _ = writeln!(out, "hostname = {}", quoted(&product.name.value));
+    let _ = writeln!(out, "product = {}", quoted(&product.name.value));
+    let _ = writeln!(out, "version = {}", quoted(&product.version.value.to_string()));
+    let _ = writeln!(out, "modules = [{}]", list(modules));
+    match &product.network {
+        Network::Dhcp => out += "\n[network]\nmode = \"dhcp\"\n",
+        Network::Static { address, gateway } => {
+            let _ = writeln!(out, "\n[network]\nmode = \"static\"\naddress = {}", quoted(address));
+            if let Some(gateway) = gateway {
+                let _ = writeln!(out, "gateway = {}", quoted(gateway));
+            }
+        }
+    }
+    out += "\n[node]\n";
+    if let Group::Ticket(ticket) = &product.group {
+        let _ = writeln!(out, "join = {}", quoted(ticket));
+    }
+    let _ = writeln!(out, "\n[update]\nkey = {}", quoted(key));
+    out
+}
+
+/// The same settings with the ticket of another group, and more arguments for the node.
+pub(crate) fn for_group(settings: &str, ticket: Option<&str>, arguments: &[String]) -> String {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let mut more = String::new();
+    if let Some(ticket) = ticket {
+        let _ = writeln!(more, "join = {}", quoted(ticket));
+    }
+    if !arguments.is_empty() {
+        let list = arguments.iter().map(|it| quoted(it)).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(more, "arguments = [{list}]");
+    }
+    let own = |line: &&str| !line.starts_with("join = ") || ticket.is_none();
+    let lines = settings.lines().filter(own).map(|line| format!("{line}\n"));
+    lines.collect::<String>().replace("[node]\n", &format!("[node]\n{more}"))
+}
+
+/// Where the settings are.
+pub const SETTINGS: &str = "/etc/tutti/device.toml";
