@@ -1,0 +1,419 @@
+//! The first process: everything in its order, then one loop until the end.
+
+use std::{
+    collections::VecDeque,
+    fs, io,
+    os::{fd::AsFd, unix::net::UnixStream},
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Signal, WaitOptions, WaitStatus, wait},
+    system::RebootCommand,
+};
+use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+
+use crate::{
+    cmdline::{self, CommandLine},
+    devices::{self, Devices},
+    kernel_log::KernelLog,
+    log::Log,
+    modules::load,
+    mounts::{self, STATE},
+    notify::Said,
+    power::Goal,
+    process::{NOTIFY, Notify, Process},
+    settings::{self, Settings, State},
+    supervise::{Action, Limits, Supervisor},
+    watchdog::Watchdog,
+};
+
+/// The longest that the loop sleeps.
+const NAP: Duration = Duration::from_secs(1);
+
+/// How long processes have to end when all are told to, twice.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// How long a device waits before it starts anew if there is nothing to be run.
+const DESPAIR: Duration = Duration::from_secs(60);
+
+/// Is process 1, from the kernel's start to the end of the machine.
+pub fn run() -> ! {
+    let mut init = Init::begin();
+    init.prepare();
+    let goal = init.live();
+    init.end(goal)
+}
+
+struct Init {
+    log: Log,
+    line: CommandLine,
+    settings: Settings,
+    signals: Signals,
+    kernel: Option<KernelLog>,
+    devices: Devices,
+    notify: Option<Notify>,
+    watchdog: Watchdog,
+    keeper: Supervisor,
+    node: Option<Process>,
+    /// Commands that wait for the node to be ready.
+    once: VecDeque<Vec<String>>,
+    goal: Option<Goal>,
+}
+
+impl Init {
+    /// What everything else stands on.
+    fn begin() -> Self {
+        let mut log = Log::new();
+        let mounted = mounts::mount_all();
+        let version = env!("CARGO_PKG_VERSION");
+        log.say(format_args!("version {version}, Linux {}", rustix::system::uname().release().to_string_lossy()));
+        for (place, error) in &mounted.failures {
+            log.say(format_args!("{place} cannot be mounted: {error}; going on without it"));
+        }
+        // Ctrl-alt-del is to be a wish, not an order.
+        let _ = rustix::system::reboot(RebootCommand::CadOff);
+        let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+        let line = CommandLine::parse(line.get(..line.len().min(cmdline::MAX)).unwrap_or(&line));
+        line.complaints.iter().for_each(|complaint| log.say(complaint));
+        let settings = read_settings(&mut log);
+        let signals = Signals::new(&mut log);
+        let kernel = KernelLog::open().map_err(|error| log.say(format_args!("the kernel's log cannot be read: {error}")));
+        let devices = Devices::new(!mounted.devtmpfs, &mut log);
+        Self {
+            signals,
+            kernel: kernel.ok(),
+            devices,
+            notify: None,
+            watchdog: Watchdog::none(),
+            keeper: Supervisor::new(Instant::now(), Limits::default()),
+            node: None,
+            once: VecDeque::new(),
+            goal: None,
+            log,
+            line,
+            settings,
+        }
+    }
+
+    /// Everything that the node needs.
+    fn prepare(&mut self) {
+        self.devices.look(&mut self.log);
+        if self.devices.available() > 0 {
+            // A kernel that cannot load modules has no such file, and does not ask.
+            let _ = load::register(c"/init");
+        }
+        for module in std::mem::take(&mut self.settings.modules) {
+            self.devices.load(&module, &mut self.log);
+        }
+        self.devices.hear(&mut self.log);
+        if self.line.rescue {
+            self.rescue();
+        }
+        self.mount_state();
+        let name = self.line.hostname.as_ref().unwrap_or(&self.settings.hostname);
+        if let Err(error) = rustix::system::sethostname(name.as_bytes()) {
+            self.log.say(format_args!("the machine cannot be called {name}: {error}"));
+        }
+        if let Err(error) = mounts::seal_root() {
+            self.log.say(format_args!("the system cannot be made read-only: {error}"));
+        }
+        self.watchdog = Watchdog::open(self.settings.watchdog.device.as_deref(), &mut self.log);
+        match Notify::open() {
+            Ok(notify) => self.notify = Some(notify),
+            Err(error) => self.log.say(format_args!("the node will not be heard: {error}")),
+        }
+        self.once = self.settings.node.once.drain(..).collect();
+        if let Some(ticket) = self.settings.node.join.take() {
+            self.once.push_front(vec!["pair".into(), ticket]);
+        }
+    }
+
+    fn mount_state(&mut self) {
+        let State { device, kind, wait } = self.settings.state.clone();
+        let device = match self.line.state.as_deref() {
+            None => device,
+            Some("none") => None,
+            Some(other) => match other.parse() {
+                Ok(device) => Some(device),
+                Err(error) => {
+                    self.log.say(format_args!("tutti.state: {error}"));
+                    device
+                }
+            },
+        };
+        let mounted = device.ok_or(None).and_then(|device| {
+            let found = self.wait_for(&device, Duration::from_secs(wait.into()));
+            let found = found.ok_or_else(|| Some(format!("{device} has not appeared within {wait} s")))?;
+            mounts::mount_state(&found, &kind).map_err(|error| Some(format!("{device} cannot be mounted as {kind}: {error}")))
+        });
+        if let Err(why) = mounted {
+            if let Some(why) = why {
+                self.log.say(format_args!("{why}; the state is kept in memory, and lost at power off"));
+            }
+            if let Err(error) = mounts::mount_state_in_memory() {
+                self.log.say(format_args!("there is not even memory for the state: {error}"));
+            }
+        }
+        self.log.keep_in(&Path::new(STATE).join("log"), self.settings.log_bytes);
+    }
+
+    fn wait_for(&mut self, device: &settings::Device, patience: Duration) -> Option<std::path::PathBuf> {
+        let end = Instant::now() + patience;
+        loop {
+            if let Some(path) = devices::find(device) {
+                return Some(path);
+            }
+            if Instant::now() >= end {
+                return None;
+            }
+            thread::sleep(Duration::from_millis(20));
+            self.devices.hear(&mut self.log);
+        }
+    }
+
+    /// A shell on the console, until it is left. Only if somebody asked for it who can change the kernel's command line.
+    fn rescue(&mut self) {
+        let shells = ["/bin/sh", "/bin/busybox", "/bin/bash"];
+        let Some(shell) = shells.iter().find(|shell| Path::new(shell).exists()) else {
+            self.log.say("tutti.rescue: the image has no shell; add one to the product");
+            return;
+        };
+        self.log.say(format_args!("tutti.rescue: {shell}; leave it to go on"));
+        let arguments: &[&str] = if shell.ends_with("busybox") { &["sh"] } else { &[] };
+        if let Err(error) = Command::new(shell).args(arguments).status() {
+            self.log.say(format_args!("{shell} did not run: {error}"));
+        }
+    }
+
+    /// Until somebody asks for the end.
+    fn live(&mut self) -> Goal {
+        loop {
+            let now = Instant::now();
+            self.goal = self.goal.or_else(|| self.signals.goal());
+            if let Some(goal) = self.goal {
+                self.keeper.stop();
+                if self.keeper.is_stopped() {
+                    return goal;
+                }
+            }
+            self.reap();
+            self.hear();
+            self.mind_node(now);
+            self.log.tick(now);
+            self.watchdog.feed(self.keeper.feed(now), now, &mut self.log);
+            self.sleep();
+        }
+    }
+
+    /// What the world says.
+    fn hear(&mut self) {
+        self.devices.hear(&mut self.log);
+        if let Some(kernel) = &mut self.kernel {
+            kernel.read(|line| self.log.kernel(line));
+        }
+        if let Some(node) = &mut self.node {
+            node.read(|line| self.log.node(line));
+        }
+        for said in self.notify.iter().flat_map(Notify::hear).collect::<Vec<_>>() {
+            let now = Instant::now();
+            match said {
+                Said::Ready if !self.keeper.is_ready() => {
+                    self.keeper.ready(now);
+                    let uptime = self.log.uptime();
+                    self.log.say(format_args!("the node is ready, {:.2} s after the start", uptime.as_secs_f64()));
+                }
+                Said::Heartbeat => self.keeper.heartbeat(now),
+                Said::Status(status) => self.log.say(format_args!("node: {status}")),
+                Said::Reboot => self.goal = Some(Goal::Reboot),
+                Said::Ready | Said::Stopping | Said::Joined => {}
+            }
+        }
+    }
+
+    fn mind_node(&mut self, now: Instant) {
+        match self.keeper.poll(now) {
+            Some(Action::Start) => self.start_node(now),
+            Some(Action::Terminate) => {
+                self.log.say("asking the node to end");
+                self.node.iter().for_each(Process::terminate);
+            }
+            Some(Action::Kill(reason)) => {
+                self.log.say(format_args!("the node was killed: {}", reason.words()));
+                self.node.iter().for_each(Process::kill);
+            }
+            None => {}
+        }
+        if self.keeper.is_ready() && !self.once.is_empty() && self.goal.is_none() {
+            self.run_once();
+        }
+    }
+
+    fn start_node(&mut self, now: Instant) {
+        let mut command = Command::new(&self.settings.node.program);
+        command.args(["up", "--foreground", "--state", "/state/tutti", "--runtime-dir", "/run/tutti"]);
+        command.args(&self.settings.node.arguments).args(&self.line.node);
+        self.environment(&mut command);
+        command.env("NOTIFY_SOCKET", NOTIFY);
+        let heartbeat = Limits::default().heartbeat_within;
+        command.env("WATCHDOG_USEC", heartbeat.as_micros().to_string());
+        match Process::start(&mut command) {
+            Ok(process) => self.node = Some(process),
+            Err(error) => {
+                self.log.say(format_args!("{} cannot be started: {error}", self.settings.node.program.display()));
+                self.keeper.ended(now);
+            }
+        }
+    }
+
+    fn environment(&self, command: &mut Command) {
+        command.env_clear().envs(&self.settings.node.environment).current_dir("/");
+        command.env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("HOME", STATE).env("TERM", "linux");
+    }
+
+    /// Ends what has ended.
+    fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            let Some(mut node) = self.node.take_if(|node| node.pid == pid) else { continue };
+            node.read(|line| self.log.node(line));
+            // What it has started and left behind would keep its files and ports.
+            node.kill();
+            let now = Instant::now();
+            self.keeper.ended(now);
+            let how = how_it_ended(status);
+            match self.keeper.pausing(now) {
+                Some(pause) => self.log.say(format_args!(
+                    "the node {how}; it is started again in {:.1} s (start {})",
+                    pause.as_secs_f64(),
+                    self.keeper.starts() + 1
+                )),
+                None => self.log.say(format_args!("the node {how}")),
+            }
+        }
+    }
+
+    fn run_once(&mut self) {
+        // Filled in by the module for commands.
+        self.once.clear();
+    }
+
+    fn sleep(&mut self) {
+        let now = Instant::now();
+        let wake = self.keeper.next().map_or(NAP, |at| at.saturating_duration_since(now)).min(NAP);
+        let timeout = Timespec { tv_sec: wake.as_secs().cast_signed(), tv_nsec: wake.subsec_nanos().into() };
+        let kernel = self.kernel.as_ref().map(KernelLog::fd);
+        let hardware = self.devices.fd();
+        let mut fds: Vec<PollFd<'_>> = Vec::new();
+        let wanted = PollFlags::IN;
+        fds.push(PollFd::from_borrowed_fd(self.signals.fd(), wanted));
+        fds.extend(kernel.iter().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), wanted)));
+        fds.extend(hardware.iter().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), wanted)));
+        fds.extend(self.notify.iter().map(|notify| PollFd::from_borrowed_fd(notify.fd(), wanted)));
+        fds.extend(self.node.iter().flat_map(Process::fds).map(|fd| PollFd::from_borrowed_fd(fd, wanted)));
+        // An interrupted sleep is over, too.
+        let _ = poll(&mut fds, Some(&timeout));
+        self.signals.drain();
+    }
+
+    /// Everything ends.
+    fn end(mut self, goal: Goal) -> ! {
+        self.log.say(match goal {
+            Goal::Reboot => "the device starts anew",
+            Goal::PowerOff => "the device is switched off",
+            Goal::Halt => "the device stands still",
+        });
+        Goal::end_all(GOODBYE);
+        // Armed, it starts a device anew that hangs from here on; but not one that is to stay off.
+        self.watchdog.end(goal == Goal::Reboot);
+        self.log.close();
+        if let Err(error) = mounts::unmount_state() {
+            self.log.say(format_args!("the state partition cannot be unmounted: {error}; its journal will mend it"));
+        }
+        let error = goal.take();
+        self.log.say(format_args!("the kernel refuses: {error}"));
+        loop {
+            thread::sleep(DESPAIR);
+            goal.take();
+        }
+    }
+}
+
+fn how_it_ended(status: WaitStatus) -> String {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => format!("has ended with code {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "has ended".into(),
+    }
+}
+
+fn read_settings(log: &mut Log) -> Settings {
+    let text = match fs::metadata(settings::PATH) {
+        Ok(about) if about.len() > settings::MAX => Err(io::Error::other("it is too long")),
+        _ => fs::read_to_string(settings::PATH),
+    };
+    let read = text.map_err(|error| error.to_string()).and_then(|text| text.parse().map_err(|error: settings::BadSettings| error.to_string()));
+    read.unwrap_or_else(|error| {
+        log.say(format_args!("{} cannot be used; the defaults are:", settings::PATH));
+        error.lines().for_each(|line| log.say(line));
+        Settings::default()
+    })
+}
+
+/// Signals that end the sleep of the loop.
+struct Signals {
+    wake: UnixStream,
+    wanted: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    fn new(log: &mut Log) -> Self {
+        let wanted = Arc::new(AtomicUsize::new(0));
+        let (wake, sender) = UnixStream::pair().unwrap_or_else(|error| {
+            log.say(format_args!("no pair of sockets: {error}; signals are noticed late"));
+            despair()
+        });
+        let register = || -> io::Result<()> {
+            wake.set_nonblocking(true)?;
+            for signal in [SIGINT, SIGTERM, SIGUSR1, SIGUSR2, Signal::POWER.as_raw()] {
+                let number = usize::try_from(signal).unwrap_or_default();
+                signal_hook::flag::register_usize(signal, wanted.clone(), number)?;
+                signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
+            }
+            signal_hook::low_level::pipe::register(SIGCHLD, sender.try_clone()?)?;
+            Ok(())
+        };
+        if let Err(error) = register() {
+            log.say(format_args!("signals will not be heard: {error}"));
+        }
+        Self { wake, wanted }
+    }
+
+    fn goal(&self) -> Option<Goal> {
+        Goal::of_signal(i32::try_from(self.wanted.swap(0, Ordering::Relaxed)).ok()?)
+    }
+
+    fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    fn drain(&mut self) {
+        let mut bytes = [0; 64];
+        while matches!(io::Read::read(&mut self.wake, &mut bytes), Ok(1..)) {}
+    }
+}
+
+/// Nothing can be run: the device starts anew after a while.
+fn despair() -> ! {
+    loop {
+        thread::sleep(DESPAIR);
+        Goal::Reboot.take();
+    }
+}

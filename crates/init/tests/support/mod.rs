@@ -1,0 +1,203 @@
+//! A machine to boot: user-mode Linux with `tutti-init`, and what stands in for the node.
+
+#[path = "../../../amp/host/tests/uml/mod.rs"]
+mod uml;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+use uml::{Running, initramfs, lines_of, setting};
+
+/// Each wait for a line ends after so long. A boot takes a second; other tests may run besides.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The kernel, if the layer says where it is.
+pub fn kernel() -> Option<PathBuf> {
+    let kernel = std::env::var_os("TUTTI_LINUX").map(PathBuf::from);
+    if kernel.is_none() {
+        eprintln!("skipped: `cargo xtask test image` builds the kernel and runs this");
+    }
+    kernel
+}
+
+pub struct Machine {
+    kernel: PathBuf,
+    folder: TempDir,
+    disks: Vec<PathBuf>,
+    /// `/etc/tutti/device.toml`.
+    pub settings: String,
+    /// More words for the kernel.
+    pub line: Vec<String>,
+    /// More files of the image.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+impl Machine {
+    pub fn new(kernel: PathBuf) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { kernel, folder, disks: Vec::new(), settings: String::new(), line: Vec::new(), files: Vec::new() }
+    }
+
+    pub fn disk(mut self, path: &Path) -> Self {
+        self.disks.push(path.to_owned());
+        self
+    }
+
+    /// The image's archive.
+    pub fn image(&self) -> Vec<u8> {
+        let mut files = system();
+        files.extend(modules(self.kernel.parent().unwrap()));
+        files.push(("etc/tutti/device.toml".into(), self.settings.clone().into_bytes()));
+        files.extend(self.files.clone());
+        let files: Vec<_> = files.iter().map(|(path, data)| (path.as_str(), data.as_slice())).collect();
+        initramfs(&files)
+    }
+
+    pub fn boot(&self) -> Booted {
+        let initrd = self.folder.path().join("initrd");
+        fs::write(&initrd, self.image()).unwrap();
+        let mut command = Command::new(&self.kernel);
+        command
+            .arg(setting("initrd=", &initrd))
+            .arg(setting("uml_dir=", self.folder.path()))
+            .args(["umid=machine", "mem=128M", "con0=fd:0,fd:1", "con=null", "ssl=null", "panic=-1", "noreboot", "quiet"])
+            .args(self.disks.iter().zip('a'..).map(|(disk, letter)| format!("ubd{letter}={}", disk.display())))
+            .args(&self.line)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut linux = Running(command.spawn().unwrap());
+        let lines = lines_of(linux.0.stdout.take().unwrap());
+        Booted { linux, lines }
+    }
+}
+
+/// A machine that runs. Dropping it is a power cut.
+pub struct Booted {
+    linux: Running,
+    lines: Receiver<String>,
+}
+
+impl Booted {
+    /// The lines up to one that holds these words.
+    pub fn until(&mut self, words: &str) -> Vec<String> {
+        let end = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    let found = line.contains(words);
+                    seen.push(line);
+                    if found {
+                        return seen;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => panic!("{words:?} was not seen within {PATIENCE:?}: {seen:#?}"),
+                Err(RecvTimeoutError::Disconnected) => panic!("it ended before {words:?} was seen: {seen:#?}"),
+            }
+        }
+    }
+
+    /// Says a line on its console; the stand-in hands it to `tutti-init`.
+    pub fn say(&mut self, line: &str) {
+        writeln!(self.linux.0.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Ends it in good order, and gives the lines up to then.
+    pub fn ask(&mut self, how: &str) -> Vec<String> {
+        self.say(how);
+        let end = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => seen.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it did not end: {seen:#?}"),
+            }
+        }
+        assert!(self.linux.0.wait().unwrap().success(), "the kernel came to a bad end: {seen:#?}");
+        seen
+    }
+
+    /// Whether it ends by itself in this time.
+    pub fn ended_within(&mut self, patience: Duration) -> bool {
+        let end = Instant::now() + patience;
+        while Instant::now() < end {
+            if self.linux.0.try_wait().unwrap().is_some() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
+    }
+}
+
+/// A disk of 32 MiB with an empty file system.
+pub fn disk() -> tempfile::TempPath {
+    let disk = tempfile::NamedTempFile::new().unwrap();
+    disk.as_file().set_len(32 << 20).unwrap();
+    let made = Command::new("/sbin/mke2fs").args(["-q", "-F", "-t", "ext4"]).arg(disk.path()).status();
+    assert!(made.unwrap().success(), "mke2fs (package e2fsprogs) makes no file system");
+    disk.into_temp_path()
+}
+
+/// What a file on a disk holds that nobody has mounted.
+pub fn file_on(disk: &Path, file: &str) -> String {
+    let cat = Command::new("/sbin/debugfs").args(["-R", &format!("cat {file}")]).arg(disk).output().unwrap();
+    String::from_utf8_lossy(&cat.stdout).into_owned()
+}
+
+/// The programs and the libraries that they run with, which are those that this test runs with.
+fn system() -> Vec<(String, Vec<u8>)> {
+    let init = Path::new(env!("CARGO_BIN_EXE_tutti-init"));
+    let stand_in = init.parent().unwrap().join("examples/stand-in");
+    let mut files = vec![("init".to_owned(), read(init)), ("usr/bin/tutti".to_owned(), read(&stand_in))];
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let mapped = maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..]));
+    for path in mapped.filter(|path| path.contains(".so")).collect::<BTreeSet<_>>() {
+        // Programs know their loader by this path, whichever folder it is in.
+        let loader = path.ends_with("/ld-linux-x86-64.so.2");
+        let place = if loader { "lib64/ld-linux-x86-64.so.2" } else { path.trim_start_matches('/') };
+        files.push((place.to_owned(), read(Path::new(path))));
+    }
+    files
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The kernel's modules, with the lists that depmod would write of these.
+fn modules(kernel: &Path) -> Vec<(String, Vec<u8>)> {
+    let release = release(&kernel.join("linux"));
+    let base = format!("lib/modules/{release}");
+    let entries = fs::read_dir(kernel.join("modules")).into_iter().flatten().flatten();
+    let mut files: Vec<_> =
+        entries.map(|file| (file.file_name().into_string().unwrap(), read(&file.path()))).collect();
+    files.sort();
+    let needs = |file: &str| if file == "lm75.ko" { " kernel/regmap-i2c.ko" } else { "" };
+    let dep: String = files.iter().map(|(file, _)| format!("kernel/{file}:{}\n", needs(file))).collect();
+    let alias = "alias i2c:lm75 lm75\nalias input:b*v*p*e*-e* evdev\nalias devname:uinput uinput\n";
+    let mut all: Vec<_> = files.into_iter().map(|(file, data)| (format!("{base}/kernel/{file}"), data)).collect();
+    all.push((format!("{base}/modules.dep"), dep.into_bytes()));
+    all.push((format!("{base}/modules.alias"), alias.as_bytes().to_vec()));
+    all
+}
+
+/// What the kernel calls itself, as `uname -r` has it.
+fn release(kernel: &Path) -> String {
+    let bytes = read(kernel);
+    let marker = b"Linux version ";
+    let found = bytes.windows(marker.len()).position(|window| window == marker).expect("a kernel says its version");
+    let rest = &bytes[found + marker.len()..];
+    let end = rest.iter().position(|byte| *byte == b' ').unwrap();
+    String::from_utf8(rest[..end].to_vec()).unwrap()
+}
