@@ -49,7 +49,8 @@ fn tell_what_is_there() {
     mounts.lines().for_each(|line| println!("stand-in: mount {line}"));
     let modules = std::fs::read_to_string("/proc/modules").unwrap_or_default();
     modules.lines().for_each(|line| println!("stand-in: module {line}"));
-    let files: Vec<_> = std::fs::read_dir("/dev").into_iter().flatten().flatten().map(|file| file.file_name()).collect();
+    let files: Vec<_> =
+        std::fs::read_dir("/dev").into_iter().flatten().flatten().map(|file| file.file_name()).collect();
     println!("stand-in: devices {files:?}");
     let starts: u32 = std::fs::read_to_string("/state/starts").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
     std::fs::write("/state/starts", (starts + 1).to_string()).expect("the state can be written");

@@ -41,8 +41,12 @@ pub enum Complaint {
 impl fmt::Display for Complaint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown(word) => write!(f, "the kernel's command line says {word:?}, which means nothing to this system"),
-            Self::NoValue(word) => write!(f, "the kernel's command line says {word} without a value; write {word}=VALUE"),
+            Self::Unknown(word) => {
+                write!(f, "the kernel's command line says {word:?}, which means nothing to this system")
+            }
+            Self::NoValue(word) => {
+                write!(f, "the kernel's command line says {word} without a value; write {word}=VALUE")
+            }
         }
     }
 }

@@ -41,7 +41,9 @@ impl Devices {
     /// Listens from now on; what is there already is looked for by [`Devices::look`].
     pub(crate) fn new(make_files: bool, log: &mut Log) -> Self {
         let socket = listen().map_err(|error| {
-            log.say(format_args!("the kernel's messages on hardware cannot be heard: {error}; what is plugged in later is not noticed"));
+            log.say(format_args!(
+                "the kernel's messages on hardware cannot be heard: {error}; what is plugged in later is not noticed"
+            ));
         });
         Self { loader: Loader::new(Path::new("/lib/modules")), make_files, socket: socket.ok() }
     }
@@ -65,7 +67,9 @@ impl Devices {
     pub(crate) fn look(&mut self, log: &mut Log) {
         if self.make_files {
             // What has a file is listed here, hardware or not (`/dev/null`).
-            for (list, kind) in [("/sys/dev/char", FileType::CharacterDevice), ("/sys/dev/block", FileType::BlockDevice)] {
+            for (list, kind) in
+                [("/sys/dev/char", FileType::CharacterDevice), ("/sys/dev/block", FileType::BlockDevice)]
+            {
                 for folder in folders(Path::new(list)) {
                     if let Some(event) = read(&folder) {
                         make(&event, kind, log);

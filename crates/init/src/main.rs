@@ -15,7 +15,11 @@ fn main() -> ExitCode {
         tutti_init::run();
     }
     if let Some(name) = load::kernel_asks(&arguments) {
-        return if load::answer_kernel(Path::new("/lib/modules"), name) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return if load::answer_kernel(Path::new("/lib/modules"), name) {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
     }
     match arguments.get(1).and_then(|word| Goal::named(word)) {
         Some(goal) => match goal.ask() {

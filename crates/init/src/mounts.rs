@@ -64,7 +64,10 @@ pub fn mount_all() -> Mounted {
         take(&[plain], &mut mounted);
     }
     let rest = [
-        Mount { data: Some(c"mode=0620,ptmxmode=0666"), ..wish("/dev/pts", "devpts", MountFlags::NOSUID.union(MountFlags::NOEXEC)) },
+        Mount {
+            data: Some(c"mode=0620,ptmxmode=0666"),
+            ..wish("/dev/pts", "devpts", MountFlags::NOSUID.union(MountFlags::NOEXEC))
+        },
         Mount { data: Some(c"mode=1777"), ..wish("/dev/shm", "tmpfs", STILL) },
         Mount { data: Some(c"mode=0755"), ..need("/run", "tmpfs", QUIET) },
         Mount { data: Some(c"mode=1777"), ..need("/tmp", "tmpfs", QUIET) },

@@ -86,7 +86,8 @@ impl Init {
         line.complaints.iter().for_each(|complaint| log.say(complaint));
         let settings = read_settings(&mut log);
         let signals = Signals::new(&mut log);
-        let kernel = KernelLog::open().map_err(|error| log.say(format_args!("the kernel's log cannot be read: {error}")));
+        let kernel =
+            KernelLog::open().map_err(|error| log.say(format_args!("the kernel's log cannot be read: {error}")));
         let devices = Devices::new(!mounted.devtmpfs, &mut log);
         Self {
             signals,
@@ -153,7 +154,8 @@ impl Init {
         let mounted = device.ok_or(None).and_then(|device| {
             let found = self.wait_for(&device, Duration::from_secs(wait.into()));
             let found = found.ok_or_else(|| Some(format!("{device} has not appeared within {wait} s")))?;
-            mounts::mount_state(&found, &kind).map_err(|error| Some(format!("{device} cannot be mounted as {kind}: {error}")))
+            mounts::mount_state(&found, &kind)
+                .map_err(|error| Some(format!("{device} cannot be mounted as {kind}: {error}")))
         });
         if let Err(why) = mounted {
             if let Some(why) = why {
@@ -359,7 +361,9 @@ fn read_settings(log: &mut Log) -> Settings {
         Ok(about) if about.len() > settings::MAX => Err(io::Error::other("it is too long")),
         _ => fs::read_to_string(settings::PATH),
     };
-    let read = text.map_err(|error| error.to_string()).and_then(|text| text.parse().map_err(|error: settings::BadSettings| error.to_string()));
+    let read = text
+        .map_err(|error| error.to_string())
+        .and_then(|text| text.parse().map_err(|error: settings::BadSettings| error.to_string()));
     read.unwrap_or_else(|error| {
         log.say(format_args!("{} cannot be used; the defaults are:", settings::PATH));
         error.lines().for_each(|line| log.say(line));

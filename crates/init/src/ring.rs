@@ -47,7 +47,8 @@ impl Ring {
     /// If the folder cannot be written; lines go on waiting in memory.
     pub fn keep_in(&mut self, folder: &Path, bytes: u64, now: Instant) -> io::Result<()> {
         fs::create_dir_all(folder)?;
-        let changed = |name: &str| fs::metadata(folder.join(name)).ok().map(|about| (about.modified().ok(), about.len()));
+        let changed =
+            |name: &str| fs::metadata(folder.join(name)).ok().map(|about| (about.modified().ok(), about.len()));
         // Go on with the one that was written last. Clocks that were never set make them equally old; then the one
         // that is not full.
         let which = match (changed(NAMES[0]), changed(NAMES[1])) {

@@ -213,7 +213,8 @@ impl TryFrom<String> for Cidr {
 impl FromStr for Cidr {
     type Err = BadCidr;
     fn from_str(text: &str) -> Result<Self, BadCidr> {
-        let parts = text.split_once('/').and_then(|(address, prefix)| Some((address.parse().ok()?, prefix.parse().ok()?)));
+        let parts =
+            text.split_once('/').and_then(|(address, prefix)| Some((address.parse().ok()?, prefix.parse().ok()?)));
         match parts {
             Some((address, prefix)) if prefix <= 32 => Ok(Self { address, prefix }),
             _ => Err(BadCidr(text.to_owned())),

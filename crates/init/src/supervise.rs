@@ -83,11 +83,21 @@ impl Reason {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Waiting { until: Instant },
-    Starting { since: Instant },
-    Running { since: Instant, heard: Instant },
+    Waiting {
+        until: Instant,
+    },
+    Starting {
+        since: Instant,
+    },
+    Running {
+        since: Instant,
+        heard: Instant,
+    },
     /// Killed at `by` unless it has been already.
-    Ending { by: Instant, killed: bool },
+    Ending {
+        by: Instant,
+        killed: bool,
+    },
     Stopped,
 }
 
@@ -161,7 +171,9 @@ impl Supervisor {
                 self.starts = self.starts.saturating_add(1);
                 Some(Action::Start)
             }
-            State::Starting { since } if now >= since + self.limits.ready_within => Some(self.kill(now, Reason::NotReady)),
+            State::Starting { since } if now >= since + self.limits.ready_within => {
+                Some(self.kill(now, Reason::NotReady))
+            }
             State::Running { heard, .. } if now >= heard + self.limits.heartbeat_within => {
                 Some(self.kill(now, Reason::Silent))
             }

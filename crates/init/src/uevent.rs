@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn a_message_is_read() {
-        let message = b"add@/devices/x/input/event0\0ACTION=add\0DEVPATH=/devices/x\0SUBSYSTEM=input\0MAJOR=13\0MINOR=64\0\
+        let message =
+            b"add@/devices/x/input/event0\0ACTION=add\0DEVPATH=/devices/x\0SUBSYSTEM=input\0MAJOR=13\0MINOR=64\0\
             DEVNAME=input/event0\0SEQNUM=7\0";
         let event = Uevent::of_message(message).unwrap();
         assert_eq!((event.action.as_str(), event.path.as_str()), ("add", "/devices/x/input/event0"));

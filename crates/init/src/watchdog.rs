@@ -32,7 +32,9 @@ impl Watchdog {
             Ok(file) => {
                 let timeout = timeout(path);
                 match timeout {
-                    Some(time) => log.say(format_args!("the watchdog starts the device anew after {} s", time.as_secs())),
+                    Some(time) => {
+                        log.say(format_args!("the watchdog starts the device anew after {} s", time.as_secs()))
+                    }
                     None => log.say("the watchdog runs; it does not say for how long it waits"),
                 }
                 // Drivers that do not say wait for 60 s, few for less than 15.
@@ -40,7 +42,10 @@ impl Watchdog {
                 Self { file: Some(file), every, ..Self::none() }
             }
             Err(error) => {
-                log.say(format_args!("{}: {error}; a device that hangs has to be switched off by hand", path.display()));
+                log.say(format_args!(
+                    "{}: {error}; a device that hangs has to be switched off by hand",
+                    path.display()
+                ));
                 Self::none()
             }
         }

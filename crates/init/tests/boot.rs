@@ -23,7 +23,15 @@ fn a_device_comes_up_and_is_switched_off() {
         let ready = seen.last().cloned().unwrap_or_default();
         let has = |what: &str| seen.iter().any(|line| line.contains(what));
         assert!(has(&format!("stand-in: start {start}")), "the state lasts: {seen:#?}");
-        for place in ["/proc proc", "/sys sysfs", "/dev tmpfs", "/run tmpfs", "/tmp tmpfs", "/state ext4", "/sys/fs/cgroup cgroup2"] {
+        for place in [
+            "/proc proc",
+            "/sys sysfs",
+            "/dev tmpfs",
+            "/run tmpfs",
+            "/tmp tmpfs",
+            "/state ext4",
+            "/sys/fs/cgroup cgroup2",
+        ] {
             assert!(has(&format!(" {place} ")), "{place} is not mounted: {seen:#?}");
         }
         assert!(has("stand-in: module uinput"), "{seen:#?}");
@@ -60,10 +68,20 @@ fn what_is_wrong_is_told_and_does_not_stop_the_rest() {
     let Some(kernel) = kernel() else { return };
     let mut machine = Machine::new(kernel);
     machine.settings = "hostnam = \"x\"\n".into();
-    machine.line = vec!["tutti.rescue".into(), "tutti.nonsense=1".into(), "tutti.state=/dev/nowhere".into(), "tutti.ip=none".into()];
+    machine.line = vec![
+        "tutti.rescue".into(),
+        "tutti.nonsense=1".into(),
+        "tutti.state=/dev/nowhere".into(),
+        "tutti.ip=none".into(),
+    ];
     let mut running = machine.boot();
     let seen = running.until("the node is ready");
-    for told in ["unknown field `hostnam`", "tutti.nonsense", "the image has no shell", "/dev/nowhere has not appeared within 10 s"] {
+    for told in [
+        "unknown field `hostnam`",
+        "tutti.nonsense",
+        "the image has no shell",
+        "/dev/nowhere has not appeared within 10 s",
+    ] {
         assert!(seen.iter().any(|line| line.contains(told)), "{told:?} was not told: {seen:#?}");
     }
     running.ask("poweroff");

@@ -1,8 +1,8 @@
 //! The layers: what each needs, what it runs, what its output must show.
 //!
 //! Conventions: an integration test whose name starts with `sim` is a seeded simulation and belongs to the layer
-//! `sim` (it reads how many seeds to run from `TUTTI_SIM_SEEDS`); `an521`, `netns`, `linux_peer`, `linux_remoteproc`
-//! and `loom` belong to layers of their own, those in [`FAULTS`] to `faults`, those in [`HOSTILE`] to `hostile`; all
+//! `sim` (it reads how many seeds to run from `TUTTI_SIM_SEEDS`); `an521`, `netns`, `linux_peer`, `linux_remoteproc`,
+//! `kernel_satellite` and `loom` belong to layers of their own, those in [`FAULTS`] to `faults`, those in [`HOSTILE`] to `hostile`; all
 //! others are `unit`. Every cargo command names the whole workspace, so that features and hence artefacts are the same
 //! for all of them.
 
@@ -251,7 +251,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "linux-peer",
-        about: "user-mode Linux, built once: its RPMsg drivers against our device, its remoteproc against our back end",
+        about: "user-mode Linux, built once: its RPMsg drivers against our device, its remoteproc against our back end, a device in it",
         default: true,
         needs: &[Need::LinuxSource],
         limit: minutes(30),
@@ -379,7 +379,7 @@ pub(crate) enum Kind {
 /// What an integration test of this name is; `None` if it has a layer of its own.
 fn kind_of(test: &str) -> Option<Kind> {
     match test {
-        "an521" | "netns" | "linux_peer" | "linux_remoteproc" | "loom" | "core_dump" => None,
+        "an521" | "netns" | "linux_peer" | "linux_remoteproc" | "kernel_satellite" | "loom" | "core_dump" => None,
         test if FAULTS.contains(&test) || HOSTILE.contains(&test) => None,
         test if test.starts_with("sim") => Some(Kind::Sim),
         _ => Some(Kind::Unit),

@@ -5,8 +5,9 @@
 //! outside of the tree, in `~/.cache/tutti` (or `$XDG_CACHE_HOME/tutti`), under the package's version and a hash of what
 //! it is built by. For RPMsg its one program is `init.c`, and the test that starts both sides is
 //! `crates/amp/host/tests/linux_peer.rs`. For remoteproc the kernel has a driver of ours in it, `tutti_remote.c`, and
-//! its one program is the test itself, `crates/amp/host/tests/linux_remoteproc.rs`. A run with the kernel at hand takes
-//! ten seconds and no privileges.
+//! its one program is the test itself, `crates/amp/host/tests/linux_remoteproc.rs`. At last a device runs in it
+//! (`crates/cli/tests/kernel_satellite.rs`), with a satellite behind the kernel's RPMsg bus. A run with the kernel at hand takes
+//! half a minute and no privileges.
 
 use std::path::{Path, PathBuf};
 
@@ -47,7 +48,9 @@ pub(crate) fn steps() -> Result<Vec<Program>, String> {
     steps.push(Program::new("gcc").args(compile).args([&init]).args([format!("{FOLDER}/init.c")]));
     let tests = ["--test", "linux_peer", "--test", "linux_remoteproc", "--", "--nocapture"];
     let test = ["test", "-p", "tutti-amp-host"].into_iter().chain(tests);
-    steps.push(cargo(test).env("TUTTI_LINUX", kernel).env("TUTTI_LINUX_INIT", init));
+    steps.push(cargo(test).env("TUTTI_LINUX", &kernel).env("TUTTI_LINUX_INIT", init));
+    let satellite = ["test", "--workspace", "--test", "kernel_satellite", "--", "--nocapture"];
+    steps.push(cargo(satellite).env("TUTTI_LINUX", kernel));
     Ok(steps)
 }
 
@@ -56,9 +59,10 @@ pub(crate) fn check(output: &str) -> Result<String, String> {
     let parts: Vec<_> = output.lines().filter_map(|line| line.strip_prefix("ok ")).collect();
     let last = |what: &str| parts.iter().any(|part| part.starts_with(what));
     let echoes = parts.iter().find_map(|part| part.strip_prefix("echo: "));
-    match (echoes, last("restart 2"), last("remoteproc attach")) {
-        (Some(echoes), true, true) => Ok(format!("{echoes}; remoteproc too")),
-        (Some(_), true, false) => Err("remoteproc did not come to its end".into()),
+    match (echoes, last("restart 2"), last("remoteproc attach"), last("satellite again")) {
+        (Some(echoes), true, true, true) => Ok(format!("{echoes}; remoteproc too, and a satellite behind its bus")),
+        (Some(_), true, true, false) => Err("the satellite did not come to its end".into()),
+        (Some(_), true, false, _) => Err("remoteproc did not come to its end".into()),
         _ => Err("it did not come to its end".into()),
     }
 }
@@ -118,8 +122,9 @@ mod tests {
     fn it_has_passed_when_its_last_part_was_seen() {
         let first = "ok echo: 20377 messages of 0 to 496 bytes over /dev/rpmsg0, 50 us each\n";
         let peer = format!("running 1 test\n{first}ok restart 2: the device was killed\n");
-        let all = format!("{peer}ok remoteproc attach: attached twice\n");
+        let remoteproc = format!("{peer}ok remoteproc attach: attached twice\n");
+        let all = format!("{remoteproc}ok satellite again: after the device was killed\n");
         assert!(check(&all).unwrap().starts_with("20377 messages"));
-        assert!(check(&peer).is_err() && check(first).is_err() && check("").is_err());
+        assert!([&remoteproc, &peer, first, ""].iter().all(|said| check(said).is_err()));
     }
 }

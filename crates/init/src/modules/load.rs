@@ -119,7 +119,8 @@ impl Loader {
         if self.loaded.contains(&module) {
             return Ok(false);
         }
-        let files: Vec<PathBuf> = self.modules.files_for(&module)?.into_iter().map(|file| self.folder.join(file)).collect();
+        let files: Vec<PathBuf> =
+            self.modules.files_for(&module)?.into_iter().map(|file| self.folder.join(file)).collect();
         let mut new = false;
         for file in files {
             let name = name_of(&file.to_string_lossy());

@@ -143,7 +143,8 @@ mod tests {
     #[test]
     fn what_is_needed_comes_first() {
         let modules = modules();
-        let files = ["kernel/net/core/failover.ko", "kernel/drivers/net/net_failover.ko", "kernel/drivers/net/virtio_net.ko"];
+        let files =
+            ["kernel/net/core/failover.ko", "kernel/drivers/net/net_failover.ko", "kernel/drivers/net/virtio_net.ko"];
         assert_eq!(modules.files_for("virtio_net").unwrap(), files);
         assert_eq!(modules.files_for("virtio-net").unwrap(), files);
         let compressed = modules.files_for("lm75").unwrap();

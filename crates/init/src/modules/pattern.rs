@@ -46,7 +46,12 @@ fn one(pattern: &[u8], p: usize) -> Option<(Set<'_>, usize)> {
             let not = matches!(pattern.get(p + 1), Some(b'!' | b'^'));
             let start = p + 1 + usize::from(not);
             // A `]` at the very beginning is a member.
-            let end = pattern.get(start + 1..).unwrap_or_default().iter().position(|byte| *byte == b']').map(|at| start + 1 + at);
+            let end = pattern
+                .get(start + 1..)
+                .unwrap_or_default()
+                .iter()
+                .position(|byte| *byte == b']')
+                .map(|at| start + 1 + at);
             match end.and_then(|end| Some((pattern.get(start..end)?, end))) {
                 Some((ranges, end)) => Some((Set::Of { ranges, not }, end + 1)),
                 None => Some((Set::Byte(b'['), p + 1)),

@@ -68,7 +68,16 @@ impl Machine {
         command
             .arg(setting("initrd=", &initrd))
             .arg(setting("uml_dir=", self.folder.path()))
-            .args(["umid=machine", "mem=128M", "con0=fd:0,fd:1", "con=null", "ssl=null", "panic=-1", "noreboot", "quiet"])
+            .args([
+                "umid=machine",
+                "mem=128M",
+                "con0=fd:0,fd:1",
+                "con=null",
+                "ssl=null",
+                "panic=-1",
+                "noreboot",
+                "quiet",
+            ])
             .args(self.disks.iter().zip('a'..).map(|(disk, letter)| format!("ubd{letter}={}", disk.display())))
             .args(&self.line)
             .stdin(Stdio::piped())
@@ -180,8 +189,7 @@ fn modules(kernel: &Path) -> Vec<(String, Vec<u8>)> {
     let release = release(&kernel.join("linux"));
     let base = format!("lib/modules/{release}");
     let entries = fs::read_dir(kernel.join("modules")).into_iter().flatten().flatten();
-    let mut files: Vec<_> =
-        entries.map(|file| (file.file_name().into_string().unwrap(), read(&file.path()))).collect();
+    let mut files: Vec<_> = entries.map(|file| (file.file_name().into_string().unwrap(), read(&file.path()))).collect();
     files.sort();
     let needs = |file: &str| if file == "lm75.ko" { " kernel/regmap-i2c.ko" } else { "" };
     let dep: String = files.iter().map(|(file, _)| format!("kernel/{file}:{}\n", needs(file))).collect();

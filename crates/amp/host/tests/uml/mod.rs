@@ -21,7 +21,7 @@ impl Drop for Running {
 
 /// An archive as Linux unpacks it at its start (`Documentation/driver-api/early-userspace/buffer-format.rst`): these
 /// programs, by their paths without the first slash, and the console.
-pub(crate) fn initramfs(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn initramfs(files: &[(impl AsRef<str>, impl AsRef<[u8]>)]) -> Vec<u8> {
     let mut archive = Vec::new();
     let mut entry = |name: &str, mode: u32, device: [u32; 2], data: &[u8]| {
         let number = archive.len() as u32;
@@ -38,12 +38,13 @@ pub(crate) fn initramfs(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     entry("dev/console", 0o20600, [5, 1], b"");
     let mut folders = BTreeSet::new();
     for (path, data) in files {
+        let path = path.as_ref();
         for (end, _) in path.match_indices('/') {
             if folders.insert(&path[..end]) {
                 entry(&path[..end], 0o40755, [0, 0], b"");
             }
         }
-        entry(path, 0o100755, [0, 0], data);
+        entry(path, 0o100755, [0, 0], data.as_ref());
     }
     entry("TRAILER!!!", 0, [0, 0], b"");
     archive
