@@ -33,6 +33,8 @@ pub enum RunError {
     Fabric(StartError),
     /// The pool cannot start.
     Pool(tutti_pool::driver::StartError),
+    /// The folder of apps cannot be used.
+    Apps(io::Error),
     /// The runtime folder cannot be used.
     Runtime(SameHostError),
     /// The control API's door cannot be opened.
@@ -78,6 +80,7 @@ impl RunError {
             }
             Self::Runtime(SameHostError::Io { .. }) => "name another folder in TUTTI_RUNTIME_DIR".into(),
             Self::Runtime(_) => String::new(),
+            Self::Apps(_) => "check the folder `apps` in the state folder, and the disk; then start again".into(),
             Self::Settings(_) => "make room, or check the disk; then start again".into(),
             Self::Hardware { .. } => "name a folder that is there with --sysfs, or leave it out".into(),
             Self::Api(error) => error.hint().into(),
@@ -111,6 +114,7 @@ impl fmt::Display for RunError {
             Self::Network(error) => error.fmt(f),
             Self::Fabric(error) => error.fmt(f),
             Self::Pool(error) => write!(f, "the pool cannot start: {error}"),
+            Self::Apps(error) => write!(f, "the folder of apps cannot be used: {error}"),
             Self::Runtime(error) => error.fmt(f),
             Self::Api(error) => error.fmt(f),
         }

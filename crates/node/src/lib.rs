@@ -10,6 +10,7 @@
 //! | `pool`, `files` | the same as the pool uses them |
 //! | `satellites` | devices without a network that join through this one |
 //! | `followed` | values of other devices' resources, for those who look at live values here |
+//! | `apps` | apps: their packages, instances, moves and effects (feature `apps`) |
 //! | `api` | the control API: every route, who may come in, what a request may cost |
 //!
 //! ```text
@@ -35,6 +36,8 @@
 #![forbid(unsafe_code)]
 
 mod api;
+#[cfg(feature = "apps")]
+mod apps;
 mod convert;
 mod cores;
 mod discovery;

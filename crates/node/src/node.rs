@@ -43,6 +43,8 @@ pub(crate) struct Node {
     pub(crate) satellites: Satellites,
     pub(crate) links: Links,
     pub(crate) cores: Cores,
+    #[cfg(feature = "apps")]
+    pub(crate) apps: crate::apps::Apps,
     pub(crate) followed: Followed,
     pub(crate) history: History,
     pub(crate) timeline: Timeline,

@@ -156,6 +156,26 @@ async fn start(options: Options) -> Result<Device, RunError> {
         }
     };
     let trees = Trees::new(options.device_tree.clone(), state.folder(), &options.sysfs);
+    #[cfg(feature = "apps")]
+    let apps = {
+        let ground = crate::apps::Ground {
+            key: &key,
+            clock: &clock,
+            state: &state,
+            fabric: &fabric,
+            pool: &pool,
+            locals: &locals,
+            sources: &sources,
+            satellites: &satellites,
+        };
+        match crate::apps::Apps::start(ground).await {
+            Ok(apps) => apps,
+            Err(error) => {
+                fabric.shutdown().await;
+                return Err(RunError::Apps(error));
+            }
+        }
+    };
     let node = Arc::new(Node {
         clock,
         started,
@@ -168,6 +188,8 @@ async fn start(options: Options) -> Result<Device, RunError> {
         satellites,
         links,
         cores,
+        #[cfg(feature = "apps")]
+        apps,
         followed: Followed::new(),
         history: History::default(),
         timeline: Timeline::new(),
@@ -219,6 +241,8 @@ impl Device {
             let _ = tokio::join!(self.api, self.discovery, node.console.closed());
             self.tasks.shutdown().await;
             node.links.stop().await;
+            #[cfg(feature = "apps")]
+            node.apps.stop();
             node.cores.stop().await;
             node.pool.stop().await;
             node.fabric.shutdown().await;

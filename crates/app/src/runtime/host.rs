@@ -173,6 +173,19 @@ impl State {
         &self.kept
     }
 
+    /// Whether a timer is due, which then is not set any more.
+    pub(super) fn take_timer(&mut self, id: u32) -> bool {
+        let due = self.kept.timers.get(&id).is_some_and(|at| *at <= self.now);
+        if due {
+            self.kept.timers.remove(&id);
+        }
+        due
+    }
+
+    pub(super) fn forget_timer(&mut self, id: u32) {
+        self.kept.timers.remove(&id);
+    }
+
     pub(super) fn restore(&mut self, kept: Kept) {
         self.kept = kept;
     }

@@ -292,6 +292,12 @@ impl Running {
     pub fn handle(&mut self, event: &Event) -> Result<Did, Trap> {
         self.store.set_epoch_deadline(self.limits.ticks);
         self.store.data_mut().begin();
+        // A timer goes off once; one that was set anew or cleared in the meantime does not go off now.
+        if let Event::Timer(id) = event
+            && !self.store.data_mut().take_timer(*id)
+        {
+            return Ok(Did::default());
+        }
         let guest = self.events.tutti_app_events();
         let store = &mut self.store;
         match event {
@@ -315,6 +321,11 @@ impl Running {
     /// What the host keeps for it: moves along.
     pub fn kept(&self) -> &host::Kept {
         self.store.data().kept()
+    }
+
+    /// Clears a timer that ends the app whenever it goes off.
+    pub fn forget_timer(&mut self, id: u32) {
+        self.store.data_mut().forget_timer(id);
     }
 
     /// The state of a fresh instance, which every snapshot of this app is told against.
@@ -349,6 +360,8 @@ impl Running {
             // The scratch is in the half that is not read.
             let (stop, scratch) = if at < half { (half, end - 8) } else { (end, 0) };
             let len = CHUNK.min(stop - at);
+            // Time counts for each piece by itself: large memories take long, and are no endless loops.
+            store.set_epoch_deadline(self.limits.ticks);
             let (list,) = carry.read.call(&mut *store, (at, len, scratch))?;
             memory.extend_from_slice(list.as_le_slice(&mut *store));
             at += len;
@@ -382,6 +395,7 @@ impl Running {
         }
         for (at, bytes) in image.runs_since(from) {
             for (nth, chunk) in bytes.chunks(CHUNK as usize).enumerate() {
+                store.set_epoch_deadline(self.limits.ticks);
                 carry.aim.call(&mut *store, (at + nth as u32 * CHUNK,))?;
                 carry.write.call(&mut *store, (chunk.to_vec(),))?;
             }

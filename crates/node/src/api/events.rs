@@ -22,7 +22,7 @@ use tokio::{
 
 use tutti_control::{Resource, ResourceState};
 
-use super::{cores, device, error::ApiError, extract::Asked, leases, pairing, resources};
+use super::{apps, cores, device, error::ApiError, extract::Asked, leases, pairing, resources};
 use crate::{node::Node, stop::Stop};
 
 /// The least time between two states.
@@ -35,8 +35,8 @@ const REFRESH: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(5);
 
 /// The events, in the order in which a new reader gets them. Of [`RESOURCES`] and [`DESCRIBED`] it gets one.
-const NAMES: [&str; 9] =
-    ["group", "devices", "nearby", "resources", "resources", "leases", "pairing", "timeline", "cores"];
+const NAMES: [&str; 10] =
+    ["group", "devices", "nearby", "resources", "resources", "leases", "pairing", "timeline", "cores", "apps"];
 
 /// Resources whole.
 const RESOURCES: usize = 3;
@@ -49,6 +49,9 @@ const TIMELINE: usize = 7;
 
 /// The other cores.
 const CORES: usize = 8;
+
+/// Apps and their instances.
+const APPS: usize = 9;
 
 /// One state of everything, as it is sent.
 #[derive(Default)]
@@ -90,6 +93,7 @@ impl Hub {
         let (mut view, mut catalogue) = (node.fabric.view(), node.pool.catalogues());
         let (mut values, mut remote) = (node.locals.values(), node.followed.changes());
         let (mut leases, mut timeline) = (node.pool.lease_books(), node.timeline.changes());
+        let mut changed = apps::changes(node);
         let mut last_read = Instant::now();
         loop {
             node.locals.look(LINGER);
@@ -100,6 +104,7 @@ impl Hub {
             leases.mark_unchanged();
             remote.mark_unchanged();
             timeline.mark_unchanged();
+            changed.mark_unchanged();
             self.publish(node);
             tokio::time::sleep(COALESCE).await;
             tokio::select! {
@@ -109,6 +114,7 @@ impl Hub {
                 _ = remote.changed() => {}
                 _ = leases.changed() => {}
                 _ = timeline.changed() => {}
+                _ = changed.changed() => {}
                 () = self.came.notified() => {}
                 () = tokio::time::sleep(REFRESH - COALESCE) => {}
             }
@@ -136,6 +142,7 @@ impl Hub {
             json(&node.timeline.all()),
             // While something is being done to a core, what was known before stands.
             cores::glance(node).map_or_else(|| self.latest.borrow().bodies[CORES].to_string(), |all| json(&all)),
+            json(&apps::state(node)),
         ];
         self.latest.send_modify(|latest| {
             let bodies = std::array::from_fn(|at| {
@@ -193,6 +200,7 @@ struct Reader {
     apart: bool,
     timeline: bool,
     cores: bool,
+    apps: bool,
     bodies: [Arc<str>; NAMES.len()],
     values: Arc<Vec<ResourceState>>,
 }
@@ -204,9 +212,10 @@ impl Reader {
             Some(given) if given == word => Ok(true),
             Some(given) => Err(ApiError::bad_request(format!("`{name}` may be {word:?}, not {given:?}"))),
         };
-        let (apart, timeline, cores) = (is("values", "apart")?, is("timeline", "yes")?, is("cores", "yes")?);
+        let (apart, timeline) = (is("values", "apart")?, is("timeline", "yes")?);
+        let (cores, apps) = (is("cores", "yes")?, is("apps", "yes")?);
         asked.end()?;
-        Ok(Self { apart, timeline, cores, ..Self::default() })
+        Ok(Self { apart, timeline, cores, apps, ..Self::default() })
     }
 
     /// The events that bring it from what it was sent to `state`.
@@ -218,6 +227,7 @@ impl Reader {
                 DESCRIBED => self.apart,
                 TIMELINE => self.timeline,
                 CORES => self.cores,
+                APPS => self.apps,
                 _ => true,
             };
             if wanted && !Arc::ptr_eq(body, &self.bodies[at]) && !body.is_empty() {

@@ -4,6 +4,11 @@
 //! `tutti-control` makes of the API. One file for each group of routes. What a request may cost is bounded in
 //! [`server`], [`extract`] and [`sse`]; who may come in is decided in [`guard`].
 
+#[cfg(feature = "apps")]
+mod apps;
+#[cfg(not(feature = "apps"))]
+#[path = "apps_absent.rs"]
+mod apps;
 mod console;
 mod cores;
 mod device;

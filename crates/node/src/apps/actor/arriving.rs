@@ -1,0 +1,182 @@
+//! The side of a move that takes: looks at the offer, puts what comes on the disk and into an app that is warm by the time it is this device's.
+
+use std::sync::Arc;
+
+use tutti_app::{
+    handover::{Input, Offer, Why},
+    ids::Attempt,
+    package::Package,
+    runtime::{App, Limits, Running, host},
+    snapshot::Image,
+};
+use tutti_model::DeviceId;
+
+use super::{
+    Actor,
+    running::{Parts, follow, limits_of},
+};
+use crate::apps::{
+    binder::Binder,
+    disk::Saved,
+    journal::{Journal, Kept, Step},
+};
+
+/// The most instances that one device has.
+const MOST: usize = 128;
+/// The most bytes of memory of all instances of a device together, as their manifests have it.
+const MEMORY: u64 = 1 << 30;
+
+/// A move that is under way to here.
+pub(super) struct Arriving {
+    pub(super) attempt: Attempt,
+    source: DeviceId,
+    package: Package,
+    app: Arc<App>,
+    limits: Limits,
+    binder: Option<Binder>,
+    running: Running,
+    image: Option<Image>,
+    kept: Kept,
+    journal: Journal,
+    number: u64,
+    whole: bool,
+}
+
+impl Arriving {
+    /// What the disk is to say when it is whole.
+    pub(super) fn saved(&self) -> Saved {
+        let manifest = self.package.manifest();
+        Saved {
+            record: None,
+            package: *self.package.digest(),
+            app: manifest.name,
+            version: manifest.version.to_string(),
+            journal: Some(self.number),
+            stopped: false,
+        }
+    }
+
+    /// What there is to go on from at once; nothing if it is not whole.
+    pub(super) fn into_parts(self) -> Option<(Parts, u32)> {
+        let Self { app, limits, running, binder, image, kept, journal, whole, package, .. } = self;
+        let binder = binder.filter(|_| whole)?;
+        let cpu = package.manifest().limits.cpu;
+        Some((Parts { app, limits, running, binder, image, kept, journal: Some(journal) }, cpu))
+    }
+}
+
+impl Actor {
+    /// May it come here?
+    pub(super) fn consider(&mut self, from: DeviceId, offer: Offer) {
+        let attempt = offer.attempt;
+        let verdict = match self.prepare(from, &offer) {
+            Ok(arriving) => {
+                self.arriving = Some(arriving);
+                Ok(())
+            }
+            Err((why, text)) => {
+                let name = self.shared.name_of(from);
+                tracing::info!(instance = %self.id, from = %name, "an instance was not taken: {text}");
+                self.turned_away("", format!("offered by {name}: {text}"));
+                Err(why)
+            }
+        };
+        self.mover(Input::Considered(attempt, verdict));
+    }
+
+    /// Holds an offer against the owner's grant and against what there is here, and makes ready for what comes.
+    fn prepare(&self, from: DeviceId, offer: &Offer) -> Result<Arriving, (Why, String)> {
+        let failed = |error: &dyn std::fmt::Display| (Why::Failed, error.to_string());
+        let package = self.shared.packages.load(&offer.package).map_err(|error| failed(&error))?;
+        self.shared.granted(&package).map_err(|why| (Why::NotGranted, why))?;
+        let manifest = package.manifest();
+        if let Some(name) = self.shared.missing(manifest) {
+            return Err((Why::Unfit, format!("nothing here or in the pool is what it requires as {name}")));
+        }
+        let limits = limits_of(manifest.limits.memory_kib);
+        let (instances, memory) = self.shared.used();
+        if offer.size > limits.memory as u64 || instances >= MOST || memory + limits.memory as u64 > MEMORY {
+            return Err((Why::Full, "there is no room for it".into()));
+        }
+        let app = self.shared.engines.load(&package).map_err(|error| failed(&error))?;
+        if let Some(obstacle) = app.obstacle() {
+            return Err((Why::Unfit, obstacle.to_string()));
+        }
+        let binder = Binder::prepare(&self.shared, self.id, manifest, self.handle.clone());
+        let running = {
+            let _ticking = self.shared.engines.ticking();
+            app.start(limits, binder.world()).map_err(|error| failed(&error))?
+        };
+        let number = rand::random();
+        self.folder.make().map_err(|error| failed(&error))?;
+        let journal = Journal::create(&self.folder.journal(number)).map_err(|error| failed(&error))?;
+        let image = running.fresh().cloned();
+        Ok(Arriving {
+            attempt: offer.attempt,
+            source: from,
+            package,
+            app,
+            limits,
+            binder: Some(binder),
+            running,
+            image,
+            kept: Kept::default(),
+            journal,
+            number,
+            whole: false,
+        })
+    }
+
+    /// A step has come. Gives whether there may be more.
+    pub(super) fn on_step(&mut self, attempt: Attempt, from: DeviceId, step: Step, bytes: &[u8]) -> bool {
+        let mine = |it: &&mut Arriving| (it.attempt, it.source) == (attempt, from) && !it.whole;
+        if self.arriving.as_mut().filter(mine).is_none() {
+            return false;
+        }
+        let last = step.kept.last;
+        match self.take_step(step, bytes) {
+            Ok(()) if last => {
+                self.mover(Input::Stored(attempt, Ok(())));
+                false
+            }
+            Ok(()) => {
+                self.mover(Input::Progress(attempt));
+                true
+            }
+            Err(why) => {
+                tracing::warn!(instance = %self.id, "what came of an instance is not taken: {why}");
+                self.mover(Input::Stored(attempt, Err(Why::Damaged)));
+                false
+            }
+        }
+    }
+
+    fn take_step(&mut self, step: Step, bytes: &[u8]) -> Result<(), String> {
+        let Some(arriving) = &mut self.arriving else { return Err("nobody waits for it".into()) };
+        let before = arriving.image.take().ok_or("what came before was damaged")?;
+        let image = follow(&before, &step.patch, arriving.limits)?;
+        {
+            let _ticking = self.shared.engines.ticking();
+            let host: host::Kept = step.kept.host.clone();
+            arriving.running.advance(&before, &image, host).map_err(|error| error.to_string())?;
+        }
+        // On the disk it is whole with the last step, or it is nothing.
+        arriving.journal.append(bytes, step.kept.last).map_err(|error| error.to_string())?;
+        arriving.whole = step.kept.last;
+        arriving.image = Some(image);
+        if let Some(binder) = arriving.binder.as_ref().filter(|_| step.kept.last) {
+            binder.expect(step.kept.leases.clone());
+        }
+        arriving.kept = step.kept;
+        Ok(())
+    }
+
+    /// What came of an attempt is not needed.
+    pub(super) fn let_go(&mut self, attempt: Attempt) {
+        if let Some(arriving) = self.arriving.take_if(|arriving| arriving.attempt == attempt) {
+            let path = arriving.journal.path().to_path_buf();
+            drop(arriving);
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What people see of an instance.
+
+use std::sync::PoisonError;
+
+use tutti_app::{handover::Standing, snapshot::PAGE};
+use tutti_control::{AppInstance, AppMove, InstanceState};
+
+use super::Actor;
+
+impl Actor {
+    /// Publishes what is to be seen, if that has changed.
+    pub(super) fn show(&mut self) {
+        let now = self.describe();
+        let mut shown = self.handle.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if *shown != now {
+            *shown = now;
+            drop(shown);
+            self.shared.changed();
+        }
+    }
+
+    /// What is to be seen of it; nothing if it is not here.
+    pub(super) fn describe(&self) -> Option<AppInstance> {
+        let mut it = self.describe_gone();
+        if let Some(why) = &self.damaged {
+            it.state = InstanceState::Failed;
+            it.reason = Some(why.clone());
+            return Some(it);
+        }
+        let epoch = match self.mover.record().map(|record| &record.standing) {
+            Some(Standing::Home { epoch }) => *epoch,
+            Some(Standing::Leaving { next, .. } | Standing::Prepared { next, .. }) => *next,
+            Some(Standing::Stray { epoch, .. }) => *epoch,
+            // It is being begun.
+            None if self.saved.is_some() => tutti_app::ids::Epoch::first(self.shared.me),
+            None | Some(Standing::Gone { .. }) => return None,
+        };
+        (it.branch, it.epoch) = (epoch.branch, epoch.number);
+        it.waiting_for = self.mover.waiting_for().map(|device| self.shared.name_of(device));
+        it.moving = self.leaving.as_ref().filter(|_| it.waiting_for.is_none()).map(|leaving| AppMove {
+            to: leaving.to.to_string(),
+            to_name: self.shared.name_of(leaving.to),
+            phase: leaving.phase,
+            sent: leaving.gone,
+            total: leaving.total.max(leaving.gone),
+        });
+        it.state = match self.mover.record().map(|record| &record.standing) {
+            Some(Standing::Stray { .. }) => InstanceState::GivenUp,
+            Some(Standing::Leaving { .. } | Standing::Prepared { .. }) => InstanceState::Waiting,
+            _ if self.failed => InstanceState::Failed,
+            _ if self.saved.as_ref().is_some_and(|saved| saved.stopped) => InstanceState::Stopped,
+            _ if it.moving.is_some() => InstanceState::Moving,
+            _ if self.live.is_some() => InstanceState::Running,
+            _ => InstanceState::Starting,
+        };
+        if let Some(live) = &self.live {
+            it.events = live.events;
+            it.memory = live.image.as_ref().map_or(0, |image| image.memory().len().next_multiple_of(PAGE) as u64);
+            it.bound = live.binder.bound();
+        }
+        Some(it)
+    }
+
+    /// The same without where it stands.
+    pub(super) fn describe_gone(&self) -> AppInstance {
+        let saved = self.saved.as_ref();
+        AppInstance {
+            id: self.id.to_string(),
+            app: saved.map(|saved| saved.app.to_string()).unwrap_or_default(),
+            version: saved.map(|saved| saved.version.clone()).unwrap_or_default(),
+            device: self.shared.me.to_string(),
+            device_name: self.shared.name_of(self.shared.me),
+            state: InstanceState::Stopped,
+            reason: self.reason.clone(),
+            waiting_for: None,
+            moving: None,
+            branch: 0,
+            epoch: 0,
+            events: 0,
+            restarts: self.restarts,
+            memory: 0,
+            bound: Vec::new(),
+            standby: None,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What devices say to each other about apps, beside [`handover::Message`](tutti_app::handover::Message)s: in `postcard`, within
+//! [`MAX_MESSAGE`](tutti_fabric::MAX_MESSAGE).
+//!
+//! | how | what | answer |
+//! |---|---|---|
+//! | notice | [`Notice::Mover`]: a step of a move | notices |
+//! | notice | [`Notice::Applied`], [`Notice::Superseded`]: what became of an effect | |
+//! | notice | [`Notice::Listing`]: which instances and packages a device has | |
+//! | request | [`Ask::Effect`]: an effect, for a resource or an instance of the other device | [`Answer`] |
+//! | request | [`Ask::Have`]: is that package there? | [`Answer`] |
+//! | request | [`Ask::Do`]: what a person at the other device wants done | [`Answer`] |
+//! | stream | [`Header::Package`]: a package, its length first | one byte: 1 it is kept, 0 it is not |
+//! | stream | [`Header::Fetch`]: the wish for one | its length (0: none), its bytes |
+//! | stream | [`Header::State`]: the steps of a move, as [`journal`](super::journal) has them | |
+
+use serde::{Deserialize, Serialize};
+use tutti_app::{
+    effects::{Effect, Receiver},
+    ids::{Attempt, EffectId, Epoch, InstanceId},
+};
+use tutti_model::message::Token;
+
+/// Wants no answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Notice {
+    /// A message of `tutti_app::handover`, as it makes them.
+    Mover(Vec<u8>),
+    /// A receiver has this effect of an instance, durably, and all before it.
+    Applied { of: InstanceId, to: Receiver, id: EffectId },
+    /// A receiver has heard of a later home of an instance.
+    Superseded { of: InstanceId, by: Epoch },
+    /// What this device has: an `AppsState` of the control API, as JSON.
+    Listing(Vec<u8>),
+}
+
+/// Wants an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Ask {
+    /// An effect of an instance that is at home in epoch `home`.
+    Effect {
+        from: InstanceId,
+        home: Epoch,
+        effect: Effect,
+        /// The lease that the home holds on the resource.
+        token: Option<Token>,
+    },
+    /// Whether the package with this digest is there.
+    Have([u8; 32]),
+    /// Something that a person wants done.
+    Do(Order),
+}
+
+/// What a person wants done at another device than the one they sit at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// Begin an instance of this package.
+    Run([u8; 32]),
+    /// Move one to that device.
+    Move(InstanceId, [u8; 32]),
+    /// Give a move up.
+    Cancel(InstanceId),
+    /// Stop one.
+    Stop(InstanceId),
+    /// Let one go on.
+    Start(InstanceId),
+    /// End one for good.
+    End(InstanceId),
+    /// Tell one something.
+    Tell(InstanceId, String),
+    /// The lines that one wrote, behind this number.
+    Log(InstanceId, u64),
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    /// Yes; or: it is applied.
+    Yes,
+    /// No; or: not now, say it again.
+    No,
+    /// It is taken; a notice follows.
+    Taken,
+    /// It will never be applied: why.
+    Never(String),
+    /// A later home is known.
+    Superseded(Epoch),
+    /// Done: a body of the control API, as JSON.
+    Done(Vec<u8>),
+    /// Refused: an `ErrorDetail` of the control API, as JSON.
+    Refused(Vec<u8>),
+}
+
+/// What a stream is for.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Header {
+    /// A package is brought.
+    Package([u8; 32]),
+    /// A package is wanted.
+    Fetch([u8; 32]),
+    /// The state of an instance that moves.
+    State(InstanceId, Attempt),
+}
+
+/// Something as bytes.
+pub(crate) fn emit(what: &impl Serialize) -> bytes::Bytes {
+    // Plain enums of bytes and numbers: they have a form.
+    postcard::to_allocvec(what).unwrap_or_default().into()
+}
+
+/// Reads what came from elsewhere; nothing may stand behind it.
+pub(crate) fn parse<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<T> {
+    postcard::take_from_bytes(bytes).ok().filter(|(_, rest)| rest.is_empty()).map(|(what, _)| what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tutti_model::DeviceId;
+
+    #[test]
+    fn messages_read_back_and_nothing_stands_behind_them() {
+        let id = InstanceId::from_bytes([1; 16]);
+        let epoch = Epoch::first(DeviceId::from_bytes([2; 32]));
+        let effect = Effect {
+            id: EffectId { epoch, sequence: 3 },
+            previous: None,
+            to: Receiver::Instance(id),
+            body: vec![4; 5],
+        };
+        let ask = Ask::Effect { from: id, home: epoch, effect, token: None };
+        let bytes = emit(&ask);
+        assert_eq!(parse::<Ask>(&bytes), Some(ask));
+        assert_eq!(parse::<Ask>(&[&bytes[..], &[0]].concat()), None);
+        assert_eq!(parse::<Ask>(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(parse::<Header>(&emit(&Header::State(id, Attempt(6)))), Some(Header::State(id, Attempt(6))));
+        assert_eq!(parse::<Notice>(&[250]), None);
+    }
+}

@@ -1,0 +1,204 @@
+//! Apps on whole devices, each a process of its own: installed, run, moved with their state, killed, gone on. All through the control API.
+#![cfg(feature = "apps")]
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Device, Host, eventually};
+use tutti_app::package::Package;
+use tutti_control::{AppInstance, AuditWhat, ErrorCode, InstanceState, Presence, Role, RunRequest};
+
+const COUNTER: &[u8] = include_bytes!("../../../apps/built/counter.wasm");
+const HOSTILE: &[u8] = include_bytes!("../../../apps/built/hostile.wasm");
+const THERMO: &[u8] = include_bytes!("../../../apps/built/thermo.wasm");
+
+/// Not a test by itself: a device in a process of its own.
+#[test]
+#[ignore = "run by the other tests in processes of its own"]
+fn device() {
+    support::device();
+}
+
+/// A package of this component.
+fn package(name: &str, version: &str, component: &[u8], more: &str) -> std::io::Cursor<Vec<u8>> {
+    let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+    let manifest =
+        format!("name = {name:?}\nversion = {version:?}\nlimits.memory-kib = 16384\nlimits.cpu = 1000\n{more}");
+    std::io::Cursor::new(Package::make(&manifest, component, None, &key).unwrap())
+}
+
+async fn instance(of: &Device, id: &str) -> AppInstance {
+    of.client.instance(id).await.unwrap_or_else(|error| panic!("{}: {error}", of.name))
+}
+
+async fn is(of: &Device, id: &str, state: InstanceState, at: &str) {
+    let begun = std::time::Instant::now();
+    loop {
+        let found = of.client.instance(id).await;
+        if found.as_ref().is_ok_and(|it| it.state == state && it.device_name == at) {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{} sees {id} not {state} at {at}: {found:?}", of.name);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What the counter says of itself.
+async fn count(of: &Device, id: &str) -> String {
+    let log = of.client.instance_log(id, 0).await.unwrap();
+    let before = log.last().map_or(0, |line| line.number);
+    of.client.tell_instance(id, "show").await.unwrap();
+    let begun = std::time::Instant::now();
+    loop {
+        let lines = of.client.instance_log(id, before).await.unwrap();
+        if let Some(line) = lines.iter().find(|line| line.text.contains('(')) {
+            return line.text.clone();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{lines:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn code<T: std::fmt::Debug>(result: Result<T, tutti_control::ClientError>) -> Option<ErrorCode> {
+    result.expect_err("it is refused").code()
+}
+
+fn on(device: &str) -> RunRequest {
+    RunRequest { on: Some(device.into()), standby: None }
+}
+
+#[tokio::test]
+async fn an_app_is_installed_run_stopped_and_there_after_kill_9() {
+    let host = Host::new();
+    let kitchen = host.start("kitchen");
+    assert_eq!(code(kitchen.client.run_app("counter", &RunRequest::default()).await), Some(ErrorCode::NoSuchApp));
+    let rubbish = std::io::Cursor::new(b"rubbish".to_vec());
+    assert_eq!(code(kitchen.client.install_app(rubbish).await), Some(ErrorCode::BadPackage));
+    let app = kitchen.client.install_app(package("counter", "0.2.0", COUNTER, "")).await.unwrap();
+    assert_eq!((app.name.as_str(), app.floor.as_str(), app.obstacle, app.here), ("counter", "0.2.0", None, true));
+    let older = kitchen.client.install_app(package("counter", "0.1.0", COUNTER, "")).await;
+    assert_eq!(code(older), Some(ErrorCode::NotGranted));
+
+    let it = kitchen.client.run_app("counter", &RunRequest::default()).await.unwrap();
+    assert_eq!((it.state, it.device_name.as_str(), it.epoch), (InstanceState::Running, "kitchen", 1));
+    for _ in 0..5 {
+        kitchen.client.tell_instance(&it.id, "add 2").await.unwrap();
+    }
+    assert_eq!(count(&kitchen, &it.id).await, "10 (10 8 6 4 2)");
+    let stopped = kitchen.client.stop_instance("counter").await.unwrap();
+    assert_eq!(stopped.state, InstanceState::Stopped);
+    assert_eq!(code(kitchen.client.tell_instance(&it.id, "show").await), Some(ErrorCode::WrongState));
+    assert_eq!(kitchen.client.start_instance(&it.id).await.unwrap().state, InstanceState::Running);
+    assert_eq!(count(&kitchen, &it.id).await, "10 (10 8 6 4 2)");
+
+    kitchen.kill();
+    let kitchen = host.start("kitchen");
+    is(&kitchen, &it.id, InstanceState::Running, "kitchen").await;
+    assert_eq!(count(&kitchen, &it.id).await, "10 (10 8 6 4 2)");
+    let audit = kitchen.client.audit(0).await.unwrap();
+    for what in [AuditWhat::Installed, AuditWhat::Started] {
+        assert!(audit.iter().any(|line| line.what == what && line.app == "counter"), "{what}: {audit:?}");
+    }
+    assert_eq!(code(kitchen.client.remove_app("counter").await), Some(ErrorCode::WrongState));
+    kitchen.client.end_instance(&it.id).await.unwrap();
+    eventually("it is gone", async || kitchen.client.instances().await.unwrap().is_empty()).await;
+    kitchen.client.remove_app("counter").await.unwrap();
+    assert!(kitchen.client.apps().await.unwrap().is_empty());
+    kitchen.stop().await;
+}
+
+#[tokio::test]
+async fn an_app_that_breaks_is_begun_anew_with_what_was_durable() {
+    let host = Host::new();
+    let kitchen = host.start("kitchen");
+    kitchen.client.install_app(package("hostile", "0.1.0", HOSTILE, "")).await.unwrap();
+    kitchen.client.install_app(package("counter", "0.1.0", COUNTER, "")).await.unwrap();
+    let counter = kitchen.client.run_app("counter", &RunRequest::default()).await.unwrap().id;
+    let it = kitchen.client.run_app("hostile", &RunRequest::default()).await.unwrap().id;
+    for (what, why) in [("loop", "too long"), ("recursion", "recursed"), ("panic", "unreachable")] {
+        kitchen.client.tell_instance(&it, what).await.unwrap();
+        // Meanwhile the other answers at once.
+        let begun = std::time::Instant::now();
+        count(&kitchen, &counter).await;
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        eventually(&format!("{what} is left out"), async || {
+            let log = kitchen.client.instance_log(&it, 0).await.unwrap();
+            log.iter().any(|line| line.text.contains(why)) && log.iter().any(|line| line.text.contains("is left out"))
+        })
+        .await;
+    }
+    let shown = instance(&kitchen, &it).await;
+    assert_eq!((shown.state, shown.restarts), (InstanceState::Running, 9));
+    kitchen.stop().await;
+}
+
+#[tokio::test]
+async fn an_app_moves_with_its_state_and_back() {
+    let host = Host::new();
+    let (kitchen, attic) = (host.start("kitchen"), host.start("attic"));
+    attic.pair_with(&kitchen, Role::Member).await;
+    attic.sees("kitchen", Presence::Online).await;
+    kitchen.sees("attic", Presence::Online).await;
+    assert_eq!(
+        code(attic.client.install_app(package("counter", "0.1.0", COUNTER, "")).await),
+        Some(ErrorCode::NotOwner)
+    );
+    kitchen.client.install_app(package("counter", "0.1.0", COUNTER, "")).await.unwrap();
+    let it = kitchen.client.run_app("counter", &on("kitchen")).await.unwrap().id;
+    kitchen.client.tell_instance(&it, "add 7").await.unwrap();
+    assert_eq!(count(&kitchen, &it).await, "7 (7)");
+    // Asked for at the one where it is not.
+    is(&attic, &it, InstanceState::Running, "kitchen").await;
+    attic.client.move_instance(&it, "attic").await.unwrap();
+    is(&attic, &it, InstanceState::Running, "attic").await;
+    is(&kitchen, &it, InstanceState::Running, "attic").await;
+    kitchen.client.tell_instance(&it, "add 1").await.unwrap();
+    assert_eq!(count(&attic, &it).await, "8 (8 7)");
+    assert_eq!(count(&kitchen, &it).await, "8 (8 7)");
+    assert_eq!(instance(&kitchen, &it).await.epoch, 2);
+    assert_eq!(code(kitchen.client.move_instance(&it, "attic").await), Some(ErrorCode::WrongState));
+
+    // Killed at its new home, it is there again, and then goes back.
+    attic.kill();
+    is(&kitchen, &it, InstanceState::Away, "attic").await;
+    let attic = host.start("attic");
+    is(&kitchen, &it, InstanceState::Running, "attic").await;
+    kitchen.client.move_instance(&it, "kitchen").await.unwrap();
+    is(&kitchen, &it, InstanceState::Running, "kitchen").await;
+    assert_eq!(count(&kitchen, &it).await, "8 (8 7)");
+    assert_eq!(instance(&kitchen, &it).await.epoch, 3);
+    let audit = attic.client.audit(0).await.unwrap();
+    for what in [AuditWhat::Arrived, AuditWhat::Left] {
+        assert!(audit.iter().any(|line| line.what == what && line.instance.as_deref() == Some(&it)), "{audit:?}");
+    }
+    // What an owner takes back runs nowhere any longer.
+    let other = kitchen.client.run_app("counter", &on("attic")).await.unwrap();
+    assert_eq!((other.device_name.as_str(), other.state), ("attic", InstanceState::Running));
+    kitchen.stop().await;
+    attic.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_app_wants_is_found_followed_and_audited() {
+    let host = Host::new();
+    let kitchen = host.start("kitchen");
+    let wants = "[wants.thermometer]\nkind = \"sensor\"\nunit = \"°C\"\nrequired = true\n";
+    kitchen.client.install_app(package("thermo", "0.1.0", THERMO, wants)).await.unwrap();
+    let it = kitchen.client.run_app("thermo", &RunRequest::default()).await.unwrap().id;
+    eventually("it reads", async || instance(&kitchen, &it).await.events > 2).await;
+    let shown = instance(&kitchen, &it).await;
+    assert_eq!(shown.bound[0].resource.as_deref(), Some("kitchen/room-temperature"));
+    let audit = kitchen.client.audit(0).await.unwrap();
+    assert!(audit.iter().any(|line| line.what == AuditWhat::Read && line.about == "thermometer"), "{audit:?}");
+    let why = kitchen.client.place_why("thermo", None).await.unwrap();
+    assert_eq!(why.best.unwrap().device_name, "kitchen");
+    // What nothing can meet.
+    let wants = "[wants.eye]\nkind = \"camera\"\nrequired = true\n";
+    kitchen.client.install_app(package("spy", "0.1.0", COUNTER, wants)).await.unwrap();
+    let refused = kitchen.client.run_app("spy", &RunRequest::default()).await;
+    assert_eq!(code(refused), Some(ErrorCode::DoesNotFit));
+    let why = kitchen.client.place_why("spy", None).await.unwrap();
+    assert!(why.best.is_none() && why.obstacles[0].why.contains("camera"), "{why:?}");
+    kitchen.stop().await;
+}
