@@ -6,8 +6,9 @@ use clap::{Args, Parser, Subcommand};
 use tutti_control::Selection;
 
 use crate::commands::{
-    amp, api, bench, completions, console, demo, devices, doctor, down, dt, forget, image, lease, leave, man, nearby,
-    offer, pair, read, recovery, rename, resources, role, satellite, screen, set, show, status, store, up, watch,
+    amp, api, app, bench, completions, console, demo, devices, doctor, down, dt, forget, image, lease, leave, man,
+    nearby, offer, pair, place, read, recovery, rename, resources, role, satellite, screen, set, show, status, store,
+    up, watch,
 };
 
 /// Many devices as one pool: they find, trust and use each other.
@@ -118,6 +119,10 @@ pub(crate) enum Command {
     Dt(dt::DtArgs),
     /// Makes the image of a device from one product file, and boots it
     Image(image::ImageArgs),
+    /// Installs and runs apps, and moves them while they run
+    App(app::AppArgs),
+    /// Says why apps are where they are
+    Place(place::PlaceArgs),
     /// Works with the other cores of this chip, and their firmware
     Amp(amp::AmpArgs),
     /// Prints the description of the control API (OpenAPI)

@@ -2,6 +2,7 @@
 
 pub(crate) mod amp;
 pub(crate) mod api;
+pub(crate) mod app;
 pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod console;
@@ -18,6 +19,7 @@ pub(crate) mod man;
 pub(crate) mod nearby;
 pub(crate) mod offer;
 pub(crate) mod pair;
+pub(crate) mod place;
 pub(crate) mod read;
 pub(crate) mod recovery;
 pub(crate) mod rename;
@@ -69,6 +71,8 @@ pub(crate) async fn run(command: Command, context: &mut Context) -> Result<Exit,
         Command::Bench(args) => bench::run(args, context),
         Command::Dt(args) => dt::run(args, context),
         Command::Image(args) => image::run(args, context).await,
+        Command::App(args) => app::run(args, context).await,
+        Command::Place(args) => place::run(args, context).await,
         Command::Amp(args) => amp::run(args, context).await,
         Command::Api(args) => api::run(args, context),
         Command::Completions(args) => completions::run(args, context),

@@ -1,0 +1,68 @@
+//! `tutti app`: apps that are written once, run where they fit, and move while they run.
+
+mod audit;
+mod install;
+mod logs;
+mod ls;
+mod moving;
+mod recover;
+mod rm;
+mod run;
+mod stop;
+mod tell;
+
+use clap::{Args, Subcommand};
+
+use crate::{
+    context::Context,
+    failure::{Exit, Failure},
+};
+
+/// Installs and runs apps, and moves them while they run
+#[derive(Debug, Args)]
+pub(crate) struct AppArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Allows an app in the whole group, with all that it wants. For owners
+    Install(install::InstallArgs),
+    /// Begins a new instance of an app, where it fits best or on a device
+    Run(run::RunArgs),
+    /// Lists what is installed and what runs where
+    Ls(ls::LsArgs),
+    /// Moves an instance to another device while it runs
+    Move(moving::MoveArgs),
+    /// Stops an instance; its state is kept
+    Stop(stop::StopArgs),
+    /// Lets an instance go on that was stopped or failed
+    Start(stop::StopArgs),
+    /// Shows what an instance wrote
+    Logs(logs::LogsArgs),
+    /// Tells an instance something; what it answers is in its log
+    Tell(tell::TellArgs),
+    /// Ends an instance for good, with its state; or removes an app of which no instance is left
+    Rm(rm::RmArgs),
+    /// Shows what apps did with what they were granted, on this device
+    Audit(audit::AuditArgs),
+    /// Goes on from the copy here, if the device that it waits for is lost for good. For owners
+    Recover(recover::RecoverArgs),
+}
+
+pub(crate) async fn run(args: AppArgs, context: &mut Context) -> Result<Exit, Failure> {
+    match args.what {
+        What::Install(args) => install::run(args, context).await,
+        What::Run(args) => run::run(args, context).await,
+        What::Ls(args) => ls::run(args, context).await,
+        What::Move(args) => moving::run(args, context).await,
+        What::Stop(args) => stop::stop(args, context).await,
+        What::Start(args) => stop::start(args, context).await,
+        What::Logs(args) => logs::run(args, context).await,
+        What::Tell(args) => tell::run(args, context).await,
+        What::Rm(args) => rm::run(args, context).await,
+        What::Audit(args) => audit::run(args, context).await,
+        What::Recover(args) => recover::run(args, context).await,
+    }
+}
