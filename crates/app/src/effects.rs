@@ -91,6 +91,10 @@ impl Outbox {
     /// The receiver has it, durably, and with it everything that was before it for the same receiver.
     pub fn acknowledged(&mut self, to: Receiver, id: EffectId) {
         self.effects.retain(|effect| effect.to != to || effect.id > id);
+        // A receiver that has lost it in a fail-over must not wait for what nobody has any more.
+        if let Some(first) = self.effects.iter_mut().find(|effect| effect.to == to) {
+            first.previous = None;
+        }
     }
 
     /// What is yet to be acknowledged, oldest first.
@@ -237,6 +241,23 @@ mod tests {
             assert_eq!(ledger.judge(InstanceId::from_bytes(bytes), epoch(1), id, None), Verdict::Apply);
         }
         assert_eq!(ledger.senders.len(), MAX_SENDERS);
+    }
+
+    #[test]
+    fn a_receiver_that_lost_what_it_had_acknowledged_gets_what_follows() {
+        let (from, to) = (instance(1), Receiver::Instance(instance(2)));
+        let (mut outbox, mut ledger) = (Outbox::default(), Ledger::default());
+        let ids: Vec<_> = (0..3).map(|_| outbox.push(epoch(1), to, vec![]).unwrap()).collect();
+        let judge = |ledger: &mut Ledger, effect: &Effect| ledger.judge(from, epoch(1), effect.id, effect.previous);
+        let all: Vec<_> = outbox.waiting().cloned().collect();
+        assert_eq!(judge(&mut ledger, &all[0]), Verdict::Apply);
+        let checkpoint = ledger.clone();
+        assert_eq!(judge(&mut ledger, &all[1]), Verdict::Apply);
+        outbox.acknowledged(to, ids[1]);
+        // It goes on from its checkpoint: the second is lost, the third is not held up by that.
+        let mut ledger = checkpoint;
+        assert_eq!(judge(&mut ledger, outbox.waiting().next().unwrap()), Verdict::Apply);
+        assert!(outbox.is_sound());
     }
 
     proptest! {

@@ -52,6 +52,8 @@ pub struct Kept {
     pub ledger: Ledger,
     /// What the world is yet to know.
     pub outbox: Outbox,
+    /// How often it has been saved: along the life of an instance, whatever has more is later.
+    pub saves: u64,
 }
 
 /// An event that came from another instance, which wants it acknowledged.
@@ -97,7 +99,9 @@ pub enum Input<E> {
     Superseded(Epoch),
     /// Come to rest, for a move or to stop.
     Pause,
-    /// Go on: it was not moved after all.
+    /// Stand still at once: nothing leaves any more, neither effects nor acknowledgements. What is under way may end and be saved.
+    Halt,
+    /// Go on: it was not moved after all, or may run again.
     Resume,
     /// Time has passed.
     Tick,
@@ -161,6 +165,7 @@ pub struct Home<E> {
     resend: Option<BootTime>,
     pausing: bool,
     paused: bool,
+    halted: bool,
     last_ticket: u64,
     out: VecDeque<Output<E>>,
 }
@@ -186,6 +191,7 @@ impl<E: Clone> Home<E> {
             resend: None,
             pausing: false,
             paused: false,
+            halted: false,
             last_ticket: 0,
             out: VecDeque::new(),
         };
@@ -219,7 +225,8 @@ impl<E: Clone> Home<E> {
             Input::Superseded(by) if by > self.epoch => self.out.push_back(Output::Stale(by)),
             Input::Superseded(_) => {}
             Input::Pause => self.pausing = true,
-            Input::Resume => (self.pausing, self.paused) = (false, false),
+            Input::Halt => (self.pausing, self.halted) = (true, true),
+            Input::Resume => (self.pausing, self.paused, self.halted) = (false, false, false),
             Input::Tick => {}
         }
         self.advance();
@@ -233,7 +240,7 @@ impl<E: Clone> Home<E> {
     /// When to call [`handle`](Self::handle) with [`Input::Tick`] at the latest.
     pub fn poll_timeout(&self) -> Option<BootTime> {
         let again = self.saving.as_ref().and_then(|saving| saving.again);
-        let resend = self.resend.filter(|_| !self.paused);
+        let resend = self.resend.filter(|_| !self.paused && !self.halted);
         [again, resend].into_iter().flatten().min()
     }
 
@@ -279,7 +286,10 @@ impl<E: Clone> Home<E> {
         let Some(saving) = self.saving.take_if(|saving| saving.ticket == ticket) else { return };
         self.durable = saving.kept;
         self.released = saving.last;
-        self.out.extend(saving.acks.into_iter().map(Output::Ack));
+        if !self.halted {
+            // Whoever is not told says it again, and is told then.
+            self.out.extend(saving.acks.into_iter().map(Output::Ack));
+        }
         if self.restoring {
             self.out.push_back(Output::Restore);
         }
@@ -300,7 +310,7 @@ impl<E: Clone> Home<E> {
             self.out.push_back(Output::Run(incoming.event.clone()));
             self.running = Some(incoming);
         }
-        if self.pausing && !self.paused && !busy(self) && !self.dirty && self.saving.is_none() {
+        if self.pausing && !self.paused && !self.halted && !busy(self) && !self.dirty && self.saving.is_none() {
             self.paused = true;
             self.out.push_back(Output::Paused(self.kept.clone()));
         }
@@ -329,6 +339,7 @@ impl<E: Clone> Home<E> {
 
     fn save(&mut self) {
         self.last_ticket += 1;
+        self.kept.saves += 1;
         let (ticket, kept) = (Ticket(self.last_ticket), self.kept.clone());
         let last = kept.outbox.last_sequence();
         self.out.push_back(Output::Persist(ticket, kept.clone()));
@@ -338,7 +349,7 @@ impl<E: Clone> Home<E> {
 
     /// Sends what may leave: at once what is new, all of it again now and then. Nothing leaves while paused: the next home sends it.
     fn send(&mut self) {
-        if self.paused {
+        if self.paused || self.halted {
             return;
         }
         if self.resend.is_some_and(|at| at <= self.now) {
@@ -434,6 +445,25 @@ mod tests {
         assert_eq!(home.waiting().count(), 1);
         home.handle(T0, Input::Resume);
         assert!(matches!(outputs(&mut home)[..], [Output::Run(2), Output::Send(_)]));
+    }
+
+    #[test]
+    fn nothing_leaves_once_it_is_halted_and_nothing_is_lost_by_it() {
+        let mut home = home();
+        home.handle(T0, from_other(1));
+        home.handle(T0, Input::Ran(vec![(to(), vec![7])]));
+        outputs(&mut home);
+        home.handle(T0, Input::Halt);
+        home.handle(T0, from_other(2));
+        home.handle(T0, Input::Persisted(Ticket(1)));
+        assert_eq!((outputs(&mut home), home.poll_timeout()), (vec![], None));
+        home.handle(T0, Input::Resume);
+        assert!(matches!(outputs(&mut home)[..], [Output::Run(2), Output::Send(_)]));
+        home.handle(T0, from_other(1));
+        home.handle(T0, Input::Ran(vec![]));
+        assert!(matches!(outputs(&mut home)[..], [Output::Persist(..)]));
+        home.handle(T0, Input::Persisted(Ticket(2)));
+        assert!(matches!(outputs(&mut home)[..], [Output::Ack(_), Output::Ack(_)]));
     }
 
     #[test]

@@ -56,14 +56,14 @@ impl std::error::Error for BadInstanceId {}
 
 /// One stay of an instance at one home. Epochs of an instance are ordered; a later one voids all earlier ones.
 ///
-/// A move counts `number` up. Only an owner's word that a device is lost starts a new `branch`, so whatever the lost
+/// A move counts `number` up by one, a fail-over by two: a move that the standby has not heard of is then earlier. Only an owner's word that a device is lost starts a new `branch`, so whatever the lost
 /// device did in the meantime, moves included, is earlier. `home` makes two epochs of two devices differ even if two
 /// owners recover the same instance at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Epoch {
     /// How often an owner has accepted a loss.
     pub branch: u32,
-    /// How often it has moved.
+    /// How often it has moved, with two more for each fail-over.
     pub number: u64,
     /// Where it runs in this epoch.
     pub home: DeviceId,
@@ -78,6 +78,11 @@ impl Epoch {
     /// The next after a move to `home`; `None` after 2^64 of them.
     pub fn moved_to(self, home: DeviceId) -> Option<Self> {
         Some(Self { number: self.number.checked_add(1)?, home, ..self })
+    }
+
+    /// The next after its standby, at `home`, has taken over from the home of this epoch, or from the one that it may have moved to since.
+    pub fn taken_over_at(self, home: DeviceId) -> Option<Self> {
+        Some(Self { number: self.number.checked_add(2)?, home, ..self })
     }
 
     /// The next after an owner accepted a loss.

@@ -9,15 +9,16 @@
 //! | [`home`] | an instance at its home: events in, durable, then acknowledged |
 //! | [`effects`] | what it does to the world, exactly once |
 //! | [`handover`] | how it moves: never two homes, and one as soon as there can be |
+//! | [`standby`] | how it goes on when its home is lost: checkpoints, run-leases, fail-over |
 //!
 //! What an app sees stands in `wit/app.wit`. An app has no line of code for being moved.
 //!
-//! [`home`] and [`handover`] are sans-I/O; what drives them has the disk, the network, the pool's leases and the clock, and gives
+//! [`home`], [`handover`] and [`standby`] are sans-I/O; what drives them has the disk, the network, the pool's leases and the clock, and gives
 //! the app its [`Resources`](runtime::host::Resources). A driver for a node is not written yet: what has to be done for each output stands at
-//! [`handover::Output`] and [`home::Output`], and the simulation in `tests/sim_moves.rs` is a driver over invented disks and links.
+//! [`handover::Output`], [`standby::Output`] and [`home::Output`], and the simulation in `tests/sim_moves` is a driver over invented disks and links.
 //!
 //! # What is not there
-//! Checkpoints to a standby and fail-over by a run-lease; the driver; `tutti app`. An app of several modules with state of their own
+//! The driver; `tutti app`. An app of several modules with state of their own
 //! (Python's, say) runs but cannot be moved, which is told when it is loaded.
 #![forbid(unsafe_code)]
 
@@ -30,3 +31,18 @@ pub mod package;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 pub mod snapshot;
+pub mod standby;
+
+/// 128 bits stand for a state: with 10^7 of them, two share one with a chance of 10^-25.
+#[cfg(test)]
+fn fingerprint(world: &impl std::hash::Hash) -> u128 {
+    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
+    let build = BuildHasherDefault::<DefaultHasher>::default();
+    let half = |salt: u64| {
+        let mut hasher = build.build_hasher();
+        salt.hash(&mut hasher);
+        world.hash(&mut hasher);
+        u128::from(hasher.finish())
+    };
+    half(1) << 64 | half(2)
+}

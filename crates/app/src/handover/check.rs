@@ -258,15 +258,7 @@ impl World {
                     _ => {}
                 }
             }
-            machine.now = ZERO;
-            machine.deadline = machine.deadline.map(|_| ZERO + PROGRESS);
-            machine.retry = machine.retry.map(|_| ZERO + RETRY);
-            machine.last_ticket = 0;
-            if let Some(saving) = &mut machine.saving {
-                saving.ticket = Ticket(1);
-                saving.again = saving.again.map(|_| ZERO + RETRY);
-                machine.last_ticket = 1;
-            }
+            machine.forget_time(ZERO);
             let one = |todo| if let Todo::Persist(_, record) = todo { Todo::Persist(Ticket(1), record) } else { todo };
             self.sides[me].todo.extend(todo.into_iter().map(one));
         }
@@ -329,7 +321,7 @@ impl World {
 
 /// Visits every state; gives back how many there are.
 fn explore(start: World) -> usize {
-    let mut seen = HashSet::from([fingerprint(&start)]);
+    let mut seen = HashSet::from([crate::fingerprint(&start)]);
     let mut trail: Vec<(usize, Option<Action>)> = vec![(0, None)];
     let mut queue = VecDeque::from([(0, start)]);
     while let Some((at, world)) = queue.pop_front() {
@@ -348,26 +340,13 @@ fn explore(start: World) -> usize {
         for action in world.actions() {
             let mut next = world.clone();
             next.act(&action);
-            if seen.insert(fingerprint(&next)) {
+            if seen.insert(crate::fingerprint(&next)) {
                 trail.push((at, Some(action)));
                 queue.push_back((trail.len() - 1, next));
             }
         }
     }
     seen.len()
-}
-
-/// 128 bits stand for a state: with 10^7 of them, two share one with a chance of 10^-25.
-fn fingerprint(world: &World) -> u128 {
-    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
-    let build = BuildHasherDefault::<DefaultHasher>::default();
-    let half = |salt: u64| {
-        let mut hasher = build.build_hasher();
-        salt.hash(&mut hasher);
-        world.hash(&mut hasher);
-        u128::from(hasher.finish())
-    };
-    half(1) << 64 | half(2)
 }
 
 #[test]

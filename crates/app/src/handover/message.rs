@@ -2,7 +2,7 @@
 //!
 //! | tag | message | fields |
 //! |---|---|---|
-//! | 0601 | [`Message::Offer`] | instance, attempt, epoch, next, package, size, claim |
+//! | 0601 | [`Message::Offer`] | instance, attempt, epoch, next, package, size, claim, terms |
 //! | 0602 | [`Message::Accept`] | instance, attempt |
 //! | 0603 | [`Message::Refuse`] | instance, attempt, why |
 //! | 0604 | [`Message::Prepared`] | instance, attempt |
@@ -24,7 +24,10 @@ use tutti_model::{
     signed::{BadSignature, Context, Signed},
 };
 
-use crate::ids::{Attempt, Epoch, InstanceId};
+use crate::{
+    ids::{Attempt, Epoch, InstanceId},
+    standby::Terms,
+};
 
 /// The largest message, in bytes.
 pub const MAX_MESSAGE: usize = 4096;
@@ -83,6 +86,8 @@ pub struct Offer {
     pub size: u64,
     /// By what right its branch is above the first.
     pub claim: Option<Claim>,
+    /// Who guards it: without a run-lease of that standby it will not run at the target.
+    pub terms: Option<Terms>,
 }
 
 /// By what right a branch above the first goes on.
@@ -114,6 +119,8 @@ pub enum Why {
     Damaged,
     /// Something that it cannot say better.
     Failed,
+    /// It does not reach the instance's standby.
+    NoStandby,
 }
 
 impl fmt::Display for Why {
@@ -127,12 +134,14 @@ impl fmt::Display for Why {
             Self::Full => "it has too little memory or disk left",
             Self::Damaged => "what arrived is not what was announced",
             Self::Failed => "it failed there; its log says why",
+            Self::NoStandby => "it does not reach the instance's standby, without which the instance must not run",
         })
     }
 }
 
 /// About one instance, from one device to another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::large_enum_variant, reason = "a message lives for a moment")]
 pub enum Message {
     /// Source to target: will you have it?
     Offer(Offer),
@@ -256,6 +265,7 @@ mod tests {
             package: [5; 32],
             size: 77,
             claim: Some(Claim { warrant: warrant.clone(), rival: None }),
+            terms: None,
         };
         for message in [
             Message::Offer(offer),

@@ -63,13 +63,17 @@ mod io;
 mod message;
 mod record;
 mod source;
+mod succession;
 mod target;
 
 pub use io::{Because, Event, Input, Output, Ticket};
 pub use message::{Claim, MAX_MESSAGE, Message, MessageError, Offer, Warrant, Why};
 pub use record::{Record, Standing};
 
-use crate::ids::{Attempt, Epoch, InstanceId};
+use crate::{
+    ids::{Attempt, Epoch, InstanceId},
+    standby::Terms,
+};
 
 /// How long the other side may take to answer an offer, and owners of leases to reserve them.
 pub const ANSWER: Duration = Duration::from_secs(5);
@@ -127,6 +131,8 @@ pub struct HandOver {
     deadline: Option<BootTime>,
     retry: Option<BootTime>,
     connected: BTreeSet<DeviceId>,
+    /// Who guards it, to be told to a target.
+    terms: Option<Terms>,
     /// Whether the driver has been told that it may run.
     started: bool,
     last_ticket: u64,
@@ -146,6 +152,7 @@ impl HandOver {
             deadline: None,
             retry: None,
             connected: BTreeSet::new(),
+            terms: None,
             started: false,
             last_ticket: 0,
             out: VecDeque::new(),
@@ -226,16 +233,39 @@ impl HandOver {
         }
     }
 
-    fn standing(&self) -> Option<&Standing> {
+    /// Where the instance stands.
+    pub(crate) fn standing(&self) -> Option<&Standing> {
         self.durable.as_ref().map(|record| &record.standing)
     }
 
-    fn claim(&self) -> Option<Claim> {
+    pub(crate) fn claim(&self) -> Option<Claim> {
         self.durable.as_ref().and_then(|record| record.claim.clone())
     }
 
-    fn floor(&self) -> Option<Epoch> {
+    /// The latest epoch that the record knows to have begun.
+    pub(crate) fn floor(&self) -> Option<Epoch> {
         self.standing().and_then(Standing::floor)
+    }
+
+    /// Who guards it, from now on: offers say so.
+    pub(crate) fn guard_by(&mut self, terms: Option<Terms>) {
+        self.terms = terms;
+    }
+
+    /// Whether there is a session with that device.
+    pub(crate) fn reaches(&self, device: DeviceId) -> bool {
+        self.connected.contains(&device)
+    }
+
+    /// Whether no move and no write is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.phase == Phase::Idle && self.saving.is_none()
+    }
+
+    /// Whether the copy here is being given up, or has been.
+    pub(crate) fn strays(&self) -> bool {
+        let saving = self.saving.as_ref().map(|saving| &saving.record.standing);
+        matches!(saving.or(self.standing()), Some(Standing::Stray { .. }))
     }
 
     // --- messages --------------------------------------------------------------------------------------------
@@ -291,116 +321,14 @@ impl HandOver {
         }
     }
 
-    fn send(&mut self, to: DeviceId, message: Message) {
+    pub(crate) fn send(&mut self, to: DeviceId, message: Message) {
         if self.connected.contains(&to) {
             self.out.push_back(Output::Send(to, message));
         }
     }
 
-    fn event(&mut self, event: Event) {
+    pub(crate) fn event(&mut self, event: Event) {
         self.out.push_back(Output::Event(event));
-    }
-
-    // --- an owner's word -------------------------------------------------------------------------------------
-
-    /// Goes on from the copy here, in a new branch.
-    fn on_recover(&mut self, warrant: Warrant) {
-        let (base, rival) = match self.standing() {
-            _ if self.saving.is_some() => return self.event(Event::Refused(Because::Moving)),
-            Some(Standing::Leaving { next, .. }) => (*next, next.home),
-            Some(Standing::Prepared { source, next, .. }) => (*next, *source),
-            Some(Standing::Stray { by, .. }) => (*by, by.home),
-            Some(Standing::Home { .. }) => return self.event(Event::Refused(Because::AlreadyThere)),
-            _ => return self.event(Event::Refused(Because::NothingHere)),
-        };
-        let next = base.recovered_at(self.me).filter(|next| warrant.verify(self.instance, next.branch).is_ok());
-        let Some(epoch) = next else { return self.event(Event::Refused(Because::BadWarrant)) };
-        self.save(Standing::Home { epoch }, Some(Claim { warrant, rival: Some(rival) }));
-    }
-
-    /// Somebody went on in a later branch; or in an earlier one, and has yet to learn of this one. That nothing earlier
-    /// runs here is said only once it is durable: the other asks again.
-    fn on_supersede(&mut self, from: DeviceId, epoch: Epoch, warrant: Warrant) {
-        if epoch.home != from {
-            return;
-        }
-        let claim = Some(Claim { warrant, rival: None });
-        match self.standing().cloned() {
-            Some(Standing::Home { epoch: mine }) if mine > epoch => {
-                // It is the other who has to yield, if an owner said so.
-                if let Some(Claim { warrant, .. }) = self.claim() {
-                    self.send(from, Message::Supersede(mine, warrant));
-                }
-            }
-            Some(Standing::Home { epoch: mine }) => {
-                self.give_up_moving(Because::Void);
-                self.event(Event::Superseded(epoch));
-                self.save(Standing::Stray { epoch: mine, by: epoch }, claim);
-            }
-            // It was on its way elsewhere, where the other will ask next. What is here is kept, for it may be the last.
-            Some(Standing::Leaving { next, .. }) if next < epoch => {
-                self.event(Event::Superseded(epoch));
-                self.save(Standing::Stray { epoch: next, by: epoch }, claim);
-            }
-            Some(Standing::Prepared { next, .. }) if next < epoch => self.save(Standing::Gone { until: epoch }, claim),
-            Some(Standing::Leaving { next: last, .. } | Standing::Gone { until: last }) => {
-                self.give_up_earlier(epoch);
-                self.yielded(from, epoch, last);
-            }
-            Some(Standing::Stray { epoch: last, .. }) => self.yielded(from, epoch, last),
-            Some(Standing::Prepared { .. }) => {}
-            None => {
-                self.give_up_earlier(epoch);
-                self.send(from, Message::Yielded(epoch, None));
-            }
-        }
-    }
-
-    /// What comes in of an earlier branch is void.
-    fn give_up_earlier(&mut self, than: Epoch) {
-        if let Phase::Considering(offer, _) | Phase::Receiving(offer, _) = &self.phase
-            && offer.next < than
-        {
-            self.give_up_receiving();
-        }
-    }
-
-    fn yielded(&mut self, to: DeviceId, epoch: Epoch, last: Epoch) {
-        let elsewhere = Some(last).filter(|last| last.home != self.me && last.home != to);
-        self.send(to, Message::Yielded(epoch, elsewhere));
-    }
-
-    fn on_yielded(&mut self, from: DeviceId, of: Epoch, to: Option<Epoch>) {
-        let Some(Standing::Home { epoch }) = self.standing() else { return };
-        let (epoch, Some(claim)) = (*epoch, self.claim()) else { return };
-        if claim.rival != Some(from) || epoch != of {
-            return;
-        }
-        let rival = to.map(|next| next.home).filter(|home| *home != self.me && *home != from);
-        self.save(Standing::Home { epoch }, Some(Claim { rival, ..claim }));
-    }
-
-    /// The owner has looked at a copy that was given up and does not want it.
-    fn on_discard(&mut self) {
-        let Some(Standing::Stray { epoch, .. }) = self.standing() else {
-            return self.event(Event::Refused(Because::NothingHere));
-        };
-        let until = *epoch;
-        if self.saving.is_none() {
-            let claim = self.claim();
-            self.save(Standing::Gone { until }, claim);
-        }
-    }
-
-    fn on_retire(&mut self) {
-        let Some(Standing::Home { epoch }) = self.standing() else {
-            return self.event(Event::Refused(Because::NotHere));
-        };
-        if self.saving.is_some() || self.phase != Phase::Idle {
-            return self.event(Event::Refused(Because::Moving));
-        }
-        let (until, claim) = (*epoch, self.claim());
-        self.save(Standing::Gone { until }, claim);
     }
 
     // --- what is durable -------------------------------------------------------------------------------------
@@ -439,10 +367,15 @@ impl HandOver {
                 self.event(Event::Decided(attempt, next.home));
             }
             Some(Standing::Home { epoch }) => {
-                if let Some(Standing::Prepared { source, next, .. }) = before
-                    && next == epoch
-                {
-                    self.send(source, Message::Settled(next));
+                match before {
+                    Some(Standing::Prepared { source, next, .. }) if next == epoch => {
+                        self.send(source, Message::Settled(next));
+                    }
+                    // The standby has taken over, with this or with what is newer.
+                    Some(Standing::Prepared { attempt, next, .. }) if next.branch == epoch.branch => {
+                        self.out.push_back(Output::Release(attempt));
+                    }
+                    _ => {}
                 }
             }
             Some(Standing::Gone { .. }) => {
@@ -483,6 +416,40 @@ impl HandOver {
             _ => return,
         }
         self.started = !self.started;
+    }
+}
+
+/// For the checkers of all states: what makes no difference is made equal.
+#[cfg(test)]
+impl HandOver {
+    /// As at `now`, with every timer that is set still to go off. A write that is under way is the first.
+    pub(crate) fn forget_time(&mut self, now: BootTime) {
+        self.now = now;
+        self.deadline = self.deadline.map(|_| now + PROGRESS);
+        self.retry = self.retry.map(|_| now + RETRY);
+        self.last_ticket = 0;
+        if let Some(saving) = &mut self.saving {
+            saving.ticket = Ticket(1);
+            saving.again = saving.again.map(|_| now + RETRY);
+            self.last_ticket = 1;
+        }
+    }
+
+    /// Every timer that is set goes off at once.
+    pub(crate) fn hurry(&mut self, deadlines: bool) {
+        let now = self.now;
+        self.retry = self.retry.map(|_| now);
+        if deadlines {
+            self.deadline = self.deadline.map(|_| now);
+        }
+        if let Some(saving) = &mut self.saving {
+            saving.again = saving.again.map(|_| now);
+        }
+    }
+
+    /// What is being written.
+    pub(crate) fn writing(&self) -> Option<&Record> {
+        self.saving.as_ref().map(|saving| &saving.record)
     }
 }
 

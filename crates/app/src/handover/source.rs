@@ -22,7 +22,7 @@ impl HandOver {
             return self.event(refused(Because::NotConnected));
         };
         let claim = self.claim();
-        self.phase = Phase::Asking(Offer { attempt, epoch, next, package, size, claim });
+        self.phase = Phase::Asking(Offer { attempt, epoch, next, package, size, claim, terms: self.terms });
         self.deadline = Some(self.now + ANSWER);
         self.say_again(Some(to));
     }

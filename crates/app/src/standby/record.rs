@@ -1,0 +1,198 @@
+//! What a device's disk says about the run-lease of an instance, as its home and as its standby.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use tutti_model::{
+    DeviceId,
+    section::{SectionError, SectionWriter, Sections, Tag},
+};
+
+use super::longer;
+use crate::ids::Epoch;
+
+/// What to do while home and standby do not hear of each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Prefer {
+    /// One copy: the home stops before the standby starts.
+    One,
+    /// Going on: both may run; both copies are kept, and shown, once they hear of each other.
+    Available,
+}
+
+/// How an instance is guarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Settings {
+    /// How long a run-lease lasts.
+    pub lease: Duration,
+    /// How often a checkpoint is made, if something has changed.
+    pub every: Duration,
+    /// How long work may go without a checkpoint that the standby has; then the instance stands still until it has one.
+    pub behind: Duration,
+    /// What to do in a partition.
+    pub prefer: Prefer,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { lease: seconds(10), every: seconds(2), behind: seconds(10), prefer: Prefer::One }
+    }
+}
+
+/// What [`Settings`] mean, beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Foretold {
+    /// From the last sign of life of the home that reached the standby until the standby starts, beside two writes to its disk.
+    pub fail_over: Duration,
+    /// A fail-over loses at most what was done in the last so long, beside the event under way; `None`: in a partition there is no bound, but the
+    /// lost branch is kept at its home.
+    pub most_lost: Option<Duration>,
+}
+
+/// The bounds of [`Settings::lease`].
+const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+/// The least of [`Settings::every`].
+const LEAST: Duration = Duration::from_millis(100);
+
+impl Settings {
+    /// Whether they are possible: a lease of 1 s to 1 h, checkpoints no more often than each 100 ms, and work bounded to no less than two intervals.
+    pub fn are_sound(&self) -> bool {
+        let twice = self.every.checked_mul(2);
+        LEASE.contains(&self.lease) && self.every >= LEAST && twice.is_some_and(|twice| self.behind >= twice)
+    }
+
+    /// How long a fail-over takes and the most that can be lost.
+    pub fn foretell(&self) -> Foretold {
+        let most_lost = (self.prefer == Prefer::One).then_some(self.behind);
+        Foretold { fail_over: longer(self.lease), most_lost }
+    }
+}
+
+/// What home and standby have agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Terms {
+    /// Who is the standby.
+    pub standby: DeviceId,
+    /// Tells this agreement from earlier ones with the same standby. Grows.
+    pub pact: u64,
+    /// How.
+    pub settings: Settings,
+}
+
+/// The name of a checkpoint: what was saved by then. Grows along the life of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Mark {
+    /// By which home.
+    pub epoch: Epoch,
+    /// The number of saves in it.
+    pub saves: u64,
+}
+
+/// What a standby has promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Duty {
+    /// It grants run-leases, and starts nothing before the end of the last one. When that is, is not written with each: after a restart it is counted
+    /// anew from there, and so from later than it was granted.
+    Granting {
+        /// To whom, and on which terms.
+        terms: Terms,
+        /// The latest epoch that has had one.
+        granted: Epoch,
+    },
+    /// Nothing below an epoch may run any more: this device has taken over in it, or knows it to have begun.
+    Over {
+        /// Under which pact.
+        pact: u64,
+        /// Which epoch.
+        by: Epoch,
+        /// From which checkpoint, if it was taken over here.
+        from: Option<Mark>,
+    },
+    /// The home has asked to be let go of. Nothing is guarded under this pact or an earlier one.
+    Released {
+        /// Which pact.
+        pact: u64,
+    },
+}
+
+/// What is kept under an instance's id, beside the [`handover::Record`](crate::handover::Record).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Record {
+    /// The highest pact known here.
+    pub pact: u64,
+    /// Who guards it, if this is its home or it is prepared to come here.
+    pub terms: Option<Terms>,
+    /// What this device has promised as a standby.
+    pub duty: Option<Duty>,
+}
+
+const RECORD: Tag = Tag(0x0650);
+
+impl Record {
+    /// The record as bytes for the store.
+    ///
+    /// # Errors
+    /// None in practice: every record has a form in bytes.
+    pub fn save(&self) -> Result<Vec<u8>, SectionError> {
+        let mut writer = SectionWriter::new();
+        writer.push(RECORD, 1, self)?;
+        Ok(writer.finish())
+    }
+
+    /// Reads what [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    /// If it is damaged. To go on as if there were nothing could start a second copy, so the caller must not.
+    pub fn restore(bytes: &[u8]) -> Result<Self, SectionError> {
+        Sections::new_checked(bytes)?.one(RECORD)?.decode()
+    }
+}
+
+impl fmt::Display for Foretold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "goes on elsewhere {:.1} s after its home was last heard of; ", self.fail_over.as_secs_f32())?;
+        match self.most_lost {
+            Some(most) => write!(f, "at most the last {:.1} s of its work are lost", most.as_secs_f32()),
+            None => f.write_str("what was done meanwhile stays at its home, as a second branch"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_read_as_they_were_saved() {
+        let home = DeviceId::from_bytes([1; 32]);
+        let granted = Epoch::first(home);
+        let terms = Terms { standby: DeviceId::from_bytes([2; 32]), pact: 3, settings: Settings::default() };
+        let mark = Mark { epoch: granted, saves: 300 };
+        for duty in [
+            None,
+            Some(Duty::Granting { terms, granted }),
+            Some(Duty::Over { pact: 3, by: granted, from: Some(mark) }),
+            Some(Duty::Released { pact: 3 }),
+        ] {
+            let record = Record { pact: 3, terms: Some(terms), duty };
+            let bytes = record.save().unwrap();
+            assert_eq!(Record::restore(&bytes), Ok(record));
+            assert!(Record::restore(&bytes[..bytes.len() - 1]).is_err());
+        }
+    }
+
+    #[test]
+    fn settings_say_what_they_mean() {
+        let settings = Settings::default();
+        assert!(settings.are_sound());
+        assert_eq!(
+            settings.foretell().to_string(),
+            "goes on elsewhere 10.1 s after its home was last heard of; at most the last 10.0 s of its work are lost"
+        );
+        assert_eq!(Settings { prefer: Prefer::Available, ..settings }.foretell().most_lost, None);
+        assert!(!Settings { behind: Duration::from_secs(3), ..settings }.are_sound());
+        assert!(!Settings { lease: Duration::from_millis(900), ..settings }.are_sound());
+        assert!(!Settings { every: Duration::MAX, behind: Duration::MAX, ..settings }.are_sound());
+    }
+}
