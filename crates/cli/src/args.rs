@@ -119,7 +119,7 @@ pub(crate) enum Command {
     Dt(dt::DtArgs),
     /// Makes the image of a device from one product file, and boots it
     Image(image::ImageArgs),
-    /// Installs and runs apps, and moves them while they run
+    /// Makes, installs and runs apps, and moves them while they run
     App(app::AppArgs),
     /// Says why apps are where they are
     Place(place::PlaceArgs),

@@ -214,7 +214,7 @@ impl App {
     /// A fresh instance, which has been told nothing yet.
     pub fn start(&self, limits: Limits, resources: Box<dyn Resources>) -> Result<Running, StartError> {
         let unfit = |error: wasmtime::Error| StartError::Unfit(Trap::from(error).reason);
-        let memory = StoreLimitsBuilder::new().memory_size(limits.memory).memories(1).tables(8).instances(16);
+        let memory = StoreLimitsBuilder::new().memory_size(limits.memory).memories(1).tables(8).instances(64);
         let state = State::new(memory.build(), resources);
         let mut store = Store::new(self.instance.engine(), state);
         store.limiter(|state| &mut state.limits);

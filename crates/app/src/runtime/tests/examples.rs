@@ -166,3 +166,26 @@ fn its_settings_are_kept_and_what_is_wrong_with_them_is_said() {
     next.handle(&Event::Started).unwrap();
     assert!(asked(&mut next, "show").starts_with("above 20.5 below 19 on 80 off 0.5 silent 0; nothing done yet"));
 }
+
+/// Built by `apps/daily/build.sh`, which the layer `apps` runs; too large to be kept.
+#[test]
+#[ignore = "needs TUTTI_DAILY_WASM, the component that apps/daily/build.sh makes"]
+fn an_app_in_python_runs_and_says_why_it_cannot_be_moved() {
+    let file = std::env::var_os("TUTTI_DAILY_WASM").expect("TUTTI_DAILY_WASM");
+    let component = std::fs::read(file).unwrap();
+    let engine = Arc::new(Engine::new(Kind::Cranelift, None).unwrap());
+    let _ticking = Ticking::new(&engine);
+    let app = engine.load(&component).unwrap();
+    let why = app.obstacle().expect("it cannot be moved").to_string();
+    assert!(why.starts_with("it cannot be moved while it runs: "), "{why}");
+    let mut app = app.start(Limits { memory: 64 << 20, ..Limits::default() }, Box::new(House)).unwrap();
+    app.handle(&Event::Started).unwrap();
+    assert_eq!(app.kept().follows["sensor"], 60_000);
+    assert_eq!(asked(&mut app, "show"), "no readings yet");
+    for value in [20.0, 21.0, 25.0] {
+        measured(&mut app, value);
+    }
+    assert_eq!(asked(&mut app, "show"), "3 readings: lowest 20.00, highest 25.00, median 21.00, wavers by 2.16");
+    assert!(matches!(app.snapshot(None), Err(CarryError::Obstacle(_))));
+    assert_eq!(app.handle(&Event::Timer(1)).unwrap().log.len(), 1);
+}

@@ -1,15 +1,19 @@
 //! `tutti app`: apps that are written once, run where they fit, and move while they run.
 
 mod audit;
+mod build;
+mod inspect;
 mod install;
 mod logs;
 mod ls;
 mod moving;
+mod new;
 mod recover;
 mod rm;
 mod run;
 mod stop;
 mod tell;
+mod toolchain;
 
 use clap::{Args, Subcommand};
 
@@ -18,7 +22,7 @@ use crate::{
     failure::{Exit, Failure},
 };
 
-/// Installs and runs apps, and moves them while they run
+/// Makes, installs and runs apps, and moves them while they run
 #[derive(Debug, Args)]
 pub(crate) struct AppArgs {
     #[command(subcommand)]
@@ -27,6 +31,15 @@ pub(crate) struct AppArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Begins a new app: a folder with a small one that works, to go on from
+    New(new::NewArgs),
+    /// Builds an app and signs it as its author: one file, to be installed
+    ///
+    /// Needs Rust with the target wasm32-unknown-unknown, and says how to get it if it is not there. A component that was made
+    /// in another way, from Python perhaps, is packed with --component; it may not be movable, which is said.
+    Build(build::BuildArgs),
+    /// Says what is in an app's file: its author, what it wants, its limits, whether it can be moved
+    Inspect(inspect::InspectArgs),
     /// Allows an app in the whole group, with all that it wants. For owners
     Install(install::InstallArgs),
     /// Begins a new instance of an app, where it fits best or on a device
@@ -53,6 +66,9 @@ enum What {
 
 pub(crate) async fn run(args: AppArgs, context: &mut Context) -> Result<Exit, Failure> {
     match args.what {
+        What::New(args) => new::run(&args, context),
+        What::Build(args) => build::run(args, context),
+        What::Inspect(args) => inspect::run(&args, context),
         What::Install(args) => install::run(args, context).await,
         What::Run(args) => run::run(args, context).await,
         What::Ls(args) => ls::run(args, context).await,
