@@ -165,8 +165,6 @@ codes! {
     WrongState = "wrong-state", 409;
     /// What runs the core has no way to do it.
     Unsupported = "unsupported", 501;
-    /// The device has no System Device Tree.
-    NoTree = "no-tree", 404;
     /// The device's System Device Tree cannot be read, or cannot be drawn.
     BadTree = "bad-tree", 422;
     /// No link to satellites has this name.

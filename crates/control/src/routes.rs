@@ -260,7 +260,7 @@ pub const ROUTES: &[Route] = &[
     route(Post, "/v1/cores/{name}/ping", None, Json(of::<CorePing>()),
         "Sends a message to a core's endpoint `tutti-ping`, which gives it back."),
     route(Get, "/v1/memory-map", None, Json(of::<MemoryMap>()),
-        "Who has which memory of this chip, by its System Device Tree, if it has one."),
+        "Who has which memory of this chip, by its System Device Tree. Empty if it has none: most devices have none, and need none."),
     route(Get, "/v1/doctor/cores", None, List(of::<Check>()), "What keeps this machine's cores from being used."),
     route(Get, "/v1/apps", None, List(of::<App>()), "The apps that owners of the group allow."),
     route(Post, "/v1/apps", Bytes, Json(of::<App>()),

@@ -21,6 +21,110 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/apps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The apps that owners of the group allow
+         * @description The apps that owners of the group allow.
+         */
+        get: operations["get_apps"];
+        put?: never;
+        /**
+         * Installs an app: the body is its package
+         * @description Installs an app: the body is its package. Owners only; with this an owner allows the app what its manifest wants, in the whole group.
+         */
+        post: operations["post_apps"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/apps/{app}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Removes an app, if no instance of it is left
+         * @description Removes an app, if no instance of it is left. Owners only; no device of the group takes it any longer.
+         */
+        delete: operations["delete_apps_app"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/apps/{app}/icon": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * An app's icon: PNG
+         * @description An app's icon: PNG.
+         */
+        get: operations["get_apps_app_icon"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/apps/{app}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begins a new instance of an app, on a device or where it fits best
+         * @description Begins a new instance of an app, on a device or where it fits best.
+         */
+        post: operations["post_apps_app_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What apps did with what they were granted, on this device
+         * @description What apps did with what they were granted, on this device.
+         */
+        get: operations["get_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/console": {
         parameters: {
             query?: never;
@@ -393,6 +497,194 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/instances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The instances of apps in the group
+         * @description The instances of apps in the group.
+         */
+        get: operations["get_instances"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/instances/{instance}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * An instance: by its id, the first six digits or more of it, or its app's name if there is but one
+         * @description An instance: by its id, the first six digits or more of it, or its app's name if there is but one.
+         */
+        get: operations["get_instances_instance"];
+        put?: never;
+        post?: never;
+        /**
+         * Ends an instance for good, with its state; or discards a copy that was given up
+         * @description Ends an instance for good, with its state; or discards a copy that was given up.
+         */
+        delete: operations["delete_instances_instance"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/instances/{instance}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The last lines that an instance wrote at the home where it is now
+         * @description The last lines that an instance wrote at the home where it is now.
+         */
+        get: operations["get_instances_instance_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/instances/{instance}/log/follow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The same, and each line as it comes
+         * @description The same, and each line as it comes.
+         */
+        get: operations["get_instances_instance_log_follow"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/instances/{instance}/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Moves an instance while it runs
+         * @description Moves an instance while it runs. The answer comes when the move has begun; `moving` tells its progress, and `reason` if it came to nothing.
+         */
+        post: operations["post_instances_instance_move"];
+        /**
+         * Gives a move up, if it is not decided
+         * @description Gives a move up, if it is not decided.
+         */
+        delete: operations["delete_instances_instance_move"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/instances/{instance}/recover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Goes on from the copy here, if the device that it waits for is lost for good
+         * @description Goes on from the copy here, if the device that it waits for is lost for good. Owners only.
+         */
+        post: operations["post_instances_instance_recover"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/instances/{instance}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lets an instance that was stopped, or failed, go on
+         * @description Lets an instance that was stopped, or failed, go on.
+         */
+        post: operations["post_instances_instance_start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/instances/{instance}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stops an instance
+         * @description Stops an instance. Its state is kept.
+         */
+        post: operations["post_instances_instance_stop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/instances/{instance}/tell": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Tells an instance something
+         * @description Tells an instance something.
+         */
+        post: operations["post_instances_instance_tell"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/join": {
         parameters: {
             query?: never;
@@ -469,8 +761,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Who has which memory of this chip, by its System Device Tree, if it has one
-         * @description Who has which memory of this chip, by its System Device Tree, if it has one.
+         * Who has which memory of this chip, by its System Device Tree
+         * @description Who has which memory of this chip, by its System Device Tree. Empty if it has none: most devices have none, and need none.
          */
         get: operations["get_memory-map"];
         put?: never;
@@ -608,6 +900,26 @@ export interface paths {
          * @description Cancels the pairing.
          */
         delete: operations["delete_pairing"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/place/{app}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Why an app would run where, and not elsewhere
+         * @description Why an app would run where, and not elsewhere.
+         */
+        get: operations["get_place_app"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -887,11 +1199,214 @@ export interface components {
             /** @description The loopback TCP address, if it was asked for. The token is in the file `api-token` of the state folder. */
             tcp?: string | null;
         };
+        /** @description An app that owners of the group allow. */
+        App: {
+            /** @description One line for people. */
+            about: string;
+            /** @description The id of its author's key. */
+            author: string;
+            /**
+             * Format: int32
+             * @description Thousandths of a processor that one instance may use.
+             */
+            cpu: number;
+            /** @description The BLAKE3 digest of its package, in hexadecimal. */
+            digest?: string | null;
+            /** @description The least version that may run. */
+            floor: string;
+            /**
+             * Format: int64
+             * @description When: milliseconds since 1970, by that owner's clock.
+             */
+            granted_at: number;
+            /** @description The id of the owner that allowed it. */
+            granted_by: string;
+            /** @description Whether the package is on this device. If not, it is fetched when it is to run here. */
+            here: boolean;
+            /** @description Whether it has an icon: `GET /v1/apps/{app}/icon`. */
+            icon: boolean;
+            /**
+             * Format: int32
+             * @description How many instances of it there are in the group.
+             */
+            instances: number;
+            /**
+             * Format: int32
+             * @description KiB of memory that one instance may use.
+             */
+            memory_kib: number;
+            /** @description Its name. */
+            name: string;
+            /** @description Why it cannot be moved while it runs; none if it can. */
+            obstacle?: string | null;
+            /**
+             * Format: int64
+             * @description The bytes of its package.
+             */
+            size: number;
+            /** @description The version of the package that runs next; none if no device in sight has a package. */
+            version?: string | null;
+            /** @description What it would have. */
+            wants: components["schemas"]["AppWant"][];
+        };
+        /** @description What a want is met by. */
+        AppBinding: {
+            /** @description The resource, as people call it ("kitchen/lamp"); none if there is nothing. */
+            resource?: string | null;
+            /** @description The app's word for it. */
+            want: string;
+        };
+        /** @description One running copy of an app, or what is left of one. */
+        AppInstance: {
+            /** @description Its app. */
+            app: string;
+            /** @description What its wants are met by now. */
+            bound: components["schemas"]["AppBinding"][];
+            /**
+             * Format: int32
+             * @description How often an owner accepted a loss of it.
+             */
+            branch: number;
+            /** @description The id of the device that this is said by: its home, unless it waits. */
+            device: string;
+            /** @description The name of that device. */
+            device_name: string;
+            /**
+             * Format: int64
+             * @description How often it has moved, and one more.
+             */
+            epoch: number;
+            /**
+             * Format: int64
+             * @description How many events it has handled in its life at this home.
+             */
+            events: number;
+            /** @description Its id: 32 hexadecimal digits, kept wherever it moves. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Bytes of its memory.
+             */
+            memory: number;
+            moving?: components["schemas"]["AppMove"] | null;
+            /** @description Why, if it failed, or what was wrong last. */
+            reason?: string | null;
+            /**
+             * Format: int32
+             * @description How often it was begun anew because it broke, since this device started.
+             */
+            restarts: number;
+            /** @description The device that it would go on at if its home were lost; none without a standby. */
+            standby?: string | null;
+            /** @description What it does. */
+            state: components["schemas"]["InstanceState"];
+            /** @description Which version. */
+            version: string;
+            /** @description Whom it waits for: the name of the device that has to say whose it is. */
+            waiting_for?: string | null;
+        };
+        /**
+         * @description How important a line of an app's log is.
+         * @enum {string}
+         */
+        AppLevel: "debug" | "info" | "warn" | "error" | "system";
+        /** @description A line of an instance's log. */
+        AppLine: {
+            /**
+             * Format: int64
+             * @description When: milliseconds since 1970.
+             */
+            at: number;
+            /** @description How important it is. */
+            level: components["schemas"]["AppLevel"];
+            /**
+             * Format: int64
+             * @description Its number: a gap means lines that are not kept any more.
+             */
+            number: number;
+            /** @description What it says. Written by the app; control characters are replaced. */
+            text: string;
+        };
+        /** @description A move that is under way. */
+        AppMove: {
+            /** @description How far it is. */
+            phase: components["schemas"]["MovePhase"];
+            /**
+             * Format: int64
+             * @description Bytes that the target has.
+             */
+            sent: number;
+            /** @description The id of the target. */
+            to: string;
+            /** @description Its name. */
+            to_name: string;
+            /**
+             * Format: int64
+             * @description Bytes that there are to send, as far as is known.
+             */
+            total: number;
+        };
+        /** @description Something that an app would have. */
+        AppWant: {
+            /** @description Whether the owner allows it. */
+            granted: boolean;
+            /** @description The kind of resource. */
+            kind: string;
+            /**
+             * Format: double
+             * @description How high its range must reach.
+             */
+            max?: number | null;
+            /**
+             * Format: double
+             * @description How low its range must reach.
+             */
+            min?: number | null;
+            /** @description The app's word for it. */
+            name: string;
+            /** @description Whether it cannot do without. */
+            required: boolean;
+            /** @description The unit of its values; any if there is none. */
+            unit?: string | null;
+        };
+        /** @description All there is to say of apps: the body of the event `apps`. */
+        AppsState: {
+            /** @description As `GET /v1/apps`. */
+            apps: components["schemas"]["App"][];
+            /** @description As `GET /v1/instances`. */
+            instances: components["schemas"]["AppInstance"][];
+        };
         /**
          * @description The least role that may do something.
          * @enum {string}
          */
         Audience: "nobody" | "owners" | "members" | "guests";
+        /** @description A line of the audit log of this device. */
+        AuditLine: {
+            /** @description With what, or whom, or why. */
+            about: string;
+            /** @description Which app. */
+            app: string;
+            /**
+             * Format: int64
+             * @description When: milliseconds since 1970.
+             */
+            at: number;
+            /** @description Which instance, if it is about one. */
+            instance?: string | null;
+            /**
+             * Format: int64
+             * @description Its number: a gap means lines that are not kept any more.
+             */
+            number: number;
+            /** @description What was done. */
+            what: components["schemas"]["AuditWhat"];
+        };
+        /**
+         * @description What an app, or a person with one, did.
+         * @enum {string}
+         */
+        AuditWhat: "installed" | "removed" | "started" | "arrived" | "left" | "ended" | "refused" | "bound" | "read" | "set" | "showed" | "sent";
         /** @description One check of `doctor`. */
         Check: {
             /** @description What to do about it. */
@@ -1106,7 +1621,7 @@ export interface components {
          * @description Every reason for a refusal.
          * @enum {string}
          */
-        ErrorCode: "bad-request" | "unauthorized" | "forbidden-host" | "cross-origin" | "no-such-route" | "method-not-allowed" | "no-such-device" | "no-such-resource" | "ambiguous" | "not-owner" | "not-allowed" | "offline" | "timed-out" | "held" | "lease-lost" | "not-readable" | "not-writable" | "bad-value" | "resource-failed" | "not-alone" | "last-owner" | "bad-code" | "bad-ticket" | "wrong-code" | "no-offer" | "expired" | "busy" | "unreachable" | "peer-misbehaved" | "already-exported" | "wrong-words" | "name-taken" | "no-such-offer" | "no-such-screen" | "no-such-file" | "bad-path" | "quota-exceeded" | "storage-failed" | "no-such-core" | "wrong-state" | "unsupported" | "no-tree" | "bad-tree" | "no-such-link" | "too-large" | "too-many" | "stopping" | "internal" | "unknown";
+        ErrorCode: "bad-request" | "unauthorized" | "forbidden-host" | "cross-origin" | "no-such-route" | "method-not-allowed" | "no-such-device" | "no-such-resource" | "ambiguous" | "not-owner" | "not-allowed" | "offline" | "timed-out" | "held" | "lease-lost" | "not-readable" | "not-writable" | "bad-value" | "resource-failed" | "not-alone" | "last-owner" | "bad-code" | "bad-ticket" | "wrong-code" | "no-offer" | "expired" | "busy" | "unreachable" | "peer-misbehaved" | "already-exported" | "wrong-words" | "name-taken" | "no-such-offer" | "no-such-screen" | "no-such-file" | "bad-path" | "quota-exceeded" | "storage-failed" | "no-such-core" | "no-such-app" | "no-such-instance" | "bad-package" | "not-granted" | "does-not-fit" | "not-movable" | "wrong-state" | "unsupported" | "bad-tree" | "no-such-link" | "too-large" | "too-many" | "stopping" | "internal" | "unknown";
         /** @description What went wrong. */
         ErrorDetail: {
             /** @description For `ambiguous`, `no-such-device` and `no-such-resource`: what could have been meant. */
@@ -1170,6 +1685,11 @@ export interface components {
             /** @description The unit of its values; empty for none. */
             unit: string;
         };
+        /**
+         * @description What an instance does.
+         * @enum {string}
+         */
+        InstanceState: "starting" | "running" | "moving" | "waiting" | "stopped" | "failed" | "given-up" | "away";
         /** @description Enters another device's group: by `device` and `code`, or by `ticket`. */
         JoinRequest: {
             /** @description The code that it shows. */
@@ -1308,10 +1828,20 @@ export interface components {
             blocks: components["schemas"]["MemoryBlock"][];
             /** @description The domains, outer before inner. */
             domains: components["schemas"]["MemoryDomain"][];
-            /** @description The files that it is of. */
+            /** @description The files that it is of; none if the device has no tree, and then there is nothing else either. */
             files: string[];
             /** @description What the tree calls the chip; empty if it does not say. */
             model: string;
+        };
+        /**
+         * @description How far a move is.
+         * @enum {string}
+         */
+        MovePhase: "package" | "asking" | "copying" | "reserving" | "pausing" | "committing";
+        /** @description Where an instance is to go. */
+        MoveRequest: {
+            /** @description The device: name, id or beginning of an id. */
+            to: string;
         };
         /** @description A device that was discovered and is not in the group. */
         NearbyDevice: {
@@ -1425,6 +1955,42 @@ export interface components {
             /** @description Why it failed. */
             why?: string | null;
         };
+        /** @description Why devices are out of the question. */
+        PlaceObstacle: {
+            /**
+             * Format: int32
+             * @description How many devices.
+             */
+            devices: number;
+            /** @description Why. */
+            why: string;
+        };
+        /** @description A device that an app could run on. */
+        PlaceOption: {
+            /**
+             * Format: int32
+             * @description What it costs there, in points; less is better.
+             */
+            cost: number;
+            /** @description Its id. */
+            device: string;
+            /** @description Its name. */
+            device_name: string;
+            /** @description Of what that is made, for people. */
+            terms: string[];
+        };
+        /** @description Why an app would run where, and not elsewhere. */
+        PlaceWhy: {
+            /** @description The app. */
+            app: string;
+            best?: components["schemas"]["PlaceOption"] | null;
+            /** @description The instance that this is about; none if a new one would be placed. */
+            instance?: string | null;
+            /** @description What is out of the question: how many devices, and why. */
+            obstacles: components["schemas"]["PlaceObstacle"][];
+            /** @description The next best, at most three. */
+            others: components["schemas"]["PlaceOption"][];
+        };
         /** @description A value and its moment. */
         Point: {
             /**
@@ -1462,6 +2028,11 @@ export interface components {
             unit: string;
             /** @description What was read. */
             value: components["schemas"]["Value"];
+        };
+        /** @description An owner's word on what is lost. */
+        RecoverInstance: {
+            /** @description Has to be true: what the device that is lost did with the instance is given up for good. */
+            accept_loss: boolean;
         };
         /** @description The words with which a device can make itself an owner of its group again. Whoever has them owns the group. */
         RecoveryWords: {
@@ -1545,6 +2116,13 @@ export interface components {
         RoleChange: {
             /** @description The role. */
             role: components["schemas"]["Role"];
+        };
+        /** @description Where to run an app. */
+        RunRequest: {
+            /** @description On this device: name, id or beginning of an id. If there is none, where it fits best. */
+            on?: string | null;
+            /** @description The device that goes on with it if its home is lost. */
+            standby?: string | null;
         };
         /** @description A link to satellites. */
         SatelliteLink: {
@@ -1656,6 +2234,11 @@ export interface components {
              */
             size: number;
         };
+        /** @description Something to tell an instance. */
+        TellInstance: {
+            /** @description What it is told, as a message from nobody (the id of zeros). */
+            text: string;
+        };
         /** @description Bytes on the network, with what the protocol adds and what had to be sent again. */
         Traffic: {
             /**
@@ -1703,6 +2286,195 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_apps: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["App"][];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_apps: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["App"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_apps_app: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_apps_app_icon: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_apps_app_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppInstance"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_audit: {
+        parameters: {
+            query?: {
+                /** @description Only the lines behind the one with this number. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditLine"][];
                 };
             };
             /** @description An error. */
@@ -2251,6 +3023,8 @@ export interface operations {
                 timeline?: string;
                 /** @description `yes`: also `cores`, as `GET /v1/cores`. */
                 cores?: string;
+                /** @description `yes`: also `apps`: an AppsState, as `GET /v1/apps` and `GET /v1/instances`. */
+                apps?: string;
             };
             header?: never;
             path?: never;
@@ -2258,7 +3032,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Events named `devices`, `nearby`, `resources`, `pairing`, `group` and `leases`; their data is JSON with the body of the GET route of the same name (`group`: a GroupInfo; `values`: ResourceState). `ping` each 15 s. */
+            /** @description Events named `devices`, `nearby`, `resources`, `pairing`, `group` and `leases`; their data is JSON with the body of the GET route of the same name (`group`: a GroupInfo; `values`: ResourceState; `apps`: AppsState). `ping` each 15 s. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2357,6 +3131,359 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["RecoveryWords"];
                 };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_instances: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppInstance"][];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_instances_instance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppInstance"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_instances_instance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_instances_instance_log: {
+        parameters: {
+            query?: {
+                /** @description Only the lines behind the one with this number. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppLine"][];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_instances_instance_log_follow: {
+        parameters: {
+            query?: {
+                /** @description Only the lines behind the one with this number. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events named `line`; their data is JSON as described. `ping` each 15 s. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["AppLine"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_instances_instance_move: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MoveRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppInstance"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_instances_instance_move: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppInstance"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_instances_instance_recover: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecoverInstance"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppInstance"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_instances_instance_start: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppInstance"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_instances_instance_stop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppInstance"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_instances_instance_tell: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TellInstance"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description An error. */
             default: {
@@ -2816,6 +3943,40 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_place_app: {
+        parameters: {
+            query?: {
+                /** @description Explain where this instance is, rather than where a new one would be. */
+                instance?: string;
+            };
+            header?: never;
+            path: {
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlaceWhy"];
+                };
             };
             /** @description An error. */
             default: {

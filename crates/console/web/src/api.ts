@@ -20,9 +20,11 @@ export type History = Schemas["History"];
 export type Check = Schemas["Check"];
 export type Core = Schemas["Core"];
 export type CoreAction = "start" | "stop" | "restart" | "suspend" | "resume" | "attach" | "detach";
+export type App = Schemas["App"];
+export type AppInstance = Schemas["AppInstance"];
+export type AppsState = Schemas["AppsState"];
 export type MemoryMap = Schemas["MemoryMap"];
 export type MemoryBlock = Schemas["MemoryBlock"];
-export type CoreLine = Schemas["CoreLine"];
 export type ScreenFrame = Schemas["ScreenFrame"];
 export type StorageList = Schemas["StorageList"];
 export type Controlled = Schemas["Controlled"];
@@ -125,17 +127,28 @@ export const api = {
     (await send("GET", `${at("storage", device, name)}/${filePath(path)}`)).blob(),
   act: (core: string, action: CoreAction) => json<Core>("POST", at("cores", core, "do", action), {}),
   dump: async (core: string) => (await send("GET", `${at("cores", core)}/dump`)).blob(),
+  install: async (file: File) => (await (await send("POST", "/v1/apps", file)).json()) as App,
+  removeApp: (app: string) => json<void>("DELETE", at("apps", app)),
+  run: (app: string, on?: string) => json<AppInstance>("POST", at("apps", app, "run"), { on }),
+  moveInstance: (id: string, to: string) => json<AppInstance>("POST", at("instances", id, "move"), { to }),
+  cancelMove: (id: string) => json<AppInstance>("DELETE", at("instances", id, "move")),
+  stopInstance: (id: string) => json<AppInstance>("POST", at("instances", id, "stop")),
+  startInstance: (id: string) => json<AppInstance>("POST", at("instances", id, "start")),
+  endInstance: (id: string) => json<void>("DELETE", at("instances", id)),
   memoryMap: () => json<MemoryMap>("GET", "/v1/memory-map"),
   checks: () => json<Check[]>("GET", "/v1/doctor"),
 };
 
 export const streams = {
-  changes: (signal: AbortSignal, take: Take) =>
-    stream("GET", "/v1/events?values=apart&timeline=yes&cores=yes", undefined, signal, take),
+  /** A device that was built without apps does not know of them. */
+  changes: (apps: boolean, signal: AbortSignal, take: Take) =>
+    stream("GET", `/v1/events?values=apart&timeline=yes&cores=yes${apps ? "&apps=yes" : ""}`, undefined, signal, take),
   frames: (name: string, signal: AbortSignal, take: Take) =>
     stream("GET", `${at("screens", name)}/frames`, undefined, signal, take),
   coreLog: (core: string, signal: AbortSignal, take: Take) =>
     stream("GET", `${at("cores", core)}/log/follow`, undefined, signal, take),
+  instanceLog: (id: string, signal: AbortSignal, take: Take) =>
+    stream("GET", `${at("instances", id)}/log/follow`, undefined, signal, take),
   openScreen: (name: string, columns: number, rows: number, signal: AbortSignal, take: Take) =>
     stream("PUT", at("screens", name), JSON.stringify({ columns, rows }), signal, take),
 };

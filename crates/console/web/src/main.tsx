@@ -6,6 +6,7 @@ import { logOut } from "./api";
 import { connected, loggedIn, me, start } from "./store";
 import "./style.css";
 import { texts } from "./texts";
+import { AppsPage } from "./views/apps";
 import { CoresPage } from "./views/cores";
 import { DevicePage } from "./views/device";
 import { HealthPage } from "./views/health";
@@ -44,6 +45,7 @@ const PAGES = [
   ["#/", texts.nav.pool],
   ["#/pair", texts.nav.pair],
   ["#/screen", texts.nav.screen],
+  ["#/apps", texts.nav.apps],
   ["#/cores", texts.nav.cores],
   ["#/health", texts.nav.health],
 ] as const;
@@ -60,6 +62,7 @@ function view(hash: string): [string, ComponentChild] {
     case "": return [texts.nav.pool, <Pool />];
     case "pair": return [texts.nav.pair, <PairPage />];
     case "screen": return [texts.nav.screen, <ScreenPage />];
+    case "apps": return [texts.nav.apps, <AppsPage />];
     case "cores": return [texts.nav.cores, <CoresPage />];
     case "health": return [texts.nav.health, <HealthPage />];
     case "device": return [texts.nav.pool, <DevicePage key={rest[0]} id={rest[0] ?? ""} />];

@@ -5,7 +5,7 @@
 import { batch, computed, signal, type Signal } from "@preact/signals";
 import {
   api, hasKey, Refusal, streams, whenLoggedOut,
-  type Core, type Device, type DeviceInfo, type GroupInfo, type Happening, type Lease, type NearbyDevice, type PairingStatus,
+  type AppsState, type Core, type Device, type DeviceInfo, type GroupInfo, type Happening, type Lease, type NearbyDevice, type PairingStatus,
   type Resource, type ResourceState,
 } from "./api";
 import { numeric } from "./format";
@@ -83,6 +83,7 @@ export const pairingHeard = signal(0);
 export const leases = signal<Lease[]>([]);
 export const timeline = signal<Happening[]>([]);
 export const cores = signal<Core[] | undefined>(undefined);
+export const apps = signal<AppsState | undefined>(undefined);
 export const isOwner = computed(() => group.value?.role === "owner");
 
 const cells = new Map<string, DeviceCell>();
@@ -170,6 +171,7 @@ function take(event: string, data: string) {
       case "pairing": pairing.value = body; pairingHeard.value = performance.now(); break;
       case "timeline": timeline.value = body; break;
       case "cores": cores.value = body; break;
+      case "apps": apps.value = body; break;
     }
     connected.value = true;
   });
@@ -182,15 +184,20 @@ export async function start() {
   running?.abort();
   const control = (running = new AbortController());
   let wait = 250;
+  let withApps = true;
   while (!control.signal.aborted) {
     try {
       me.value = await api.device();
-      await streams.changes(control.signal, (event, data) => {
+      await streams.changes(withApps, control.signal, (event, data) => {
         wait = 250;
         take(event, data);
       });
     } catch (error) {
       if (error instanceof Refusal && error.status === 401) return;
+      if (error instanceof Refusal && error.status === 400 && withApps) {
+        withApps = false;
+        continue;
+      }
     }
     connected.value = false;
     if (control.signal.aborted) return;

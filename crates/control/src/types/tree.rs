@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Who has which memory of this chip, as its System Device Tree says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MemoryMap {
-    /// The files that it is of.
+    /// The files that it is of; none if the device has no tree, and then there is nothing else either.
     pub files: Vec<String>,
     /// What the tree calls the chip; empty if it does not say.
     pub model: String,

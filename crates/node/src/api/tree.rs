@@ -13,8 +13,9 @@ pub(super) async fn map(State(node): State<Arc<Node>>) -> Result<Json<MemoryMap>
     let trees = node.trees.clone();
     let map = tokio::task::spawn_blocking(move || trees.map()).await;
     let map = map.map_err(|_| ApiError::internal("reading the device tree"))?;
-    map.map(Json).map_err(|no_map| {
-        let code = if no_map == NoMap::NoTree { ErrorCode::NoTree } else { ErrorCode::BadTree };
-        ApiError::new(code, no_map.to_string(), no_map.hint())
-    })
+    match map {
+        Ok(map) => Ok(Json(map)),
+        Err(NoMap::NoTree) => Ok(Json(MemoryMap::default())),
+        Err(no_map) => Err(ApiError::new(ErrorCode::BadTree, no_map.to_string(), no_map.hint())),
+    }
 }

@@ -1,8 +1,8 @@
 // The other cores of this device: their state, what to do with them, what they write.
-import { useEffect, useState } from "preact/hooks";
-import { api, streams, type Core, type CoreAction, type CoreLine } from "../api";
-import { clock } from "../format";
+import { useState } from "preact/hooks";
+import { api, streams, type Core, type CoreAction } from "../api";
 import { ended, save, Trouble, useAction } from "../parts/bits";
+import { Log } from "../parts/log";
 import { cores } from "../store";
 import { texts } from "../texts";
 import { MemoryPanel } from "./map";
@@ -19,9 +19,6 @@ const ACTIONS: Record<string, CoreAction[]> = {
 
 /** How a state is coloured. */
 const LOOK: Record<string, string> = { running: "ok", attached: "ok", crashed: "fail" };
-
-/** Lines of a log that are kept on the page. */
-const LINES = 500;
 
 export function CoresPage() {
   const all = cores.value;
@@ -76,33 +73,7 @@ function CorePanel({ core }: { core: Core }) {
         </button>
       </div>
       <Trouble error={error} />
-      {open && <Log core={core.name} />}
+      {open && <Log of={core.name} label={texts.cores.log(core.name)} follow={(signal, take) => streams.coreLog(core.name, signal, take)} />}
     </section>
-  );
-}
-
-function Log({ core }: { core: string }) {
-  const [lines, setLines] = useState<CoreLine[]>([]);
-  const [error, setError] = useState<unknown>();
-  useEffect(() => {
-    const control = new AbortController();
-    setLines([]);
-    streams
-      .coreLog(core, control.signal, (event, data) => {
-        if (event === "line") setLines((lines) => [...lines.slice(1 - LINES), JSON.parse(data) as CoreLine]);
-      })
-      .catch((caught) => control.signal.aborted || setError(caught));
-    return () => control.abort();
-  }, [core]);
-  return (
-    <>
-      <Trouble error={error} />
-      <ol class="log" tabIndex={0} aria-label={texts.cores.log(core)}>
-        {lines.length === 0 && <li class="faint">{texts.cores.silent}</li>}
-        {lines.map((line) => (
-          <li key={line.number}><time dateTime={new Date(line.at).toISOString()}>{clock(line.at)}</time> <span>{line.text}</span></li>
-        ))}
-      </ol>
-    </>
   );
 }

@@ -3,7 +3,7 @@
 // Not to scale, since a ring of descriptors beside a gigabyte would vanish: each stretch between two boundaries gets a
 // height by the logarithm of its size, and what nobody has is a break. Carveouts lie over the memory that they are of.
 import { useEffect, useState } from "preact/hooks";
-import { api, Refusal, type MemoryBlock, type MemoryMap } from "../api";
+import { api, type MemoryBlock, type MemoryMap } from "../api";
 import { bytes } from "../format";
 import { Trouble } from "../parts/bits";
 import { texts } from "../texts";
@@ -124,7 +124,7 @@ export function MemoryPanel() {
     api.memoryMap().then(setMap, setError);
   }, []);
   // Most devices have none, and need none.
-  if (!map && (!error || (error instanceof Refusal && error.code === "no-tree"))) return null;
+  if (!error && !map?.files.length) return null;
   return (
     <section class="panel core" aria-labelledby="memory-map" data-map>
       <h2 id="memory-map">{map?.model ? texts.map.title(map.model) : texts.map.titleOfAny}</h2>

@@ -12,7 +12,13 @@ const NAME = /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,48}$/u;
 const TTL = 15_000;
 
 /** The least time between two values of one input. */
-const PACE = 100;
+const PACE = 40;
+
+/** The sides of pictures that are drawn from shapes. */
+const RATIO = 4 / 3;
+
+/** The most values of one input that wait to be told; a device that is slower than a hand misses some. */
+const BACKLOG = 64;
 
 export function ScreenPage() {
   const [name, setName] = useState("browser");
@@ -59,8 +65,8 @@ function Surface({ name, inputs, onEnd }: { name: string; inputs: boolean; onEnd
       .then(() => onEnd(new Error(texts.screen.ended)))
       .catch((why) => control.signal.aborted || onEnd(why));
     if (inputs) {
-      pointer.current = new Input(`${name}-pointer`);
-      keys.current = new Input(`${name}-keys`);
+      pointer.current = new Input(`${name}-pointer`, name);
+      keys.current = new Input(`${name}-keys`, name);
     }
     return () => {
       control.abort();
@@ -69,15 +75,15 @@ function Surface({ name, inputs, onEnd }: { name: string; inputs: boolean; onEnd
     };
   }, []);
   const point = (event: PointerEvent) => {
-    const box = surface.current!.getBoundingClientRect();
+    const box = picture(surface.current!);
     const part = (at: number, size: number) => Math.max(0, Math.min(1, at / size)).toFixed(3);
-    pointer.current?.send(`${part(event.clientX - box.left, box.width)} ${part(event.clientY - box.top, box.height)} ${event.buttons}`);
+    pointer.current?.point(`${part(event.clientX - box.left, box.width)} ${part(event.clientY - box.top, box.height)} ${event.buttons}`);
   };
   const press = (event: KeyboardEvent) => {
     if (event.key === "Escape") return onEnd();
     if (event.key === "Tab") return;
     event.preventDefault();
-    keys.current?.send(event.key);
+    keys.current?.press(event.key);
   };
   const id = `${me.value?.name ?? ""}/${name}`;
   return (
@@ -95,27 +101,46 @@ function Surface({ name, inputs, onEnd }: { name: string; inputs: boolean; onEnd
   );
 }
 
-/** An input resource of this device, whose value is what was done last. */
+/** Where the picture is, to which a pointer's places belong: that of the picture which is shown, or where one would be. */
+function picture(surface: HTMLElement) {
+  const shown = surface.querySelector<HTMLElement>("img, pre") ?? surface;
+  const box = shown.getBoundingClientRect();
+  const image = shown instanceof HTMLImageElement && shown.naturalHeight > 0 ? shown : undefined;
+  const ratio = image ? image.naturalWidth / image.naturalHeight : RATIO;
+  const width = Math.min(box.width, box.height * ratio);
+  const height = width / ratio;
+  return { left: box.left + (box.width - width) / 2, top: box.top + (box.height - height) / 2, width, height };
+}
+
+/** An input resource of this device, whose value is what was done last. Its property says which display it belongs to. */
 class Input {
-  private next: string | undefined;
+  private readonly queue: string[] = [];
   private last = "";
   private ended = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly alive = setInterval(() => void this.put(this.last), TTL / 3);
 
-  constructor(private readonly name: string) {
+  constructor(
+    private readonly name: string,
+    private readonly display: string,
+  ) {
     void this.put("");
   }
 
-  /** Offers a value, at most one in [`PACE`]; of those in between, the last counts. */
-  send(value: string) {
-    this.next = value;
-    this.timer ??= setTimeout(async () => {
-      this.last = this.next ?? this.last;
-      await this.put(this.last);
-      this.timer = undefined;
-      if (this.next !== this.last) this.send(this.next!);
-    }, PACE);
+  /** Where a pointer is. Of places on the way the last counts; that a button went down or up is never left out. */
+  point(value: string) {
+    const buttons = (value: string | undefined) => value?.split(" ")[2];
+    const next = this.queue.length - 1;
+    if (next > 0 && buttons(this.queue[next]) === buttons(value) && buttons(this.queue[next - 1]) === buttons(value)) this.queue[next] = value;
+    else this.push(value);
+    this.start();
+  }
+
+  /** A key. The same key again is told from the same value as before by an empty one in between. */
+  press(key: string) {
+    if ((this.queue.at(-1) ?? this.last) === key) this.push("");
+    this.push(key);
+    this.start();
   }
 
   end() {
@@ -125,9 +150,24 @@ class Input {
     api.withdraw(this.name).catch(() => undefined);
   }
 
+  private push(value: string) {
+    this.queue.push(value);
+    if (this.queue.length > BACKLOG) this.queue.shift();
+  }
+
+  /** Offers one value after the other, at most one in [`PACE`]. */
+  private start() {
+    this.timer ??= setTimeout(async () => {
+      this.last = this.queue.shift() ?? this.last;
+      await this.put(this.last);
+      this.timer = undefined;
+      if (this.queue.length > 0) this.start();
+    }, PACE);
+  }
+
   private async put(value: string) {
     if (this.ended) return;
     // A value that does not arrive is replaced by the next.
-    await api.offer(this.name, { kind: "input", value, ttl_ms: TTL }).catch(() => undefined);
+    await api.offer(this.name, { kind: "input", value, ttl_ms: TTL, properties: { display: this.display } }).catch(() => undefined);
   }
 }
