@@ -37,7 +37,11 @@ fn main() {
 
 /// Each line on the console is a command for `tutti-init`.
 fn obey_the_console() {
-    let Ok(console) = std::fs::File::open("/dev/console") else { return };
+    let console = match std::fs::File::open("/dev/console") {
+        Ok(console) => console,
+        Err(error) => return println!("stand-in: the console: {error}"),
+    };
+    println!("stand-in: obeys the console");
     for line in std::io::BufReader::new(console).lines().map_while(Result::ok) {
         let done = std::process::Command::new("/init").arg(line.trim()).status();
         println!("stand-in: {line}: {done:?}");

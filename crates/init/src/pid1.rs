@@ -86,12 +86,10 @@ impl Init {
         line.complaints.iter().for_each(|complaint| log.say(complaint));
         let settings = read_settings(&mut log);
         let signals = Signals::new(&mut log);
-        let kernel =
-            KernelLog::open().map_err(|error| log.say(format_args!("the kernel's log cannot be read: {error}")));
         let devices = Devices::new(!mounted.devtmpfs, &mut log);
         Self {
             signals,
-            kernel: kernel.ok(),
+            kernel: None,
             devices,
             notify: None,
             watchdog: Watchdog::none(),
@@ -108,6 +106,10 @@ impl Init {
     /// Everything that the node needs.
     fn prepare(&mut self) {
         self.devices.look(&mut self.log);
+        match KernelLog::open() {
+            Ok(kernel) => self.kernel = Some(kernel),
+            Err(error) => self.log.say(format_args!("the kernel's log cannot be read: {error}")),
+        }
         if self.devices.available() > 0 {
             // A kernel that cannot load modules has no such file, and does not ask.
             let _ = load::register(c"/init");

@@ -20,7 +20,7 @@ use uml::{Running, initramfs, lines_of, setting};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The kernel, if the layer says where it is.
-pub fn kernel() -> Option<PathBuf> {
+pub(crate) fn kernel() -> Option<PathBuf> {
     let kernel = std::env::var_os("TUTTI_LINUX").map(PathBuf::from);
     if kernel.is_none() {
         eprintln!("skipped: `cargo xtask test image` builds the kernel and runs this");
@@ -28,31 +28,31 @@ pub fn kernel() -> Option<PathBuf> {
     kernel
 }
 
-pub struct Machine {
+pub(crate) struct Machine {
     kernel: PathBuf,
     folder: TempDir,
     disks: Vec<PathBuf>,
     /// `/etc/tutti/device.toml`.
-    pub settings: String,
+    pub(crate) settings: String,
     /// More words for the kernel.
-    pub line: Vec<String>,
+    pub(crate) line: Vec<String>,
     /// More files of the image.
-    pub files: Vec<(String, Vec<u8>)>,
+    pub(crate) files: Vec<(String, Vec<u8>)>,
 }
 
 impl Machine {
-    pub fn new(kernel: PathBuf) -> Self {
+    pub(crate) fn new(kernel: PathBuf) -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { kernel, folder, disks: Vec::new(), settings: String::new(), line: Vec::new(), files: Vec::new() }
     }
 
-    pub fn disk(mut self, path: &Path) -> Self {
+    pub(crate) fn disk(mut self, path: &Path) -> Self {
         self.disks.push(path.to_owned());
         self
     }
 
     /// The image's archive.
-    pub fn image(&self) -> Vec<u8> {
+    pub(crate) fn image(&self) -> Vec<u8> {
         let mut files = system();
         files.extend(modules(self.kernel.parent().unwrap()));
         files.push(("etc/tutti/device.toml".into(), self.settings.clone().into_bytes()));
@@ -61,7 +61,7 @@ impl Machine {
         initramfs(&files)
     }
 
-    pub fn boot(&self) -> Booted {
+    pub(crate) fn boot(&self) -> Booted {
         let initrd = self.folder.path().join("initrd");
         fs::write(&initrd, self.image()).unwrap();
         let mut command = Command::new(&self.kernel);
@@ -90,14 +90,14 @@ impl Machine {
 }
 
 /// A machine that runs. Dropping it is a power cut.
-pub struct Booted {
+pub(crate) struct Booted {
     linux: Running,
     lines: Receiver<String>,
 }
 
 impl Booted {
     /// The lines up to one that holds these words.
-    pub fn until(&mut self, words: &str) -> Vec<String> {
+    pub(crate) fn until(&mut self, words: &str) -> Vec<String> {
         let end = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
         loop {
@@ -116,12 +116,12 @@ impl Booted {
     }
 
     /// Says a line on its console; the stand-in hands it to `tutti-init`.
-    pub fn say(&mut self, line: &str) {
+    pub(crate) fn say(&mut self, line: &str) {
         writeln!(self.linux.0.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
     /// Ends it in good order, and gives the lines up to then.
-    pub fn ask(&mut self, how: &str) -> Vec<String> {
+    pub(crate) fn ask(&mut self, how: &str) -> Vec<String> {
         self.say(how);
         let end = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
@@ -137,7 +137,7 @@ impl Booted {
     }
 
     /// Whether it ends by itself in this time.
-    pub fn ended_within(&mut self, patience: Duration) -> bool {
+    pub(crate) fn ended_within(&mut self, patience: Duration) -> bool {
         let end = Instant::now() + patience;
         while Instant::now() < end {
             if self.linux.0.try_wait().unwrap().is_some() {
@@ -150,7 +150,7 @@ impl Booted {
 }
 
 /// A disk of 32 MiB with an empty file system.
-pub fn disk() -> tempfile::TempPath {
+pub(crate) fn disk() -> tempfile::TempPath {
     let disk = tempfile::NamedTempFile::new().unwrap();
     disk.as_file().set_len(32 << 20).unwrap();
     let made = Command::new("/sbin/mke2fs").args(["-q", "-F", "-t", "ext4"]).arg(disk.path()).status();
@@ -159,7 +159,7 @@ pub fn disk() -> tempfile::TempPath {
 }
 
 /// What a file on a disk holds that nobody has mounted.
-pub fn file_on(disk: &Path, file: &str) -> String {
+pub(crate) fn file_on(disk: &Path, file: &str) -> String {
     let cat = Command::new("/sbin/debugfs").args(["-R", &format!("cat {file}")]).arg(disk).output().unwrap();
     String::from_utf8_lossy(&cat.stdout).into_owned()
 }
