@@ -34,6 +34,7 @@ mod kernel_log;
 mod log;
 pub mod modules;
 pub mod mounts;
+pub mod net;
 pub mod notify;
 mod pid1;
 pub mod power;

@@ -28,10 +28,11 @@ use crate::{
     log::Log,
     modules::load,
     mounts::{self, STATE},
+    net::interfaces::{Interfaces, RESOLV},
     notify::Said,
     power::Goal,
     process::{NOTIFY, Notify, Process},
-    settings::{self, Settings, State},
+    settings::{self, Mode, Network, Settings, State},
     supervise::{Action, Limits, Supervisor},
     watchdog::Watchdog,
 };
@@ -61,6 +62,7 @@ struct Init {
     kernel: Option<KernelLog>,
     devices: Devices,
     notify: Option<Notify>,
+    network: Option<Interfaces>,
     watchdog: Watchdog,
     keeper: Supervisor,
     node: Option<Process>,
@@ -92,6 +94,7 @@ impl Init {
             kernel: None,
             devices,
             notify: None,
+            network: None,
             watchdog: Watchdog::none(),
             keeper: Supervisor::new(Instant::now(), Limits::default()),
             node: None,
@@ -126,9 +129,14 @@ impl Init {
         if let Err(error) = rustix::system::sethostname(name.as_bytes()) {
             self.log.say(format_args!("the machine cannot be called {name}: {error}"));
         }
+        // Where programs look for it, if the image has not led them there already.
+        let _ = std::os::unix::fs::symlink(RESOLV, "/etc/resolv.conf");
+        let name = name.clone();
         if let Err(error) = mounts::seal_root() {
             self.log.say(format_args!("the system cannot be made read-only: {error}"));
         }
+        let network = self.network_wanted();
+        self.network = Some(Interfaces::new(network, &name, &mut self.log));
         self.watchdog = Watchdog::open(self.settings.watchdog.device.as_deref(), &mut self.log);
         match Notify::open() {
             Ok(notify) => self.notify = Some(notify),
@@ -137,6 +145,29 @@ impl Init {
         self.once = self.settings.node.once.drain(..).collect();
         if let Some(ticket) = self.settings.node.join.take() {
             self.once.push_front(vec!["pair".into(), ticket]);
+        }
+    }
+
+    /// The settings' network, unless the kernel's command line has another.
+    fn network_wanted(&mut self) -> Network {
+        let network = self.settings.network.clone();
+        match self.line.ip.as_deref() {
+            None => network,
+            Some("dhcp") => Network { mode: Mode::Dhcp, ..network },
+            Some("none") => Network { mode: Mode::None, ..network },
+            Some(text) => {
+                let (own, gateway) = text.split_once(',').map_or((text, None), |(own, gateway)| (own, Some(gateway)));
+                match (own.parse(), gateway.map(str::parse).transpose()) {
+                    (Ok(own), Ok(gateway)) => {
+                        let interface = network.interface.or_else(|| Some("eth0".into()));
+                        Network { mode: Mode::Static, address: Some(own), gateway, interface, ..network }
+                    }
+                    _ => {
+                        self.log.say(format_args!("tutti.ip={text}: write it as dhcp, none, or 10.0.0.2/24,10.0.0.1"));
+                        network
+                    }
+                }
+            }
         }
     }
 
@@ -212,6 +243,9 @@ impl Init {
             self.reap();
             self.hear();
             self.mind_node(now);
+            if let Some(network) = &mut self.network {
+                network.tick(now, &mut self.log);
+            }
             self.log.tick(now);
             self.watchdog.feed(self.keeper.feed(now), now, &mut self.log);
             self.sleep();
@@ -311,7 +345,8 @@ impl Init {
 
     fn sleep(&mut self) {
         let now = Instant::now();
-        let wake = self.keeper.next().map_or(NAP, |at| at.saturating_duration_since(now)).min(NAP);
+        let next = self.keeper.next().into_iter().chain(self.network.as_ref().map(Interfaces::next)).min();
+        let wake = next.map_or(NAP, |at| at.saturating_duration_since(now)).min(NAP);
         let timeout = Timespec { tv_sec: wake.as_secs().cast_signed(), tv_nsec: wake.subsec_nanos().into() };
         let kernel = self.kernel.as_ref().map(KernelLog::fd);
         let hardware = self.devices.fd();
@@ -322,6 +357,8 @@ impl Init {
         fds.extend(hardware.iter().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), wanted)));
         fds.extend(self.notify.iter().map(|notify| PollFd::from_borrowed_fd(notify.fd(), wanted)));
         fds.extend(self.node.iter().flat_map(Process::fds).map(|fd| PollFd::from_borrowed_fd(fd, wanted)));
+        let network = self.network.iter().flat_map(Interfaces::fds);
+        fds.extend(network.map(|fd| PollFd::from_borrowed_fd(fd, wanted)));
         // An interrupted sleep is over, too.
         let _ = poll(&mut fds, Some(&timeout));
         self.signals.drain();
