@@ -62,25 +62,22 @@ impl Machine {
     }
 
     pub(crate) fn boot(&self) -> Booted {
+        self.boot_with(Stdio::piped(), &["con0=fd:0,fd:1"])
+    }
+
+    /// With this as its standard input, which these words for the kernel put to some use.
+    pub(crate) fn boot_with(&self, input: Stdio, line: &[&str]) -> Booted {
         let initrd = self.folder.path().join("initrd");
         fs::write(&initrd, self.image()).unwrap();
         let mut command = Command::new(&self.kernel);
         command
             .arg(setting("initrd=", &initrd))
             .arg(setting("uml_dir=", self.folder.path()))
-            .args([
-                "umid=machine",
-                "mem=128M",
-                "con0=fd:0,fd:1",
-                "con=null",
-                "ssl=null",
-                "panic=-1",
-                "noreboot",
-                "quiet",
-            ])
+            .args(["umid=machine", "mem=128M", "con=null", "ssl=null", "panic=-1", "noreboot", "quiet"])
             .args(self.disks.iter().zip('a'..).map(|(disk, letter)| format!("ubd{letter}={}", disk.display())))
+            .args(line)
             .args(&self.line)
-            .stdin(Stdio::piped())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         let mut linux = Running(command.spawn().unwrap());
