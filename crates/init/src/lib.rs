@@ -28,7 +28,9 @@
 //! (`tests/boot.rs`).
 #![forbid(unsafe_code)]
 
+pub mod boot;
 pub mod cmdline;
+pub mod cpio;
 mod devices;
 mod kernel_log;
 mod log;

@@ -19,6 +19,15 @@ use rustix::{
 /// Where the state is.
 pub const STATE: &str = "/state";
 
+/// All places below which something is mounted, in the order in which they can be moved.
+pub(crate) const PLACES: [&str; 6] = ["/proc", "/sys", "/dev", "/run", "/tmp", STATE];
+
+/// Whether something is mounted at this place. Asked of the kernel, once `/proc` is there.
+pub(crate) fn is_mounted(place: &str) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    mounts.lines().any(|line| line.split(' ').nth(1) == Some(place))
+}
+
 /// Something to mount.
 struct Mount {
     place: &'static str,
@@ -58,7 +67,7 @@ pub fn mount_all() -> Mounted {
     let first = [need("/proc", "proc", STILL), need("/sys", "sysfs", STILL)];
     take(&first, &mut mounted);
     let devices = Mount { data: Some(c"mode=0755"), ..need("/dev", "devtmpfs", MountFlags::NOSUID) };
-    mounted.devtmpfs = try_mount(&devices).is_ok();
+    mounted.devtmpfs = if is_mounted("/dev") { has_devtmpfs() } else { try_mount(&devices).is_ok() };
     if !mounted.devtmpfs {
         let plain = Mount { data: Some(c"mode=0755,size=1m"), ..need("/dev", "tmpfs", MountFlags::NOSUID) };
         take(&[plain], &mut mounted);
@@ -78,6 +87,11 @@ pub fn mount_all() -> Mounted {
     mounted
 }
 
+fn has_devtmpfs() -> bool {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    mounts.lines().any(|line| line.split(' ').skip(1).take(2).eq(["/dev", "devtmpfs"]))
+}
+
 fn take(mounts: &[Mount], mounted: &mut Mounted) {
     for wanted in mounts {
         match try_mount(wanted) {
@@ -89,6 +103,9 @@ fn take(mounts: &[Mount], mounted: &mut Mounted) {
 }
 
 fn try_mount(wanted: &Mount) -> io::Result<()> {
+    if is_mounted(wanted.place) {
+        return Ok(());
+    }
     // What the kernel itself offers a place for cannot be made, and is there if it is.
     let made = fs::create_dir_all(wanted.place);
     match mount(wanted.kind, wanted.place, wanted.kind, wanted.flags, wanted.data) {

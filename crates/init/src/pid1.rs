@@ -22,6 +22,7 @@ use rustix::{
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::{
+    boot::{self, System},
     cmdline::{self, CommandLine},
     devices::{self, Devices},
     kernel_log::KernelLog,
@@ -42,6 +43,9 @@ const NAP: Duration = Duration::from_secs(1);
 
 /// How long processes have to end when all are told to, twice.
 const GOODBYE: Duration = Duration::from_secs(3);
+
+/// How long a command that failed waits for its next turn, at first.
+const ONCE_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long a device waits before it starts anew if there is nothing to be run.
 const DESPAIR: Duration = Duration::from_secs(60);
@@ -66,9 +70,15 @@ struct Init {
     watchdog: Watchdog,
     keeper: Supervisor,
     node: Option<Process>,
-    /// Commands that wait for the node to be ready.
+    /// Commands that wait for the node to be ready, when the next is due, and how long it waits if it fails.
     once: VecDeque<Vec<String>>,
+    once_at: Instant,
+    once_pause: Duration,
+    command: Option<(Process, Vec<String>)>,
     goal: Option<Goal>,
+    system: Option<System>,
+    /// When a system on trial has failed.
+    deadline: Option<Instant>,
 }
 
 impl Init {
@@ -77,7 +87,8 @@ impl Init {
         let mut log = Log::new();
         let mounted = mounts::mount_all();
         let version = env!("CARGO_PKG_VERSION");
-        log.say(format_args!("version {version}, Linux {}", rustix::system::uname().release().to_string_lossy()));
+        let second = if boot::is_second() { " of the new system" } else { "" };
+        log.say(format_args!("version {version}{second}, Linux {}", rustix::system::uname().release().to_string_lossy()));
         for (place, error) in &mounted.failures {
             log.say(format_args!("{place} cannot be mounted: {error}; going on without it"));
         }
@@ -99,7 +110,12 @@ impl Init {
             keeper: Supervisor::new(Instant::now(), Limits::default()),
             node: None,
             once: VecDeque::new(),
+            once_at: Instant::now(),
+            once_pause: ONCE_PAUSE,
+            command: None,
             goal: None,
+            system: None,
+            deadline: None,
             log,
             line,
             settings,
@@ -121,10 +137,18 @@ impl Init {
             self.devices.load(&module, &mut self.log);
         }
         self.devices.hear(&mut self.log);
-        if self.line.rescue {
+        if self.line.rescue && !boot::is_second() {
             self.rescue();
         }
-        self.mount_state();
+        let on_disk = self.mount_state();
+        self.system = if boot::is_second() {
+            System::read(Path::new(boot::FILE))
+        } else {
+            boot::decide(&self.settings, self.line.slot.as_deref(), on_disk, &mut self.log)
+        };
+        let trial = self.system.as_ref().and_then(|system| system.trial);
+        self.deadline = trial.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
+        self.log.keep_in(&Path::new(STATE).join("log"), self.settings.log_bytes);
         let name = self.line.hostname.as_ref().unwrap_or(&self.settings.hostname);
         if let Err(error) = rustix::system::sethostname(name.as_bytes()) {
             self.log.say(format_args!("the machine cannot be called {name}: {error}"));
@@ -171,7 +195,11 @@ impl Init {
         }
     }
 
-    fn mount_state(&mut self) {
+    /// Returns whether it is on a disk.
+    fn mount_state(&mut self) -> bool {
+        if mounts::is_mounted(STATE) {
+            return true;
+        }
         let State { device, kind, wait } = self.settings.state.clone();
         let device = match self.line.state.as_deref() {
             None => device,
@@ -190,6 +218,7 @@ impl Init {
             mounts::mount_state(&found, &kind)
                 .map_err(|error| Some(format!("{device} cannot be mounted as {kind}: {error}")))
         });
+        let on_disk = mounted.is_ok();
         if let Err(why) = mounted {
             if let Some(why) = why {
                 self.log.say(format_args!("{why}; the state is kept in memory, and lost at power off"));
@@ -198,7 +227,7 @@ impl Init {
                 self.log.say(format_args!("there is not even memory for the state: {error}"));
             }
         }
-        self.log.keep_in(&Path::new(STATE).join("log"), self.settings.log_bytes);
+        on_disk
     }
 
     fn wait_for(&mut self, device: &settings::Device, patience: Duration) -> Option<std::path::PathBuf> {
@@ -243,6 +272,7 @@ impl Init {
             self.reap();
             self.hear();
             self.mind_node(now);
+            self.mind_trial(now);
             if let Some(network) = &mut self.network {
                 network.tick(now, &mut self.log);
             }
@@ -258,8 +288,9 @@ impl Init {
         if let Some(kernel) = &mut self.kernel {
             kernel.read(|line| self.log.kernel(line));
         }
-        if let Some(node) = &mut self.node {
-            node.read(|line| self.log.node(line));
+        let command = self.command.as_mut().map(|(process, _)| process);
+        for process in self.node.iter_mut().chain(command) {
+            process.read(|line| self.log.node(line));
         }
         for said in self.notify.iter().flat_map(Notify::hear).collect::<Vec<_>>() {
             let now = Instant::now();
@@ -272,9 +303,32 @@ impl Init {
                 Said::Heartbeat => self.keeper.heartbeat(now),
                 Said::Status(status) => self.log.say(format_args!("node: {status}")),
                 Said::Reboot => self.goal = Some(Goal::Reboot),
+                Said::Joined if self.deadline.take().is_some() => self.confirm(),
                 Said::Ready | Said::Stopping | Said::Joined => {}
             }
         }
+    }
+
+    /// The system on trial has joined the pool.
+    fn confirm(&mut self) {
+        let Some(system) = &self.system else { return };
+        match boot::confirm(system) {
+            Ok(_) => self.log.say(format_args!("{} {} has joined the pool: it is good", system.product, system.version)),
+            Err(error) => self.log.say(format_args!("that this system is good cannot be written down: {error}")),
+        }
+    }
+
+    /// A system on trial that has not joined in time makes room for the one before it.
+    fn mind_trial(&mut self, now: Instant) {
+        let Some(system) = self.system.as_ref().filter(|_| self.deadline.is_some_and(|at| now >= at)) else { return };
+        self.deadline = None;
+        let wait = system.trial.unwrap_or_default();
+        self.log.say(format_args!("this system has not joined the pool within {wait} s; the one before it runs again"));
+        if let Err(error) = boot::condemn(system) {
+            // The counter of its starts ends it then.
+            self.log.say(format_args!("that it has failed cannot be written down: {error}"));
+        }
+        self.goal = Some(Goal::Reboot);
     }
 
     fn mind_node(&mut self, now: Instant) {
@@ -291,7 +345,7 @@ impl Init {
             None => {}
         }
         if self.keeper.is_ready() && !self.once.is_empty() && self.goal.is_none() {
-            self.run_once();
+            self.run_once(now);
         }
     }
 
@@ -320,6 +374,10 @@ impl Init {
     /// Ends what has ended.
     fn reap(&mut self) {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            if let Some((mut process, words)) = self.command.take_if(|(process, _)| process.pid == pid) {
+                process.read(|line| self.log.node(line));
+                self.command_ended(&words, status);
+            }
             let Some(mut node) = self.node.take_if(|node| node.pid == pid) else { continue };
             node.read(|line| self.log.node(line));
             // What it has started and left behind would keep its files and ports.
@@ -338,14 +396,54 @@ impl Init {
         }
     }
 
-    fn run_once(&mut self) {
-        // Filled in by the module for commands.
-        self.once.clear();
+    /// Runs the commands that are to succeed once, one at a time.
+    fn run_once(&mut self, now: Instant) {
+        if self.command.is_some() || now < self.once_at {
+            return;
+        }
+        while let Some(words) = self.once.front() {
+            if !Path::new(STATE).join("once").join(mark(words)).exists() {
+                break;
+            }
+            self.once.pop_front();
+        }
+        let Some(words) = self.once.front().cloned() else { return };
+        let mut command = Command::new(&self.settings.node.program);
+        command.args(&words);
+        self.environment(&mut command);
+        command.env("TUTTI_STATE", "/state/tutti");
+        match Process::start(&mut command) {
+            Ok(process) => self.command = Some((process, words)),
+            Err(error) => {
+                self.log.say(format_args!("`tutti {}` cannot be run: {error}", words.first().map_or("", String::as_str)));
+                self.once.pop_front();
+            }
+        }
+    }
+
+    fn command_ended(&mut self, words: &[String], status: WaitStatus) {
+        // What follows may be a secret.
+        let what = words.first().map_or("", String::as_str);
+        if status.exit_status() == Some(0) {
+            let folder = Path::new(STATE).join("once");
+            let kept = fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join(mark(words)), what));
+            if let Err(error) = kept {
+                self.log.say(format_args!("that `tutti {what}` is done cannot be kept: {error}; it is done again at the next start"));
+            }
+            self.log.say(format_args!("`tutti {what}` is done"));
+            self.once.pop_front();
+            self.once_pause = ONCE_PAUSE;
+        } else {
+            let pause = self.once_pause;
+            self.log.say(format_args!("`tutti {what}` {}; again in {} s", how_it_ended(status), pause.as_secs()));
+            self.once_at = Instant::now() + pause;
+            self.once_pause = (pause * 2).min(ONCE_PAUSE * 16);
+        }
     }
 
     fn sleep(&mut self) {
         let now = Instant::now();
-        let next = self.keeper.next().into_iter().chain(self.network.as_ref().map(Interfaces::next)).min();
+        let next = self.keeper.next().into_iter().chain(self.deadline).chain(self.network.as_ref().map(Interfaces::next)).min();
         let wake = next.map_or(NAP, |at| at.saturating_duration_since(now)).min(NAP);
         let timeout = Timespec { tv_sec: wake.as_secs().cast_signed(), tv_nsec: wake.subsec_nanos().into() };
         let kernel = self.kernel.as_ref().map(KernelLog::fd);
@@ -356,7 +454,8 @@ impl Init {
         fds.extend(kernel.iter().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), wanted)));
         fds.extend(hardware.iter().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), wanted)));
         fds.extend(self.notify.iter().map(|notify| PollFd::from_borrowed_fd(notify.fd(), wanted)));
-        fds.extend(self.node.iter().flat_map(Process::fds).map(|fd| PollFd::from_borrowed_fd(fd, wanted)));
+        let command = self.command.iter().map(|(process, _)| process);
+        fds.extend(self.node.iter().chain(command).flat_map(Process::fds).map(|fd| PollFd::from_borrowed_fd(fd, wanted)));
         let network = self.network.iter().flat_map(Interfaces::fds);
         fds.extend(network.map(|fd| PollFd::from_borrowed_fd(fd, wanted)));
         // An interrupted sleep is over, too.
@@ -385,6 +484,14 @@ impl Init {
             goal.take();
         }
     }
+}
+
+/// A name for a command that is done, which does not give away its words.
+fn mark(words: &[String]) -> String {
+    let hash = words.iter().flat_map(|word| word.bytes().chain([0])).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("{hash:016x}")
 }
 
 fn how_it_ended(status: WaitStatus) -> String {

@@ -13,7 +13,7 @@
 //!
 //! [network]
 //! mode = "dhcp"                   # or "static", "none"
-//! interface = "eth0"              # all that have a link to a network, if left out
+//! interface = "eth0"              # if left out: all by DHCP; with "static" the first
 //! address = "10.0.0.2/24"         # these three for "static"
 //! gateway = "10.0.0.1"
 //! dns = ["10.0.0.1"]
@@ -26,7 +26,7 @@
 //! [watchdog]
 //! device = "/dev/watchdog"
 //!
-//! [update]
+//! [update]                        # taken only with a state partition
 //! key = "<64 hexadecimal digits>" # images signed by this key are taken
 //! slots = ["/state/system/a", "/state/system/b"]
 //! deadline = 120                  # seconds that a new system has to join the pool
@@ -170,7 +170,7 @@ impl fmt::Display for BadDevice {
 pub struct Network {
     /// By whom addresses are given.
     pub mode: Mode,
-    /// The one interface to set up; all that there are if left out.
+    /// The one interface to set up. If left out: all by DHCP; the first that is found, if the address is static.
     pub interface: Option<String>,
     /// The address, if it is static.
     pub address: Option<Cidr>,
@@ -339,9 +339,6 @@ impl Settings {
         if self.network.mode == Mode::Static && self.network.address.is_none() {
             return Err("network.mode = \"static\" needs network.address, such as \"10.0.0.2/24\"");
         }
-        if self.network.mode == Mode::Static && self.network.interface.is_none() {
-            return Err("network.mode = \"static\" needs network.interface: one address is for one interface");
-        }
         if !self.node.program.is_absolute() {
             return Err("node.program takes a path that begins with '/'");
         }
@@ -357,9 +354,6 @@ impl Settings {
             }
             if update.slots.iter().any(|slot| !slot.is_absolute()) || update.slots[0] == update.slots[1] {
                 return Err("update.slots takes two different paths that begin with '/'");
-            }
-            if self.state.device.is_none() {
-                return Err("[update] needs state.device: which system to start has to outlast a power cut");
             }
         }
         Ok(())
@@ -409,7 +403,6 @@ mod tests {
         assert!(error("hostname = \"a b\"").contains("hostname"));
         assert!(error("[network]\nmode = \"static\"").contains("network.address"));
         assert!(error("[update]\nkey = \"x\"").contains("update.key"));
-        assert!(error(&format!("[update]\nkey = \"{KEY}\"")).contains("state.device"));
         assert!(error("[node]\nprogram = \"tutti\"").contains("node.program"));
         assert!(error("log-bytes = 5").contains("log-bytes"));
     }

@@ -4,9 +4,8 @@
 //! number goes into the first, with an odd one into the second. So the one that holds is never written to, and a
 //! power cut while the other is written leaves it as it was. Slots are files, or partitions.
 //!
-//! An image is written to a slot from its end to its beginning as far as it matters: its first bytes come last, so
-//! that no part of a new image together with the rest of an old one is ever looked at twice. What decides is anyhow the check at
-//! every start.
+//! The first bytes of a slot are erased before anything else is written there, and those of the new image come last: a slot
+//! that was being written is seen to be none without reading it whole. What decides is the check at every start.
 
 use std::{
     fmt,

@@ -106,7 +106,8 @@ impl Interfaces {
 /// Sets up what is new.
 fn look(kernel: &mut Kernel, network: &Network, hostname: &str, known: &mut BTreeMap<String, Interface>, log: &mut Log) {
     let entries = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
-    let names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).take(MAX).collect();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).take(MAX).collect();
+    names.sort_unstable();
     known.retain(|name, _| names.contains(name));
     for name in names {
         let Some(index) = number(&name, "ifindex") else { continue };
@@ -134,7 +135,8 @@ fn look(kernel: &mut Kernel, network: &Network, hostname: &str, known: &mut BTre
         let mut interface = Interface { index, mac, client: None, has: None, carrier: number(&name, "carrier") == Some(1) };
         if !loopback {
             match (network.mode, network.address) {
-                (Mode::Static, Some(own)) => {
+                // One address is for one interface.
+                (Mode::Static, Some(own)) if known.values().all(|other| other.has.is_none()) => {
                     let address = Address {
                         address: own.address,
                         prefix: own.prefix,

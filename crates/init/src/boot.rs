@@ -1,0 +1,241 @@
+//! Which system runs: decided by the first program of the boot medium before anything else is started, by the
+//! record of [`tutti_update`].
+//!
+//! The system that the kernel has unpacked is the built-in one. If another is to run, it is unpacked into memory, takes
+//! the place of the built-in one, whose memory is given back, and its own first program goes on from here with the mounts
+//! that there are. So no boot loader has to know of any of this, and no file system has to be built; the kernel stays
+//! that of the boot medium.
+//!
+//! What every system is told is in [`FILE`]: which one it is, whether it is on trial, and how new ones are taken.
+
+use std::{
+    fs, io,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use rustix::mount::{MountFlags, mount, mount_move};
+use serde::{Deserialize, Serialize};
+use tutti_update::{
+    Choice, Failure, ImageError, Record, Slots, Version,
+    image::Key,
+};
+
+use crate::{
+    cpio,
+    log::Log,
+    mounts::{self, STATE},
+    settings::{Settings, Update},
+};
+
+/// What runs, for this program and for the node.
+pub const FILE: &str = "/run/tutti-system.json";
+
+/// Where a system is unpacked.
+const NEW: &str = "/newroot";
+
+/// What every system is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct System {
+    /// Which product.
+    pub product: String,
+    /// Which version.
+    pub version: Version,
+    /// `built-in`, `a` or `b`.
+    pub running: String,
+    /// Seconds that it has to join the pool, if it is on trial.
+    pub trial: Option<u32>,
+    /// The key that images are to be signed by, in hexadecimal digits; none if updates are not taken, and why not.
+    pub key: Result<String, String>,
+    /// Where the record is.
+    pub folder: PathBuf,
+    /// Where systems are.
+    pub slots: [PathBuf; 2],
+    /// Starts that a new system has.
+    pub tries: u8,
+}
+
+impl System {
+    /// What this system was told, if it is one that was started by [`crate`].
+    pub fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(path).ok()?).ok()
+    }
+
+    /// Which one runs.
+    pub fn choice(&self) -> Choice {
+        Choice::named(&self.running).unwrap_or_default()
+    }
+
+    /// The slots, if updates are taken.
+    pub fn updates(&self) -> Result<Slots, String> {
+        let key = self.key.clone()?;
+        let key = Key::from_hex(&key).ok_or("the image's update key is none")?;
+        Ok(Slots::new(self.folder.clone(), self.slots.clone(), key))
+    }
+
+    fn write(&self) -> io::Result<()> {
+        fs::write(FILE, serde_json::to_vec_pretty(self)?)
+    }
+}
+
+/// Whether this program goes on from a first one.
+pub(crate) fn is_second() -> bool {
+    Path::new(FILE).exists()
+}
+
+/// Decides, and runs another system if that is what is decided. Comes back if the built-in one is to run, with what it
+/// is told.
+pub(crate) fn decide(settings: &Settings, wish: Option<&str>, on_disk: bool, log: &mut Log) -> Option<System> {
+    let mut system = System {
+        product: settings.product.clone(),
+        version: settings.version.parse().unwrap_or_default(),
+        running: Choice::BuiltIn.word().into(),
+        trial: None,
+        key: Err("the product has no update key".into()),
+        folder: Path::new(STATE).join("system"),
+        slots: Default::default(),
+        tries: 0,
+    };
+    if let Some(update) = &settings.update {
+        system.slots.clone_from(&update.slots);
+        system.tries = update.tries;
+        system.key = if on_disk { Ok(update.key.clone()) } else { Err("the device has no state partition".into()) };
+        if let Ok(slots) = system.updates() {
+            run_another(&slots, &mut system, update, wish, log);
+        }
+    }
+    if let Err(error) = system.write() {
+        log.say(format_args!("{FILE} cannot be written: {error}; updates are not taken"));
+        return None;
+    }
+    Some(system)
+}
+
+/// Comes back if the built-in system is to run.
+fn run_another(slots: &Slots, system: &mut System, update: &Update, wish: Option<&str>, log: &mut Log) {
+    let wish = wish.and_then(|word| {
+        let choice = Choice::named(word);
+        if choice.is_none() {
+            log.say(format_args!("tutti.slot={word}: write it as a, b or built-in"));
+        }
+        choice
+    });
+    // Each failure takes something away that could be run, so this ends.
+    for _ in 0..4 {
+        let record = slots.record();
+        let start = record.start(|slot| match slots.check(slot) {
+            Ok(version) => Some(version),
+            Err(ImageError::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                log.say(format_args!("{}: {error}", Choice::Slot(slot)));
+                None
+            }
+        });
+        if let Some(next) = &start.record {
+            if let Some((version, failure)) = next.failed.filter(|_| record.failed != next.failed) {
+                log.say(format_args!("the new system {version} has failed: {failure}"));
+            }
+            // Whatever cannot be counted may not be tried.
+            if let Err(error) = slots.write(next) {
+                log.say(format_args!("the boot record cannot be written: {error}; the built-in system runs"));
+                return;
+            }
+        }
+        let run = wish.unwrap_or(start.run);
+        let Choice::Slot(slot) = run else { return };
+        let trial = start.trial && run == start.run;
+        system.running = run.word().into();
+        system.trial = trial.then_some(update.deadline);
+        let why = switch(slots, slot, system, log);
+        log.say(format_args!("{run} cannot be started: {why}"));
+        (system.running, system.trial) = (Choice::BuiltIn.word().into(), None);
+        if !trial {
+            return;
+        }
+        let version = slots.check(slot).unwrap_or_default();
+        let failed = slots.record().failed(version, Failure::NotStarted);
+        if slots.write(&failed).is_err() {
+            return;
+        }
+    }
+}
+
+/// Unpacks a system and becomes it. Comes back only with why that did not go.
+fn switch(slots: &Slots, slot: tutti_update::Slot, system: &mut System, log: &mut Log) -> String {
+    let unpacked = (|| -> Result<(), String> {
+        let told = |error: &dyn std::fmt::Display| error.to_string();
+        fs::create_dir_all(NEW).map_err(|error| told(&error))?;
+        mount("tmpfs", NEW, "tmpfs", MountFlags::NOSUID, c"mode=0755,size=90%").map_err(|error| told(&error))?;
+        let (head, mut rest) = slots.open(slot).map_err(|error| told(&error))?;
+        let files = head.system(&mut rest, |archive| {
+            cpio::unpack(archive, &mut cpio::Folder(NEW.into())).map_err(|error| ImageError::Io(io::Error::other(error)))
+        });
+        let files = files.map_err(|error| told(&error))?;
+        system.version = head.manifest.version;
+        if !Path::new(NEW).join("init").is_file() {
+            return Err("it has no /init".into());
+        }
+        let version = head.manifest.version;
+        let trial = if system.trial.is_some() { ", on trial" } else { "" };
+        log.say(format_args!("starting {} {version} from slot {}: {files} files{trial}", system.product, system.running));
+        Ok(())
+    })();
+    let moved = unpacked.and_then(|()| {
+        system.write().map_err(|error| error.to_string())?;
+        // From here on there is no way back but a restart, which the counter has counted.
+        take_its_place().map_err(|error| error.to_string())
+    });
+    match moved {
+        Ok(()) => {
+            let error = Command::new("/init").exec();
+            log.say(format_args!("its /init cannot be run: {error}; the device starts anew"));
+            crate::power::Goal::Reboot.take();
+            error.to_string()
+        }
+        Err(why) => {
+            let _ = fs::remove_file(FILE);
+            let _ = rustix::mount::unmount(NEW, rustix::mount::UnmountFlags::DETACH);
+            why
+        }
+    }
+}
+
+/// The new system becomes the root, with everything that is mounted below the old one.
+fn take_its_place() -> io::Result<()> {
+    for place in mounts::PLACES {
+        let to = format!("{NEW}{place}");
+        fs::create_dir_all(&to)?;
+        if mounts::is_mounted(place) {
+            mount_move(place, &to)?;
+        }
+    }
+    // The memory of the built-in system. Its first program goes on running: what is open stays until it ends.
+    for entry in fs::read_dir("/")?.flatten() {
+        let path = entry.path();
+        if path == Path::new(NEW) {
+            continue;
+        }
+        // What cannot be removed costs memory, nothing else.
+        let _ = if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+    }
+    rustix::process::chdir(NEW)?;
+    mount_move(".", "/")?;
+    rustix::process::chroot(".")?;
+    Ok(rustix::process::chdir("/")?)
+}
+
+/// The system on trial has joined the pool.
+pub(crate) fn confirm(system: &System) -> Result<Record, String> {
+    let slots = system.updates()?;
+    let Choice::Slot(slot) = system.choice() else { return Err("the built-in system is on no trial".into()) };
+    let record = slots.record().confirmed(slot, system.version);
+    slots.write(&record).map_err(|error| error.to_string())?;
+    Ok(record)
+}
+
+/// The system on trial has failed.
+pub(crate) fn condemn(system: &System) -> Result<(), String> {
+    let slots = system.updates()?;
+    slots.write(&slots.record().failed(system.version, Failure::NotJoined)).map_err(|error| error.to_string())
+}
