@@ -2,7 +2,10 @@
 //! `STAND_IN` says.
 #![expect(clippy::print_stdout, reason = "its lines are what the test sees of it")]
 
-use std::{io::BufRead, os::unix::net::UnixDatagram, thread::sleep, time::Duration};
+use std::{io::BufRead, os::unix::net::UnixDatagram, path::Path, thread::sleep, time::Duration};
+
+use tutti_init::boot::{self, System};
+use tutti_update::{Choice, slots::Device};
 
 fn main() {
     let mode = std::env::var("STAND_IN").unwrap_or_default();
@@ -29,6 +32,13 @@ fn main() {
         sleep(Duration::from_millis(200));
         say("X_TUTTI_REBOOT=1");
     }
+    if mode == "updates" {
+        match update() {
+            Ok(what) => println!("stand-in: {what}"),
+            Err(why) => println!("stand-in: {why}"),
+        }
+        say("X_TUTTI_REBOOT=1");
+    }
     let call = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
     loop {
         if mode == "calls" {
@@ -38,6 +48,22 @@ fn main() {
         sleep(Duration::from_secs(1));
         say("WATCHDOG=1");
     }
+}
+
+/// Installs the image that is on the second disk.
+fn update() -> Result<String, Box<dyn std::error::Error>> {
+    let system = System::read(Path::new(boot::FILE)).ok_or("nobody says what runs")?;
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned();
+    let (product, running) = (system.product.clone(), system.choice());
+    let device = Device { product, running, version: system.version, kernel };
+    let open = || std::fs::File::open("/dev/ubdb");
+    let slots = system.updates()?;
+    let (slot, version) = slots.install(open, &device, system.tries, |written, of| {
+        if written % (1 << 20) == 0 {
+            println!("stand-in: {written} of {of}");
+        }
+    })?;
+    Ok(format!("installed {version} in slot {}", Choice::Slot(slot).word()))
 }
 
 /// Each line on the console is a command for `tutti-init`.

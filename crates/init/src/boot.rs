@@ -10,7 +10,7 @@
 
 use std::{
     fs, io,
-    os::unix::process::CommandExt,
+    os::unix::{fs::MetadataExt, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -34,6 +34,9 @@ pub const FILE: &str = "/run/tutti-system.json";
 
 /// Where a system is unpacked.
 const NEW: &str = "/newroot";
+
+/// How deep the folders of a system are at most that are removed.
+const DEPTH: usize = 64;
 
 /// What every system is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,26 +206,37 @@ fn switch(slots: &Slots, slot: tutti_update::Slot, system: &mut System, log: &mu
 
 /// The new system becomes the root, with everything that is mounted below the old one.
 fn take_its_place() -> io::Result<()> {
-    for place in mounts::PLACES {
+    // Asked before anything is moved, the place that answers being one of them.
+    for place in mounts::PLACES.into_iter().filter(|place| mounts::is_mounted(place)).collect::<Vec<_>>() {
         let to = format!("{NEW}{place}");
         fs::create_dir_all(&to)?;
-        if mounts::is_mounted(place) {
-            mount_move(place, &to)?;
-        }
+        mount_move(place, &to)?;
     }
     // The memory of the built-in system. Its first program goes on running: what is open stays until it ends.
-    for entry in fs::read_dir("/")?.flatten() {
-        let path = entry.path();
-        if path == Path::new(NEW) {
-            continue;
-        }
-        // What cannot be removed costs memory, nothing else.
-        let _ = if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-    }
+    let root = fs::symlink_metadata("/")?.dev();
+    empty(Path::new("/"), root, DEPTH);
     rustix::process::chdir(NEW)?;
     mount_move(".", "/")?;
     rustix::process::chroot(".")?;
     Ok(rustix::process::chdir("/")?)
+}
+
+/// Removes what is in a folder of this file system, and nothing that is mounted below it. What cannot be removed costs
+/// memory, nothing else.
+fn empty(folder: &Path, device: u64, depth: usize) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match fs::symlink_metadata(&path) {
+            Ok(about) if about.dev() != device => {}
+            Ok(about) if about.is_dir() => {
+                if depth > 0 {
+                    empty(&path, device, depth - 1);
+                }
+                let _ = fs::remove_dir(&path);
+            }
+            _ => drop(fs::remove_file(&path)),
+        }
+    }
 }
 
 /// The system on trial has joined the pool.

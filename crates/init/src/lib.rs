@@ -24,8 +24,8 @@
 //! The image, which is what this program is part of, and the kernel. Not trusted are the network, whatever is plugged in
 //! (which chooses what modules are loaded, but only among those of the image), and the state partition after a power cut.
 //!
-//! What decides is without I/O and tested for itself; the rest is run for real, under user-mode Linux and QEMU
-//! (`tests/boot.rs`).
+//! What decides is without I/O and tested for itself; the rest is run for real, under user-mode Linux
+//! (the layer `init`).
 #![forbid(unsafe_code)]
 
 pub mod boot;

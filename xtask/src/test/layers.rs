@@ -2,13 +2,13 @@
 //!
 //! Conventions: an integration test whose name starts with `sim` is a seeded simulation and belongs to the layer
 //! `sim` (it reads how many seeds to run from `TUTTI_SIM_SEEDS`); `an521`, `netns`, `linux_peer`, `linux_remoteproc`,
-//! `kernel_satellite` and `loom` belong to layers of their own, those in [`FAULTS`] to `faults`, those in [`HOSTILE`] to `hostile`; all
+//! those that start with `init_`, and `loom` belong to layers of their own, those in [`FAULTS`] to `faults`, those in [`HOSTILE`] to `hostile`; all
 //! others are `unit`. Every cargo command names the whole workspace, so that features and hence artefacts are the same
 //! for all of them.
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{an521, apps, arm64, browser, c_peer, devicetree, linux_peer};
+use super::{an521, apps, arm64, browser, c_peer, devicetree, init, linux_peer};
 use crate::{
     cargo::{Target, cargo, clippy_driver, has_program, targets},
     deny,
@@ -259,6 +259,15 @@ pub(crate) const LAYERS: &[Layer] = &[
         check: linux_peer::check,
     },
     Layer {
+        name: "init",
+        about: "devices that tutti-init boots in user-mode Linux: network, new systems, power cuts",
+        default: true,
+        needs: init::NEEDS,
+        limit: minutes(30),
+        steps: init::steps,
+        check: init::check,
+    },
+    Layer {
         name: "an521",
         about: "an emulated chip with two cores: the first runs, dumps and restarts the second; both as satellites",
         default: true,
@@ -379,7 +388,8 @@ pub(crate) enum Kind {
 /// What an integration test of this name is; `None` if it has a layer of its own.
 fn kind_of(test: &str) -> Option<Kind> {
     match test {
-        "an521" | "netns" | "linux_peer" | "linux_remoteproc" | "kernel_satellite" | "loom" | "core_dump" => None,
+        "an521" | "netns" | "linux_peer" | "linux_remoteproc" | "loom" | "core_dump" => None,
+        name if name.starts_with("init_") => None,
         test if FAULTS.contains(&test) || HOSTILE.contains(&test) => None,
         test if test.starts_with("sim") => Some(Kind::Sim),
         _ => Some(Kind::Unit),

@@ -1,13 +1,12 @@
 //! The layer `linux-peer`: the Linux kernel's own RPMsg drivers against our vhost-user device, and its own remoteproc
 //! against our back end for it.
 //!
-//! The kernel is user-mode Linux, built once from Debian's source package (some 4 minutes of two processors) and kept
+//! The kernel is user-mode Linux, built once from Debian's source package (some 5 minutes of two processors) and kept
 //! outside of the tree, in `~/.cache/tutti` (or `$XDG_CACHE_HOME/tutti`), under the package's version and a hash of what
 //! it is built by. For RPMsg its one program is `init.c`, and the test that starts both sides is
 //! `crates/amp/host/tests/linux_peer.rs`. For remoteproc the kernel has a driver of ours in it, `tutti_remote.c`, and
-//! its one program is the test itself, `crates/amp/host/tests/linux_remoteproc.rs`. At last a device runs in it
-//! (`crates/cli/tests/kernel_satellite.rs`), with a satellite behind the kernel's RPMsg bus. A run with the kernel at hand takes
-//! half a minute and no privileges.
+//! its one program is the test itself, `crates/amp/host/tests/linux_remoteproc.rs`. A run with the kernel at hand takes
+//! ten seconds and no privileges. The layer `init` runs devices on the same kernel.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +29,8 @@ pub(crate) fn can_build() -> bool {
     has_program("gcc") && library && (built().is_some() || (tools && Path::new(SOURCE).exists()))
 }
 
-pub(crate) fn steps() -> Result<Vec<Program>, String> {
+/// What builds the kernel, if it is not there, and where it is then.
+pub(crate) fn kernel() -> Result<(Vec<Program>, PathBuf), String> {
     let folder = match built() {
         Some(folder) => folder,
         None => cache()?.join(format!("uml-{}-{}", version()?, recipe())),
@@ -38,11 +38,16 @@ pub(crate) fn steps() -> Result<Vec<Program>, String> {
     let kernel = folder.join("linux");
     let mut steps = Vec::new();
     if !kernel.exists() {
-        println!("linux-peer: building Linux in {}, once; some 4 minutes", folder.display());
+        println!("building Linux in {}, once; some 5 minutes", folder.display());
         let script = [format!("{FOLDER}/kernel.sh"), folder.display().to_string(), SOURCE.into()];
         let ours = ["kernel.config", "tutti_remote.c"].map(|file| format!("{FOLDER}/{file}"));
         steps.push(Program::new("sh").args(script).args(ours));
     }
+    Ok((steps, kernel))
+}
+
+pub(crate) fn steps() -> Result<Vec<Program>, String> {
+    let (mut steps, kernel) = kernel()?;
     let init = target_dir().join("xtask/linux-peer-init");
     let compile = ["-static", "-O1", "-Wall", "-Wextra", "-o"];
     steps.push(Program::new("gcc").args(compile).args([&init]).args([format!("{FOLDER}/init.c")]));

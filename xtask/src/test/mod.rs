@@ -7,6 +7,7 @@ mod browser;
 pub(crate) mod c_peer;
 pub(crate) mod devicetree;
 pub(crate) mod layers;
+mod init;
 pub(crate) mod linux_peer;
 mod report;
 

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn kernel() -> Option<PathBuf> {
     let kernel = std::env::var_os("TUTTI_LINUX").map(PathBuf::from);
     if kernel.is_none() {
-        eprintln!("skipped: `cargo xtask test image` builds the kernel and runs this");
+        eprintln!("skipped: `cargo xtask test init` builds the kernel and runs this");
     }
     kernel
 }
@@ -51,6 +51,11 @@ impl Machine {
         self
     }
 
+    /// Another disk in place of one.
+    pub(crate) fn set_disk(&mut self, number: usize, path: &Path) {
+        self.disks[number] = path.to_owned();
+    }
+
     /// The image's archive.
     pub(crate) fn image(&self) -> Vec<u8> {
         let mut files = system();
@@ -73,7 +78,7 @@ impl Machine {
         command
             .arg(setting("initrd=", &initrd))
             .arg(setting("uml_dir=", self.folder.path()))
-            .args(["umid=machine", "mem=128M", "con=null", "ssl=null", "panic=-1", "noreboot", "quiet"])
+            .args(["umid=machine", "mem=256M", "con=null", "ssl=null", "panic=-1", "quiet"])
             .args(self.disks.iter().zip('a'..).map(|(disk, letter)| format!("ubd{letter}={}", disk.display())))
             .args(line)
             .args(&self.line)

@@ -1,5 +1,5 @@
 //! `tutti-init` as the first program of a real kernel: user-mode Linux, which boots in a fraction of a second and
-//! needs no privileges. Part of the layer `image`, which builds the kernel and says where it is by `TUTTI_LINUX`.
+//! needs no privileges. Part of the layer `init`, which builds the kernel and says where it is by `TUTTI_LINUX`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the layer reads how each part went")]
 
 mod support;
@@ -92,6 +92,7 @@ fn a_wish_for_a_reboot_is_fulfilled() {
     let Some(kernel) = kernel() else { return };
     let mut machine = Machine::new(kernel);
     machine.settings = "[network]\nmode = \"none\"\n[node.environment]\nSTAND_IN = \"reboots\"\n".into();
+    machine.line = vec!["noreboot".into()];
     let mut running = machine.boot();
     running.until("the device starts anew");
     assert!(running.ended_within(Duration::from_secs(20)), "it did not end");
