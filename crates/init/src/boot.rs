@@ -17,10 +17,7 @@ use std::{
 
 use rustix::mount::{MountFlags, mount, mount_move};
 use serde::{Deserialize, Serialize};
-use tutti_update::{
-    Choice, Failure, ImageError, Record, Slots, Version,
-    image::Key,
-};
+use tutti_update::{Choice, Failure, ImageError, Record, Slots, Version, image::Key};
 
 use crate::{
     cpio,
@@ -172,7 +169,8 @@ fn switch(slots: &Slots, slot: tutti_update::Slot, system: &mut System, log: &mu
         mount("tmpfs", NEW, "tmpfs", MountFlags::NOSUID, c"mode=0755,size=90%").map_err(|error| told(&error))?;
         let (head, mut rest) = slots.open(slot).map_err(|error| told(&error))?;
         let files = head.system(&mut rest, |archive| {
-            cpio::unpack(archive, &mut cpio::Folder(NEW.into())).map_err(|error| ImageError::Io(io::Error::other(error)))
+            cpio::unpack(archive, &mut cpio::Folder(NEW.into()))
+                .map_err(|error| ImageError::Io(io::Error::other(error)))
         });
         let files = files.map_err(|error| told(&error))?;
         system.version = head.manifest.version;
@@ -181,7 +179,10 @@ fn switch(slots: &Slots, slot: tutti_update::Slot, system: &mut System, log: &mu
         }
         let version = head.manifest.version;
         let trial = if system.trial.is_some() { ", on trial" } else { "" };
-        log.say(format_args!("starting {} {version} from slot {}: {files} files{trial}", system.product, system.running));
+        log.say(format_args!(
+            "starting {} {version} from slot {}: {files} files{trial}",
+            system.product, system.running
+        ));
         Ok(())
     })();
     let moved = unpacked.and_then(|()| {

@@ -102,7 +102,13 @@ impl Target for Folder {
     fn device(&mut self, path: &Path, mode: u32, major: u32, minor: u32) -> io::Result<()> {
         let path = self.0.join(path);
         let _ = fs::remove_file(&path);
-        Ok(mknodat(CWD, path, FileType::from_raw_mode(mode), Mode::from_raw_mode(mode & 0o7777), makedev(major, minor))?)
+        Ok(mknodat(
+            CWD,
+            path,
+            FileType::from_raw_mode(mode),
+            Mode::from_raw_mode(mode & 0o7777),
+            makedev(major, minor),
+        )?)
     }
 }
 
@@ -202,10 +208,12 @@ impl Entry {
             return Err(UnpackError::Form("a file begins otherwise"));
         }
         let field = |number: usize| {
-            let digits = header.get(6 + 8 * number..14 + 8 * number).and_then(|digits| std::str::from_utf8(digits).ok());
+            let digits =
+                header.get(6 + 8 * number..14 + 8 * number).and_then(|digits| std::str::from_utf8(digits).ok());
             digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).ok_or(UnpackError::Form("a number is none"))
         };
-        let entry = Self { mode: field(1)?, size: field(6)?, major: field(9)?, minor: field(10)?, name_len: field(11)? };
+        let entry =
+            Self { mode: field(1)?, size: field(6)?, major: field(9)?, minor: field(10)?, name_len: field(11)? };
         let links = field(4)?;
         if !(1..=MAX_NAME).contains(&entry.name_len) {
             return Err(UnpackError::Form("a name is too long"));

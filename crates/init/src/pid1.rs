@@ -88,7 +88,10 @@ impl Init {
         let mounted = mounts::mount_all();
         let version = env!("CARGO_PKG_VERSION");
         let second = if boot::is_second() { " of the new system" } else { "" };
-        log.say(format_args!("version {version}{second}, Linux {}", rustix::system::uname().release().to_string_lossy()));
+        log.say(format_args!(
+            "version {version}{second}, Linux {}",
+            rustix::system::uname().release().to_string_lossy()
+        ));
         for (place, error) in &mounted.failures {
             log.say(format_args!("{place} cannot be mounted: {error}; going on without it"));
         }
@@ -313,7 +316,9 @@ impl Init {
     fn confirm(&mut self) {
         let Some(system) = &self.system else { return };
         match boot::confirm(system) {
-            Ok(_) => self.log.say(format_args!("{} {} has joined the pool: it is good", system.product, system.version)),
+            Ok(_) => {
+                self.log.say(format_args!("{} {} has joined the pool: it is good", system.product, system.version))
+            }
             Err(error) => self.log.say(format_args!("that this system is good cannot be written down: {error}")),
         }
     }
@@ -415,7 +420,8 @@ impl Init {
         match Process::start(&mut command) {
             Ok(process) => self.command = Some((process, words)),
             Err(error) => {
-                self.log.say(format_args!("`tutti {}` cannot be run: {error}", words.first().map_or("", String::as_str)));
+                self.log
+                    .say(format_args!("`tutti {}` cannot be run: {error}", words.first().map_or("", String::as_str)));
                 self.once.pop_front();
             }
         }
@@ -428,7 +434,9 @@ impl Init {
             let folder = Path::new(STATE).join("once");
             let kept = fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join(mark(words)), what));
             if let Err(error) = kept {
-                self.log.say(format_args!("that `tutti {what}` is done cannot be kept: {error}; it is done again at the next start"));
+                self.log.say(format_args!(
+                    "that `tutti {what}` is done cannot be kept: {error}; it is done again at the next start"
+                ));
             }
             self.log.say(format_args!("`tutti {what}` is done"));
             self.once.pop_front();
@@ -443,7 +451,13 @@ impl Init {
 
     fn sleep(&mut self) {
         let now = Instant::now();
-        let next = self.keeper.next().into_iter().chain(self.deadline).chain(self.network.as_ref().map(Interfaces::next)).min();
+        let next = self
+            .keeper
+            .next()
+            .into_iter()
+            .chain(self.deadline)
+            .chain(self.network.as_ref().map(Interfaces::next))
+            .min();
         let wake = next.map_or(NAP, |at| at.saturating_duration_since(now)).min(NAP);
         let timeout = Timespec { tv_sec: wake.as_secs().cast_signed(), tv_nsec: wake.subsec_nanos().into() };
         let kernel = self.kernel.as_ref().map(KernelLog::fd);
@@ -455,7 +469,9 @@ impl Init {
         fds.extend(hardware.iter().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), wanted)));
         fds.extend(self.notify.iter().map(|notify| PollFd::from_borrowed_fd(notify.fd(), wanted)));
         let command = self.command.iter().map(|(process, _)| process);
-        fds.extend(self.node.iter().chain(command).flat_map(Process::fds).map(|fd| PollFd::from_borrowed_fd(fd, wanted)));
+        fds.extend(
+            self.node.iter().chain(command).flat_map(Process::fds).map(|fd| PollFd::from_borrowed_fd(fd, wanted)),
+        );
         let network = self.network.iter().flat_map(Interfaces::fds);
         fds.extend(network.map(|fd| PollFd::from_borrowed_fd(fd, wanted)));
         // An interrupted sleep is over, too.
@@ -488,9 +504,10 @@ impl Init {
 
 /// A name for a command that is done, which does not give away its words.
 fn mark(words: &[String]) -> String {
-    let hash = words.iter().flat_map(|word| word.bytes().chain([0])).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = words
+        .iter()
+        .flat_map(|word| word.bytes().chain([0]))
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     format!("{hash:016x}")
 }
 

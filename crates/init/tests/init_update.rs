@@ -5,11 +5,7 @@
 
 mod support;
 
-use std::{
-    fs,
-    path::PathBuf,
-    time::Instant,
-};
+use std::{fs, path::PathBuf, time::Instant};
 
 use support::{Machine, kernel};
 use tempfile::TempPath;
@@ -140,11 +136,17 @@ fn a_power_cut_leaves_the_old_system_or_the_new_one() {
         let seen = running.until("the node is ready");
         assert!(!has(&seen, "cannot be mounted"), "seed {seed}, cut {cut} after {after:?}: {seen:#?}");
         let (is_new, on_trial) = (has(&seen, "starting gateway 2.0.0 from slot a"), has(&seen, "on trial"));
-        if is_new { new += 1 } else { old += 1 }
+        if is_new {
+            new += 1
+        } else {
+            old += 1
+        }
         if !is_new || on_trial {
             running.until("has joined the pool: it is good");
         }
     }
     let whole = whole.as_secs_f64();
-    println!("ok update power: {cuts} cuts within {whole:.1} s: {old} times the old system, {new} times the new one; seed {seed}");
+    println!(
+        "ok update power: {cuts} cuts within {whole:.1} s: {old} times the old system, {new} times the new one; seed {seed}"
+    );
 }

@@ -50,7 +50,10 @@ impl Key {
 
     /// From 64 hexadecimal digits.
     pub fn from_hex(text: &str) -> Option<Self> {
-        let digits: Vec<u8> = text.bytes().map(|byte| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect::<Option<_>>()?;
+        let digits: Vec<u8> = text
+            .bytes()
+            .map(|byte| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+            .collect::<Option<_>>()?;
         let bytes: Vec<u8> = digits.chunks_exact(2).map(|two| two[0] << 4 | two[1]).collect();
         (digits.len() == 64).then(|| bytes.try_into().ok().map(Self::new))?
     }
@@ -140,7 +143,8 @@ impl Head {
     pub fn read(from: &mut impl Read, key: Key) -> Result<Self, ImageError> {
         let manifest = section(from, MANIFEST_TAG, MAX_MANIFEST)?;
         let signature = section(from, SIGNATURE_TAG, SIGNATURE)?;
-        let (signer, signature) = signature.split_first_chunk::<32>().ok_or(ImageError::Form("its signature is cut"))?;
+        let (signer, signature) =
+            signature.split_first_chunk::<32>().ok_or(ImageError::Form("its signature is cut"))?;
         let signature = signature.try_into().map_err(|_| ImageError::Form("its signature is cut"))?;
         if Key::new(*signer) != key {
             return Err(ImageError::Signer);

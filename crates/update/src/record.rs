@@ -234,7 +234,8 @@ impl Record {
             Choice::Slot(slot) => slot_code(slot),
         };
         let (trial, tries) = self.trial.map_or((0, 0), |(slot, tries)| (slot_code(slot), tries));
-        let (failed, failure) = self.failed.map_or((Version::default(), 0), |(version, failure)| (version, failure.code()));
+        let (failed, failure) =
+            self.failed.map_or((Version::default(), 0), |(version, failure)| (version, failure.code()));
         let mut put = |at: usize, what: &[u8]| bytes[at..at + what.len()].copy_from_slice(what);
         put(0, MAGIC);
         put(8, &self.sequence.to_le_bytes());
@@ -345,7 +346,13 @@ mod tests {
         let choice = prop_oneof![Just(Choice::BuiltIn), slot.clone().prop_map(Choice::Slot)];
         let version = any::<[u32; 3]>().prop_map(Version);
         let failure = prop::sample::select(Failure::ALL.to_vec());
-        (any::<u64>(), choice, prop::option::of((slot, any::<u8>())), version.clone(), prop::option::of((version, failure)))
+        (
+            any::<u64>(),
+            choice,
+            prop::option::of((slot, any::<u8>())),
+            version.clone(),
+            prop::option::of((version, failure)),
+        )
             .prop_map(|(sequence, good, trial, floor, failed)| Record { sequence, good, trial, floor, failed })
     }
 

@@ -86,7 +86,9 @@ impl fmt::Display for InstallError {
             ),
             Self::Slot(path, error) => write!(f, "{} cannot be written: {error}", path.display()),
             Self::Record(error) => write!(f, "which system to start cannot be written down: {error}"),
-            Self::Readback(error) => write!(f, "what was stored of the image is damaged ({error}); the disk may be worn out"),
+            Self::Readback(error) => {
+                write!(f, "what was stored of the image is damaged ({error}); the disk may be worn out")
+            }
         }
     }
 }
@@ -217,7 +219,8 @@ impl Slots {
         }
         let path = self.slot(slot);
         let image = open().map_err(unreadable)?;
-        write_slot(path, image, head.image_len(), &mut progress).map_err(|error| InstallError::Slot(path.to_owned(), error))?;
+        write_slot(path, image, head.image_len(), &mut progress)
+            .map_err(|error| InstallError::Slot(path.to_owned(), error))?;
         // Read back: a disk may have taken it and not kept it, and the parts may have changed since they were checked.
         let version = self.check(slot).map_err(InstallError::Readback)?;
         if version != head.manifest.version {

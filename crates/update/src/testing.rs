@@ -29,7 +29,13 @@ impl Made {
     /// With this archive as its system.
     pub fn new(product: &str, version: &str, system: &[u8]) -> Self {
         let members = vec![("initramfs", system.to_vec())];
-        Self { product: product.into(), version: version.into(), role: "initramfs", kernel_version: String::new(), members }
+        Self {
+            product: product.into(),
+            version: version.into(),
+            role: "initramfs",
+            kernel_version: String::new(),
+            members,
+        }
     }
 
     /// With a kernel before it.

@@ -31,8 +31,17 @@ pub(crate) fn steps(context: &Context) -> Result<Vec<Program>, String> {
 pub(crate) fn check(output: &str) -> Result<String, String> {
     let parts: Vec<_> = output.lines().filter_map(|line| line.strip_prefix("ok ")).collect();
     let wanted = [
-        "boot 2", "boot log", "boot supervision", "boot faults", "boot reboot", "network", "hardware", "update good",
-        "update fallback", "update unfit", "update power",
+        "boot 2",
+        "boot log",
+        "boot supervision",
+        "boot faults",
+        "boot reboot",
+        "network",
+        "hardware",
+        "update good",
+        "update fallback",
+        "update unfit",
+        "update power",
     ];
     match wanted.iter().find(|wanted| !parts.iter().any(|part| part.starts_with(**wanted))) {
         Some(missing) => Err(format!("{missing} was not tested")),

@@ -6,8 +6,8 @@ pub(crate) mod arm64;
 mod browser;
 pub(crate) mod c_peer;
 pub(crate) mod devicetree;
-pub(crate) mod layers;
 mod init;
+pub(crate) mod layers;
 pub(crate) mod linux_peer;
 mod report;
 

@@ -176,7 +176,8 @@ impl Answer {
         }
         let kind = kind?;
         // A refusal has no address, everything else has one that a host can have.
-        let usable = !address.is_unspecified() && !address.is_broadcast() && !address.is_multicast() && !address.is_loopback();
+        let usable =
+            !address.is_unspecified() && !address.is_broadcast() && !address.is_multicast() && !address.is_loopback();
         if kind != Kind::Nak && !usable {
             return None;
         }
@@ -200,7 +201,8 @@ fn number(bytes: &[u8]) -> Option<u32> {
 /// The length of a mask; none if it has holes.
 fn prefix_of(bytes: &[u8]) -> Option<u8> {
     let mask = number(bytes)?;
-    (mask.leading_ones() + mask.trailing_zeros() == 32 || mask == u32::MAX).then(|| u8::try_from(mask.leading_ones()).ok())?
+    (mask.leading_ones() + mask.trailing_zeros() == 32 || mask == u32::MAX)
+        .then(|| u8::try_from(mask.leading_ones()).ok())?
 }
 
 /// What an address without a mask meant before there were masks.
@@ -259,7 +261,8 @@ pub(crate) mod tests {
 
     #[test]
     fn an_answer_is_read() {
-        let options = [1, 4, 255, 255, 255, 0, 0, 3, 8, 10, 0, 2, 2, 10, 0, 2, 1, 6, 4, 10, 0, 2, 3, 51, 4, 0, 0, 14, 16];
+        let options =
+            [1, 4, 255, 255, 255, 0, 0, 3, 8, 10, 0, 2, 2, 10, 0, 2, 1, 6, 4, 10, 0, 2, 3, 51, 4, 0, 0, 14, 16];
         let bytes = answer(Kind::Offer, 9, [10, 0, 2, 15], &options);
         let read = Answer::parse(&bytes, 9, MAC).unwrap();
         assert_eq!((read.kind, read.address, read.prefix), (Kind::Offer, Ipv4Addr::new(10, 0, 2, 15), 24));

@@ -51,8 +51,13 @@ struct Interface {
 impl Interfaces {
     pub(crate) fn new(network: Network, hostname: &str, log: &mut Log) -> Self {
         let kernel = Kernel::open().map_err(|error| log.say(format_args!("the kernel has no network: {error}")));
-        let mut interfaces =
-            Self { kernel: kernel.ok(), network, hostname: hostname.to_owned(), known: BTreeMap::new(), look: Instant::now() };
+        let mut interfaces = Self {
+            kernel: kernel.ok(),
+            network,
+            hostname: hostname.to_owned(),
+            known: BTreeMap::new(),
+            look: Instant::now(),
+        };
         interfaces.tick(Instant::now(), log);
         interfaces
     }
@@ -104,7 +109,13 @@ impl Interfaces {
 }
 
 /// Sets up what is new.
-fn look(kernel: &mut Kernel, network: &Network, hostname: &str, known: &mut BTreeMap<String, Interface>, log: &mut Log) {
+fn look(
+    kernel: &mut Kernel,
+    network: &Network,
+    hostname: &str,
+    known: &mut BTreeMap<String, Interface>,
+    log: &mut Log,
+) {
     let entries = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).take(MAX).collect();
     names.sort_unstable();
@@ -132,7 +143,8 @@ fn look(kernel: &mut Kernel, network: &Network, hostname: &str, known: &mut BTre
             log.say(format_args!("{name} cannot be switched on: {error}"));
         }
         let mac = mac(&name).unwrap_or_default();
-        let mut interface = Interface { index, mac, client: None, has: None, carrier: number(&name, "carrier") == Some(1) };
+        let mut interface =
+            Interface { index, mac, client: None, has: None, carrier: number(&name, "carrier") == Some(1) };
         if !loopback {
             match (network.mode, network.address) {
                 // One address is for one interface.
@@ -156,7 +168,10 @@ fn look(kernel: &mut Kernel, network: &Network, hostname: &str, known: &mut BTre
                 _ => {}
             }
         }
-        let told = interface.has.as_ref().map(|has| has.dns.iter().map(|server| format!("nameserver {server}\n")).collect::<String>());
+        let told = interface
+            .has
+            .as_ref()
+            .map(|has| has.dns.iter().map(|server| format!("nameserver {server}\n")).collect::<String>());
         if let Some(text) = told {
             // As for those that DHCP names.
             let _ = fs::write(RESOLV, text);

@@ -163,7 +163,10 @@ impl Kernel {
                 None => {}
             }
         }
-        Err(io::Error::new(io::ErrorKind::TimedOut, format!("the kernel did not answer within {:?}", Duration::from_secs(2))))
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("the kernel did not answer within {:?}", Duration::from_secs(2)),
+        ))
     }
 }
 
