@@ -192,7 +192,10 @@ pub(crate) fn settings(product: &Product, modules: &[String], key: &str) -> Stri
     if let Group::Ticket(ticket) = &product.group {
         let _ = writeln!(out, "join = {}", quoted(ticket));
     }
-    let _ = writeln!(out, "\n[update]\nkey = {}", quoted(key));
+    // Which system to start has to outlast a power cut, so there are updates only where there is a disk.
+    if let Some(state) = &product.state {
+        let _ = writeln!(out, "\n[state]\ndevice = {}\n\n[update]\nkey = {}", quoted(&state.value), quoted(key));
+    }
     out
 }
 

@@ -156,6 +156,8 @@ pub struct Product {
     pub group: Group,
     /// How it gets onto the network.
     pub network: Network,
+    /// The partition that keeps its state, as `/dev/vda` or `PARTLABEL=state`; in memory if there is none.
+    pub state: Option<Said<String>>,
     /// Whether it offers a rescue shell on its console.
     pub rescue: bool,
     /// The file with the update key.
@@ -188,6 +190,8 @@ struct Raw {
     group: Option<Spanned<RawGroup>>,
     #[serde(default)]
     network: Option<Spanned<RawNetwork>>,
+    #[serde(default)]
+    state: RawState,
     #[serde(default)]
     console: RawConsole,
     #[serde(default)]
@@ -240,6 +244,12 @@ struct RawNetwork {
     mode: Spanned<String>,
     address: Option<String>,
     gateway: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawState {
+    device: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -344,6 +354,7 @@ impl Reader<'_> {
         let (kernel, command_line) = self.kernel(raw.kernel)?;
         let group = self.group(raw.group)?;
         let network = self.network(raw.network)?;
+        let state = self.state(raw.state)?;
         let core = |it: RawCore| Core { domain: self.said(it.domain), firmware: self.said(it.firmware) };
         let cores = raw.core.into_iter().take(MAX_LIST).map(core).collect();
         let size = |it: Option<Spanned<Size>>| it.map(|it| self.said(it));
@@ -362,6 +373,7 @@ impl Reader<'_> {
             firmware: raw.firmware.map(|it| self.said(it.image)),
             group,
             network,
+            state,
             rescue: raw.console.rescue,
             update_key: raw.update.key.map(|it| self.said(it)),
             limits,
@@ -408,6 +420,18 @@ impl Reader<'_> {
             }
         };
         Some((kernel, command_line))
+    }
+
+    fn state(&mut self, raw: RawState) -> Option<Option<Said<String>>> {
+        let Some(device) = raw.device else { return Some(None) };
+        let text = device.get_ref();
+        let label = text.strip_prefix("PARTLABEL=").is_some_and(|label| !label.is_empty());
+        if !(label || text.starts_with("/dev/")) || text.contains("/../") || text.chars().any(char::is_control) {
+            let help = "write device = \"PARTLABEL=state\" or device = \"/dev/vda\"";
+            self.wrong(device.span(), format!("{text:?} names no partition"), help);
+            return None;
+        }
+        Some(Some(self.said(device)))
     }
 
     fn group(&mut self, raw: Option<Spanned<RawGroup>>) -> Option<Group> {

@@ -79,6 +79,10 @@ command-line = \"\"
 # Or: mode = \"static\", address = \"192.168.1.5/24\", gateway = \"192.168.1.1\".
 mode = \"dhcp\"
 
+[state]
+# Where the state is kept; without a partition it is in memory, and gone after each start.
+# device = \"PARTLABEL=state\"
+
 [console]
 # A shell on the console, for whoever holds the device in the hand.
 rescue = false
