@@ -169,7 +169,10 @@ impl Faults {
         let place = (name(&first.span), self.one_line(&first.span));
         let mut report = ariadne::Report::build(ariadne::ReportKind::Error, place).with_config(config).with_code(word);
         report.set_message(harmless(&fault.message));
-        for (order, place) in fault.places.iter().enumerate() {
+        // In the file's order, so that one file makes one excerpt.
+        let mut places: Vec<_> = fault.places.iter().enumerate().collect();
+        places.sort_by_key(|(_, it)| (it.span.file != first.span.file, it.span.file, it.span.range.start));
+        for (order, place) in places {
             let note = if place.note.is_empty() { "here".to_owned() } else { harmless(&place.note) };
             let label = ariadne::Label::new((name(&place.span), self.one_line(&place.span)));
             report.add_label(label.with_message(note).with_order(i32::try_from(order).unwrap_or(i32::MAX)));
