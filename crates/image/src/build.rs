@@ -29,6 +29,9 @@ const MAX_FIRMWARE: u64 = 64 << 20;
 /// The largest file that a part carries, in bytes.
 const MAX_FILE: u64 = 256 << 20;
 
+/// The window of the compression: 2 MiB.
+const WINDOW_LOG: u32 = 21;
+
 /// How hard to compress: zstd's levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
@@ -213,7 +216,7 @@ impl Builder<'_> {
         let bytes = match self.options.compression {
             Compression::None => raw,
             Compression::Zstd(level) => {
-                zstd::bulk::compress(&raw, level).map_err(|error| BuildError::Other(format!("zstd: {error}")))?
+                compress(&raw, level).map_err(|error| BuildError::Other(format!("zstd: {error}")))?
             }
         };
         self.hold_size(bytes.len() as u64, "initramfs")?;
@@ -354,6 +357,13 @@ impl Builder<'_> {
         let why = format!("the program: {} of flash, {} of RAM", Size(takes.flash), Size(takes.ram));
         Ok(vec![Made { role: Role::Firmware, name: "firmware.elf", bytes, why, files: Vec::new() }])
     }
+}
+
+/// With a window that a small device has room for: the kernel holds it besides the archive and what comes out of it.
+fn compress(bytes: &[u8], level: i32) -> std::io::Result<Vec<u8>> {
+    let mut compressor = zstd::bulk::Compressor::new(level)?;
+    compressor.window_log(WINDOW_LOG)?;
+    compressor.compress(bytes)
 }
 
 /// Writes a file so that it is whole or not there.

@@ -8,6 +8,14 @@ use crate::{
     size::Size,
 };
 
+/// The socket of the emulator's monitor, in the folder of the members.
+pub const MONITOR: &str = "monitor";
+/// What the monitor takes for three keys, by which Linux tells its first process to end.
+pub const END: &str = "sendkey ctrl-alt-delete\n";
+
+/// What user-mode Linux calls itself: the folder of its monitor.
+pub const UMID: &str = "machine";
+
 /// What the emulated device is to have.
 #[derive(Debug, Clone)]
 pub struct Machine {
@@ -56,7 +64,8 @@ pub fn command(manifest: &Manifest, members: &Path, machine: &Machine) -> Result
     match manifest.profile {
         Profile::Standard => {
             more(&["-m", &format!("{}M", ram.0 >> 20), "-display", "none", "-no-reboot", "-serial", "stdio"]);
-            more(&["-monitor", "none", "-kernel", &at("kernel"), "-initrd", &at("initramfs"), "-append", &line]);
+            let monitor = format!("unix:{},server=on,wait=off", at(MONITOR));
+            more(&["-monitor", &monitor, "-kernel", &at("kernel"), "-initrd", &at("initramfs"), "-append", &line]);
             more(&["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]);
             if let Some(disk) = &machine.disk {
                 more(&["-drive", &format!("if=virtio,format=raw,file={}", disk.display())]);
@@ -75,7 +84,9 @@ pub fn command(manifest: &Manifest, members: &Path, machine: &Machine) -> Result
 
 fn user_mode(at: &dyn Fn(&str) -> String, ram: Size, line: &str, machine: &Machine) -> Vec<String> {
     let mut words = vec![at("kernel"), format!("mem={}M", ram.0 >> 20), format!("initrd={}", at("initramfs"))];
-    words.extend(["con0=fd:0,fd:1", "con=null", "ssl=null"].map(str::to_owned));
+    words.extend(["con0=fd:0,fd:1", "con=null", "ssl=null", "noreboot"].map(str::to_owned));
+    // Its own monitor is a socket too: UMID/mconsole in this folder.
+    words.extend([format!("uml_dir={}", at("")), format!("umid={UMID}")]);
     if let Some(disk) = &machine.disk {
         words.push(format!("ubd0={}", disk.display()));
     }

@@ -1,14 +1,14 @@
 //! The layers: what each needs, what it runs, what its output must show.
 //!
 //! Conventions: an integration test whose name starts with `sim` is a seeded simulation and belongs to the layer
-//! `sim` (it reads how many seeds to run from `TUTTI_SIM_SEEDS`); `an521`, `netns`, `linux_peer`, `linux_remoteproc`,
-//! those that start with `init_`, and `loom` belong to layers of their own, those in [`FAULTS`] to `faults`, those in [`HOSTILE`] to `hostile`; all
+//! `sim` (it reads how many seeds to run from `TUTTI_SIM_SEEDS`); `an521`, `image`, `netns`, `linux_peer`, `linux_remoteproc`
+//! and `loom` belong to layers of their own, those in [`FAULTS`] to `faults`, those in [`HOSTILE`] to `hostile`; all
 //! others are `unit`. Every cargo command names the whole workspace, so that features and hence artefacts are the same
 //! for all of them.
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{an521, apps, arm64, browser, c_peer, devicetree, init, linux_peer};
+use super::{an521, apps, arm64, browser, c_peer, devicetree, image, linux_peer};
 use crate::{
     cargo::{Target, cargo, clippy_driver, has_program, targets},
     deny,
@@ -277,6 +277,15 @@ pub(crate) const LAYERS: &[Layer] = &[
         check: an521::check,
     },
     Layer {
+        name: "image",
+        about: "products become images, which boot in emulators and as user-mode Linux, join a pool, and leave it",
+        default: true,
+        needs: image::NEEDS,
+        limit: minutes(30),
+        steps: |_| image::steps(),
+        check: image::check,
+    },
+    Layer {
         name: C_PEER,
         about: "open-amp and rpmsg-lite in both roles, from source trees that --path names; never without it",
         default: false,
@@ -388,8 +397,7 @@ pub(crate) enum Kind {
 /// What an integration test of this name is; `None` if it has a layer of its own.
 fn kind_of(test: &str) -> Option<Kind> {
     match test {
-        "an521" | "netns" | "linux_peer" | "linux_remoteproc" | "loom" | "core_dump" => None,
-        name if name.starts_with("init_") => None,
+        "an521" | "image" | "netns" | "linux_peer" | "linux_remoteproc" | "loom" | "core_dump" => None,
         test if FAULTS.contains(&test) || HOSTILE.contains(&test) => None,
         test if test.starts_with("sim") => Some(Kind::Sim),
         _ => Some(Kind::Unit),

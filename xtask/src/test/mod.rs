@@ -6,7 +6,7 @@ pub(crate) mod arm64;
 mod browser;
 pub(crate) mod c_peer;
 pub(crate) mod devicetree;
-mod init;
+mod image;
 pub(crate) mod layers;
 pub(crate) mod linux_peer;
 mod report;

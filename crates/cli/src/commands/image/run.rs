@@ -31,6 +31,9 @@ use crate::{
 /// How long the emulator has to open the microcontroller's line.
 const LINE: Duration = Duration::from_secs(10);
 
+/// How long a device has to end in good order.
+const GOODBYE: Duration = Duration::from_secs(20);
+
 /// Boots an image on this machine, in an emulator or as user-mode Linux
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -106,7 +109,7 @@ pub(super) async fn run(args: RunArgs, context: &mut Context) -> Result<Exit, Fa
         ended = child.wait() => Some(ended),
         () = tui::asked_to_end() => None,
     };
-    if ended.is_none() {
+    if ended.is_none() && !ends_itself(folder.path(), &mut child, context).await {
         child.kill().await.explain(|| format!("{program} cannot be ended"))?;
     }
     if let Some((client, name)) = link {
@@ -116,6 +119,21 @@ pub(super) async fn run(args: RunArgs, context: &mut Context) -> Result<Exit, Fa
         Some(Ok(status)) if !status.success() => Err(Failure::new(format!("{program} ended: {status}"))),
         Some(Err(error)) => Err(Failure::new(format!("{program} is lost")).why(error)),
         _ => Ok(Exit::Done),
+    }
+}
+
+/// Has the device end in good order, as a PC does by three keys; whether it did.
+async fn ends_itself(folder: &Path, child: &mut tokio::process::Child, context: &mut Context) -> bool {
+    use tokio::io::AsyncWriteExt as _;
+    let Ok(mut monitor) = tokio::net::UnixStream::connect(folder.join(emulate::MONITOR)).await else { return false };
+    if monitor.write_all(emulate::END.as_bytes()).await.is_err() {
+        return false;
+    }
+    context.printer.note(Line::of(Tone::Faint, "the device was told to end; Ctrl-C again ends it at once"));
+    tokio::select! {
+        ended = child.wait() => ended.is_ok(),
+        () = tokio::time::sleep(GOODBYE) => false,
+        () = tui::asked_to_end() => false,
     }
 }
 

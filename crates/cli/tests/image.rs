@@ -1,0 +1,189 @@
+//! Products become images, and these boot and join a pool. By the layer `image`, which builds the firmware and the
+//! kernel of user-mode Linux and names them in `TUTTI_IMAGE_FIRMWARE` and `TUTTI_LINUX`; without these nothing is booted.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the layer reads what each part says")]
+
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use support::device::{Device, Plan, TUTTI, eventually};
+
+const S: fn(u64) -> Duration = Duration::from_secs;
+
+/// A boot by an emulator that is an interpreter, on a machine with other things to do.
+const BOOT: Duration = Duration::from_secs(240);
+
+/// What the layer names; nothing without it.
+fn named(variable: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(variable).map(PathBuf::from);
+    if path.is_none() {
+        eprintln!("left out: {variable} names nothing; use `cargo xtask test image`");
+    }
+    path
+}
+
+/// Runs `tutti image …`, which has to go well; what it printed.
+fn image(args: &[&str]) -> String {
+    let ran = Command::new(TUTTI).arg("image").args(args).stdin(Stdio::null()).output().expect("tutti runs");
+    assert!(ran.status.success(), "{args:?}: {}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).expect("it prints text")
+}
+
+fn json(args: &[&str]) -> Value {
+    serde_json::from_str(&image(args)).expect("it prints JSON")
+}
+
+/// One of the repository's products in a folder of its own, with these words changed.
+fn product(name: &str, folder: &Path, changes: &[(&str, &str)]) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../products").join(name).join("product.toml");
+    let text = fs::read_to_string(path).expect("the product is there");
+    let text = changes.iter().fold(text, |text, (from, to)| {
+        assert!(text.contains(from), "{name} has no {from:?}");
+        text.replace(from, to)
+    });
+    let into = folder.join(name);
+    fs::create_dir_all(&into).unwrap();
+    let path = into.join("product.toml");
+    fs::write(&path, text).unwrap();
+    path
+}
+
+/// Builds it; the image. What is not optimised is larger than what is promised, and compressing it hard takes long.
+fn built(product: &Path) -> PathBuf {
+    let said = json(&["build", "--fast", "--json", &product.display().to_string()]);
+    PathBuf::from(said["file"].as_str().expect("it says which file"))
+}
+
+/// A booted image. It ends with this.
+struct Booted {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Booted {
+    fn start(host: &Device, image: &Path, more: &[&str]) -> Self {
+        let log = image.with_extension("log");
+        let file = fs::File::create(&log).unwrap();
+        let mut command = host.plan.command(&["image", "run", "--join"]);
+        command.arg(image).args(more).stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
+        Self { child: command.spawn().expect("tutti runs"), log }
+    }
+
+    fn said(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// The seconds after the kernel's start at which it said this.
+    fn seconds(&self, what: &str) -> Option<f64> {
+        let said = self.said();
+        let line = said.lines().find(|line| line.contains(what))?;
+        line.split_once(what)?.1.split_whitespace().find_map(|word| word.parse().ok())
+    }
+
+    /// Ends it as Ctrl-C does, and waits for that.
+    fn end(mut self) -> Duration {
+        let begun = Instant::now();
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
+        eventually(S(60), "it ends", || self.child.try_wait().is_ok_and(|it| it.is_some()));
+        begun.elapsed()
+    }
+}
+
+impl Drop for Booted {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            // It has an emulator to end, which it does when it is asked.
+            let pid = rustix::process::Pid::from_child(&self.child);
+            for _ in 0..2 {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            let _ = self.child.wait();
+        }
+        if std::thread::panicking() {
+            let said = self.said();
+            let lines: Vec<_> = said.lines().collect();
+            eprintln!("--- {} ---\n{}", self.log.display(), lines[lines.len().saturating_sub(60)..].join("\n"));
+        }
+    }
+}
+
+/// Two devices of one group on this machine.
+fn pool(folder: &Path) -> (Device, Device) {
+    let studio = Plan::new(folder, "studio").start();
+    let attic = Plan::new(folder, "attic").start();
+    attic.join(&studio);
+    (studio, attic)
+}
+
+/// Boots a standard image, and uses it from a device that did not boot it.
+fn boots_joins_and_leaves(studio: &Device, attic: &Device, image: &Path, more: &[&str]) -> (Booted, f64) {
+    let node = ["--node=--simulate", "--node=room-temperature,lamp"];
+    let booted = Booted::start(studio, image, &[more, &node].concat());
+    eventually(BOOT, "it joins the pool", || attic.sees(&["gateway"]));
+    eventually(S(20), "its sensor is read", || {
+        attic.reading("gateway/room-temperature").is_ok_and(|degrees| (10.0..35.0).contains(&degrees))
+    });
+    attic.must(&["set", "gateway/lamp", "70"]);
+    assert_eq!(attic.reading("gateway/lamp").unwrap(), 70.0);
+    let ready = booted.seconds("the node is ready,").expect("it says when its node is ready");
+    (booted, ready)
+}
+
+fn gone(on: &Device, name: &str) -> Duration {
+    eventually(S(20), &format!("{name} is gone"), || !on.sees(&[name]))
+}
+
+#[test]
+fn a_standard_image_joins_from_an_emulator() {
+    if named("TUTTI_IMAGE_FIRMWARE").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let large = [("image = \"15 MiB\"", "image = \"64 MiB\"")];
+    let product = product("gateway", folder.path(), &large);
+    let first = built(&product);
+    let bytes = fs::read(&first).unwrap();
+    let begun = Instant::now();
+    assert!(built(&product) == first && fs::read(&first).unwrap() == bytes, "the same product makes the same bytes");
+    println!("\nok same: built twice, the same {} bytes, {:.1?}", bytes.len(), begun.elapsed());
+    let inspected = json(&["inspect", "--json", &first.display().to_string()]);
+    assert_eq!(inspected["manifest"]["product"], "gateway");
+    assert_eq!(json(&["ls", "--json", &first.parent().unwrap().display().to_string()])[0]["version"], "0.1.0");
+
+    let (studio, attic) = pool(folder.path());
+    let (booted, ready) = boots_joins_and_leaves(&studio, &attic, &first, &["--ram", "256 MiB"]);
+    println!("\nok standard: Debian's kernel in QEMU, its node ready {ready:.1} s after the start, used from another device");
+    let took = booted.end();
+    let all = gone(&attic, "gateway");
+    println!("\nok left: switched off in {took:.1?}, gone from another device {all:.1?} later");
+}
+
+#[test]
+fn a_mini_image_joins_by_its_serial_line() {
+    let Some(firmware) = named("TUTTI_IMAGE_FIRMWARE") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let own = "../../target/firmware/thumbv8m.main-none-eabi/release/core0";
+    let image = built(&product("sensor", folder.path(), &[(own, &firmware.display().to_string())]));
+    let (studio, attic) = pool(folder.path());
+    let booted = Booted::start(&studio, &image, &[]);
+    // The link is called by the product, and so is the satellite at its end.
+    for core in ["sensor", "an521-core1"] {
+        eventually(S(60), &format!("{core} joins"), || attic.sees(&[core]));
+    }
+    eventually(S(20), "its sensor is read", || {
+        attic.reading("an521-core1/temperature").is_ok_and(|degrees| (20.0..24.0).contains(&degrees))
+    });
+    attic.must(&["set", "an521-core1/lamp", "on"]);
+    println!("\nok mini: both cores of an an521 in the pool, a sensor read and a lamp switched from another device");
+    let took = booted.end();
+    eventually(S(10), "it is gone", || attic.view_of("an521-core1").is_none() && attic.view_of("sensor").is_none());
+    println!("\nok unplugged: ended in {took:.1?}, and gone");
+}

@@ -1,0 +1,61 @@
+//! The layer `image`: products become images, and these boot, in emulators and as user-mode Linux, and join a pool.
+//!
+//! The tests are `crates/cli/tests/image.rs`: a standard and a mini image in QEMU, by software alone, and the same system as
+//! user-mode Linux, by the kernel of the layer `linux-peer`. They say how each part went. The first process by itself
+//! is the layer `init`.
+
+use super::{layers::some_tests, linux_peer};
+use crate::{
+    cargo::cargo,
+    firmware::{self, Image},
+    needs::Need,
+    process::Program,
+};
+
+/// What the layer needs of the machine.
+pub(crate) const NEEDS: &[Need] = &[
+    Need::Build,
+    Need::Apt,
+    Need::FirmwareCompiler,
+    Need::LinuxSource,
+    Need::Program { name: "qemu-system-x86_64", package: "qemu-system-x86" },
+    Need::Program { name: "qemu-system-arm", package: "qemu-system-arm" },
+];
+
+/// The parts that must have been seen.
+const PARTS: [&str; 6] = ["same", "standard", "left", "mini", "unplugged", "user-mode"];
+
+pub(crate) fn steps() -> Result<Vec<Program>, String> {
+    let (mut steps, kernel) = linux_peer::kernel()?;
+    steps.extend(firmware::steps()?);
+    let tests = cargo(["test", "--workspace", "--test", "image", "--", "--nocapture", "--test-threads=1"])
+        .env("TUTTI_IMAGE_FIRMWARE", Image::Core0.path())
+        .env("TUTTI_LINUX", kernel);
+    steps.push(tests);
+    Ok(steps)
+}
+
+pub(crate) fn check(output: &str) -> Result<String, String> {
+    some_tests(output)?;
+    let said: Vec<_> = output.lines().filter_map(|line| line.strip_prefix("ok ")?.split_once(": ")).collect();
+    match PARTS.iter().find(|part| !said.iter().any(|(name, _)| name == *part)) {
+        Some(part) => Err(format!("the part {part} was not reached")),
+        None => {
+            let ours = said.iter().filter(|(name, _)| PARTS.contains(name));
+            Ok(ours.map(|(_, what)| *what).collect::<Vec<_>>().join("; "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_has_passed_when_all_parts_were_seen() {
+        let all: String = PARTS.iter().map(|part| format!("noise\nok {part}: 7 of {part}\n")).collect();
+        let all = format!("{all}test result: ok. 3 passed; 0 failed\n");
+        assert!(check(&all).unwrap().starts_with("7 of same; 7 of standard"));
+        assert!(check(&all.replace("ok mini", "mini")).unwrap_err().contains("mini"));
+    }
+}
