@@ -78,7 +78,8 @@ fn check(name: &str, ok: CheckState, what: impl Into<String>, advice: impl Into<
     Check { name: name.into(), ok, what: what.into(), advice: Some(advice.into()).filter(|advice| !advice.is_empty()) }
 }
 
-fn show(title: &str, checks: &[Check], printer: &mut Printer) -> Result<(), Failure> {
+/// Shows checks and what to do about them, below a title.
+pub(crate) fn show(title: &str, checks: &[Check], printer: &mut Printer) -> Result<(), Failure> {
     printer.line(Line::of(Tone::Strong, title))?;
     for check in checks {
         let (sign, tone) = match check.ok {

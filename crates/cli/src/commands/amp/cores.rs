@@ -12,9 +12,10 @@ use std::{
 };
 
 use clap::Args;
-use tutti_control::{CheckState, Core, CoreAction, CoreKind, CoreLine, CoreRequest, CoreState, StopMessage};
+use tutti_control::{Core, CoreAction, CoreKind, CoreLine, CoreRequest, CoreState, StopMessage};
 
 use crate::{
+    commands::doctor,
     context::Context,
     failure::{Exit, Explain, Failure},
     printer::{Line, Tone},
@@ -208,17 +209,7 @@ pub(crate) async fn doctor(args: JsonArgs, context: &mut Context) -> Result<Exit
         context.printer.json(&checks)?;
         return Ok(Exit::Done);
     }
-    for check in &checks {
-        let (sign, tone) = match check.ok {
-            CheckState::Ok => ("✓", Tone::Good),
-            CheckState::Warn => ("!", Tone::Warn),
-            CheckState::Fail => ("✗", Tone::Bad),
-        };
-        context.printer.line(Line::of(tone, sign).plain(format!(" {}", check.what)))?;
-        if let Some(advice) = &check.advice {
-            context.printer.line(Line::of(Tone::Faint, format!("    {advice}")))?;
-        }
-    }
+    doctor::show("cores that the kernel leads", &checks, &mut context.printer)?;
     let note = "Cores that are processes need nothing of the kernel: tutti amp start NAME PROGRAM";
     context.printer.note(Line::of(Tone::Faint, note));
     Ok(Exit::Done)
