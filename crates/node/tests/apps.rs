@@ -164,6 +164,7 @@ async fn an_app_moves_with_its_state_and_back() {
     is(&kitchen, &it, InstanceState::Away, "attic").await;
     let attic = host.start("attic");
     is(&kitchen, &it, InstanceState::Running, "attic").await;
+    attic.sees("kitchen", Presence::Online).await;
     kitchen.client.move_instance(&it, "kitchen").await.unwrap();
     is(&kitchen, &it, InstanceState::Running, "kitchen").await;
     assert_eq!(count(&kitchen, &it).await, "8 (8 7)");

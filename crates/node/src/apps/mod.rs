@@ -719,7 +719,7 @@ impl Shared {
     }
 
     fn is_connected(&self, device: DeviceId) -> bool {
-        lock(&self.connected).contains(&device)
+        self.fabric.session_with(device).is_some()
     }
 
     /// How many instances there are here, and how many bytes of memory they have.

@@ -102,6 +102,10 @@ impl Actor {
                 let to = leaving.to;
                 let size = self.live.as_ref().and_then(|live| live.image.as_ref()).map_or(0, |it| it.memory().len());
                 let Some((package, _)) = self.package() else { return };
+                // It has just answered, whether or not the news of its session has come here.
+                if self.shared.is_connected(to) {
+                    self.mover(Input::PeerUp(to));
+                }
                 self.mover(Input::Move { to, attempt, package, size: size as u64 });
             }
             Err(why) => self.not_moved(why),

@@ -338,6 +338,7 @@ impl Actor {
                     Event::Timer(id) => format!("timer {id}"),
                     Event::Reading(name, _) => format!("a reading of {name}"),
                     Event::Key(name, _) => format!("a key at {name}"),
+                    Event::Pointer(name, ..) => format!("a pointer at {name}"),
                     Event::Message(from, _) => format!("a message of {from}"),
                     Event::Changed(name, _) => format!("a change of {name}"),
                     Event::Started => "its beginning".into(),
