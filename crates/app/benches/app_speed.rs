@@ -3,7 +3,7 @@
 //! - `app.dispatch.warm`: one event into a warm instance, what it did collected.
 //! - `app.start.cached`: from the component's bytes to a fresh instance, native code in the cache.
 //! - `app.idle.host`: resident memory of each of 1,000 idle instances beside its own memory.
-//! - `app.move.SIZE.pause`: what stands between the last event here and the first there once the state was copied beforehand and 5 % of its pages have
+//! - `app.move.SIZE.work`: what stands between the last event here and the first there once the state was copied beforehand and 5 % of its pages have
 //!   changed since: capture, difference, bytes, reading, applying, restoring. No network and no disk: those are the node's.
 //! - `app.move.SIZE.whole`: the same without a copy beforehand, as a stop and restart with the state in a file would have it.
 #![allow(clippy::print_stdout, reason = "it is a benchmark")]
@@ -136,7 +136,7 @@ fn main() {
                 .0,
             );
         }
-        row(&format!("app.move.{name}.pause"), median(pauses) * 1e3, "ms");
+        row(&format!("app.move.{name}.work"), median(pauses) * 1e3, "ms");
         row(&format!("app.move.{name}.whole"), median(wholes) * 1e3, "ms");
     }
 }

@@ -31,7 +31,12 @@ fn named(variable: &str) -> Option<PathBuf> {
 /// Runs `tutti image …`, which has to go well; what it printed.
 fn image(args: &[&str]) -> String {
     let ran = Command::new(TUTTI).arg("image").args(args).stdin(Stdio::null()).output().expect("tutti runs");
-    assert!(ran.status.success(), "{args:?}: {}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(
+        ran.status.success(),
+        "{args:?}: {}{}",
+        String::from_utf8_lossy(&ran.stdout),
+        String::from_utf8_lossy(&ran.stderr)
+    );
     String::from_utf8(ran.stdout).expect("it prints text")
 }
 
@@ -160,7 +165,9 @@ fn a_standard_image_joins_from_an_emulator() {
 
     let (studio, attic) = pool(folder.path());
     let (booted, ready) = boots_joins_and_leaves(&studio, &attic, &first, &["--ram", "256 MiB"]);
-    println!("\nok standard: Debian's kernel in QEMU, its node ready {ready:.1} s after the start, used from another device");
+    println!(
+        "\nok standard: Debian's kernel in QEMU, its node ready {ready:.1} s after the start, used from another device"
+    );
     let took = booted.end();
     let all = gone(&attic, "gateway");
     println!("\nok left: switched off in {took:.1?}, gone from another device {all:.1?} later");

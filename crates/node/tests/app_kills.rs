@@ -106,6 +106,7 @@ async fn count(client: &Client, id: &str) -> u64 {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "how many kills there were is what the layer asks for")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_at_seeded_moments_of_moves() {
     let number = |name: &str, usual: u64| std::env::var(name).ok().and_then(|it| it.parse().ok()).unwrap_or(usual);

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use support::{Device, Host, eventually};
 use tutti_app::package::Package;
-use tutti_control::{AppInstance, AuditWhat, ErrorCode, InstanceState, Presence, Role, RunRequest};
+use tutti_control::{
+    AppInstance, AuditWhat, ErrorCode, InstanceState, OfferRequest, Presence, Role, RunRequest, Sharing, Value,
+};
 
 const COUNTER: &[u8] = include_bytes!("../../../apps/built/counter.wasm");
 const HOSTILE: &[u8] = include_bytes!("../../../apps/built/hostile.wasm");
+const RELAY: &[u8] = include_bytes!("../../../apps/built/relay.wasm");
 const THERMO: &[u8] = include_bytes!("../../../apps/built/thermo.wasm");
 
 /// Not a test by itself: a device in a process of its own.
@@ -116,7 +119,9 @@ async fn an_app_that_breaks_is_begun_anew_with_what_was_durable() {
     kitchen.client.install_app(package("counter", "0.1.0", COUNTER, "")).await.unwrap();
     let counter = kitchen.client.run_app("counter", &RunRequest::default()).await.unwrap().id;
     let it = kitchen.client.run_app("hostile", &RunRequest::default()).await.unwrap().id;
-    for (what, why) in [("loop", "too long"), ("recursion", "recursed"), ("panic", "unreachable")] {
+    for (nth, (what, why)) in
+        [("loop", "too long"), ("recursion", "recursed"), ("panic", "unreachable")].iter().enumerate()
+    {
         kitchen.client.tell_instance(&it, what).await.unwrap();
         // Meanwhile the other answers at once.
         let begun = std::time::Instant::now();
@@ -124,7 +129,8 @@ async fn an_app_that_breaks_is_begun_anew_with_what_was_durable() {
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
         eventually(&format!("{what} is left out"), async || {
             let log = kitchen.client.instance_log(&it, 0).await.unwrap();
-            log.iter().any(|line| line.text.contains(why)) && log.iter().any(|line| line.text.contains("is left out"))
+            let left_out = log.iter().filter(|line| line.text.contains("is left out")).count();
+            log.iter().any(|line| line.text.contains(why)) && left_out == nth + 1
         })
         .await;
     }
@@ -202,4 +208,111 @@ async fn what_an_app_wants_is_found_followed_and_audited() {
     let why = kitchen.client.place_why("spy", None).await.unwrap();
     assert!(why.best.is_none() && why.obstacles[0].why.contains("camera"), "{why:?}");
     kitchen.stop().await;
+}
+
+/// The target is killed between the source's commit and its own word: nothing runs until an owner accepts the loss. If it comes back, its
+/// copy does not run, and can be looked at and discarded.
+#[tokio::test]
+async fn an_owner_ends_the_wait_for_a_device_that_is_lost() {
+    let host = Host::new();
+    let (kitchen, mut attic) = (host.start("kitchen"), host.start("attic"));
+    attic.pair_with(&kitchen, Role::Member).await;
+    attic.sees("kitchen", Presence::Online).await;
+    kitchen.client.install_app(package("counter", "0.1.0", COUNTER, "")).await.unwrap();
+    let it = kitchen.client.run_app("counter", &on("kitchen")).await.unwrap().id;
+    kitchen.client.tell_instance(&it, "add 3").await.unwrap();
+    assert_eq!(count(&kitchen, &it).await, "3 (3)");
+    let mut waits = false;
+    for _ in 0..30 {
+        kitchen.sees("attic", Presence::Online).await;
+        kitchen.client.move_instance(&it, "attic").await.unwrap();
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < Duration::from_secs(5) {
+            let shown = instance(&kitchen, &it).await;
+            match shown.state {
+                InstanceState::Waiting => attic.process.kill().unwrap(),
+                InstanceState::Running if shown.device_name == "attic" => {}
+                _ => continue,
+            }
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let shown = instance(&kitchen, &it).await;
+        if shown.state == InstanceState::Waiting {
+            assert_eq!(shown.waiting_for.as_deref(), Some("attic"));
+            waits = true;
+            break;
+        }
+        // It was too late this time: it is there, and comes back.
+        if attic.process.try_wait().unwrap().is_some() {
+            attic = host.start("attic");
+        }
+        is(&kitchen, &it, InstanceState::Running, "attic").await;
+        attic.sees("kitchen", Presence::Online).await;
+        kitchen.client.move_instance(&it, "kitchen").await.unwrap();
+        is(&kitchen, &it, InstanceState::Running, "kitchen").await;
+    }
+    assert!(waits, "in 30 moves the moment was never hit");
+    attic.process.wait().unwrap();
+    assert_eq!(code(kitchen.client.recover_instance(&it, false).await), Some(ErrorCode::BadRequest));
+    kitchen.client.recover_instance(&it, true).await.unwrap();
+    is(&kitchen, &it, InstanceState::Running, "kitchen").await;
+    assert_eq!(instance(&kitchen, &it).await.branch, 1);
+    assert_eq!(count(&kitchen, &it).await, "3 (3)");
+
+    let attic = host.start("attic");
+    attic.sees("kitchen", Presence::Online).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let all = attic.client.instances().await.unwrap();
+    let running: Vec<_> = all.iter().filter(|it| it.state == InstanceState::Running).collect();
+    assert_eq!(running.len(), 1, "{all:#?}");
+    assert_eq!(running[0].device_name, "kitchen");
+    assert!(all.iter().all(|it| it.device_name == "kitchen" || it.state == InstanceState::GivenUp), "{all:#?}");
+    kitchen.stop().await;
+    attic.stop().await;
+}
+
+/// What has one user at a time is leased for as long as an app is bound to it; the lease moves with the app.
+#[tokio::test]
+async fn a_lease_moves_with_its_app() {
+    let host = Host::new();
+    let (kitchen, attic) = (host.start("kitchen"), host.start("attic"));
+    attic.pair_with(&kitchen, Role::Member).await;
+    attic.sees("kitchen", Presence::Online).await;
+    kitchen.sees("attic", Presence::Online).await;
+    let gate = OfferRequest {
+        writable: true,
+        value: Some(Value::Int(0)),
+        unit: "step".into(),
+        sharing: Sharing::Exclusive,
+        ..OfferRequest::of_kind("actuator")
+    };
+    kitchen.client.offer("gate", &gate).await.unwrap();
+    eventually("the gate is known", async || {
+        let all = attic.client.resources(&Default::default()).await.unwrap();
+        all.iter().any(|it| it.name == "gate")
+    })
+    .await;
+    let mut commands = kitchen.client.commands("gate").await.unwrap();
+    let wants = "[wants.sensor]\nkind = \"sensor\"\nunit = \"°C\"\nrequired = true\n[wants.actuator]\nkind = \"actuator\"\nunit = \"step\"\nrequired = true\n";
+    kitchen.client.install_app(package("relay", "0.1.0", RELAY, wants)).await.unwrap();
+    let it = kitchen.client.run_app("relay", &on("kitchen")).await.unwrap().id;
+    let holder = async |of: &Device| {
+        let all = of.client.resources(&Default::default()).await.unwrap();
+        all.into_iter().find(|it| it.name == "gate").and_then(|it| it.lease).map(|lease| lease.device_name)
+    };
+    kitchen.client.tell_instance(&it, "on 1 off 1").await.unwrap();
+    while commands.next().await.unwrap().unwrap().value != Value::Int(1) {}
+    assert_eq!(holder(&kitchen).await.as_deref(), Some("kitchen"));
+    kitchen.client.move_instance(&it, "attic").await.unwrap();
+    is(&kitchen, &it, InstanceState::Running, "attic").await;
+    attic.client.tell_instance(&it, "on 2 off 2").await.unwrap();
+    while commands.next().await.unwrap().unwrap().value != Value::Int(2) {}
+    assert_eq!(holder(&kitchen).await.as_deref(), Some("attic"));
+    let set = tutti_control::SetValue { value: Value::Int(9), token: None };
+    assert_eq!(code(kitchen.client.set("kitchen", "gate", &set).await), Some(ErrorCode::Held));
+    attic.client.end_instance(&it).await.unwrap();
+    eventually("the lease is given back", async || holder(&kitchen).await.is_none()).await;
+    kitchen.stop().await;
+    attic.stop().await;
 }

@@ -8,7 +8,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{an521, apps, arm64, browser, c_peer, devicetree, image, linux_peer};
+use super::{an521, app_kills, apps, arm64, browser, c_peer, devicetree, image, linux_peer};
 use crate::{
     cargo::{Target, cargo, clippy_driver, has_program, targets},
     deny,
@@ -248,6 +248,18 @@ pub(crate) const LAYERS: &[Layer] = &[
         limit: minutes(15),
         steps: |_| Ok(apps::steps()),
         check: |output| Ok(format!("{}, {}", apps::same(output)?, some_tests(output)?)),
+    },
+    Layer {
+        name: "app-kills",
+        about: "apps that move between devices, which are processes killed at 20 (--full: 200) seeded moments: never two copies, then one, nothing lost",
+        default: true,
+        needs: &[Need::Build],
+        limit: minutes(30),
+        steps: |context| {
+            let kills = if context.full || std::env::var_os("TUTTI_FULL").is_some() { "200" } else { KILLS };
+            Ok(app_kills::steps(kills, &seed()))
+        },
+        check: app_kills::killed,
     },
     Layer {
         name: "linux-peer",

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: runs the layers, one after the other, and says how each of them went.
 
 pub(crate) mod an521;
+mod app_kills;
 mod apps;
 pub(crate) mod arm64;
 mod browser;

@@ -331,14 +331,12 @@ impl Apps {
             memory_kib: facts.manifest.limits.memory_kib,
         };
         let same = shared.view().group.grants.get(&grant.name).is_some_and(|it| it.grant == grant);
-        if !same {
-            if let Err(error) = shared.fabric.allow_app(grant).await {
-                if !known {
-                    shared.packages.remove_one(&facts.digest);
-                }
-                let hint = "`tutti app rm` takes back what was allowed before";
-                return Err(ErrorDetail::new(ErrorCode::NotGranted, error.to_string(), hint));
+        if !same && let Err(error) = shared.fabric.allow_app(grant).await {
+            if !known {
+                shared.packages.remove_one(&facts.digest);
             }
+            let hint = "`tutti app rm` takes back what was allowed before";
+            return Err(ErrorDetail::new(ErrorCode::NotGranted, error.to_string(), hint));
         }
         let name = facts.manifest.name.to_string();
         shared.audit(&name, None, AuditWhat::Installed, format!("version {}", facts.manifest.version));

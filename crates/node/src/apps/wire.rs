@@ -34,6 +34,7 @@ pub(crate) enum Notice {
 }
 
 /// Wants an answer.
+#[expect(clippy::large_enum_variant, reason = "a message lives for a moment")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Ask {
     /// An effect of an instance that is at home in epoch `home`.
@@ -134,5 +135,37 @@ mod tests {
         assert_eq!(parse::<Ask>(&bytes[..bytes.len() - 1]), None);
         assert_eq!(parse::<Header>(&emit(&Header::State(id, Attempt(6)))), Some(Header::State(id, Attempt(6))));
         assert_eq!(parse::<Notice>(&[250]), None);
+    }
+
+    /// What a hostile member may send: any bytes, and real messages with any byte altered. It is read or refused, and says the same again.
+    #[test]
+    fn anything_is_read_or_refused() {
+        let id = InstanceId::from_bytes([1; 16]);
+        let epoch = Epoch::first(DeviceId::from_bytes([2; 32]));
+        let applied = Notice::Applied { of: id, to: Receiver::Instance(id), id: EffectId { epoch, sequence: 3 } };
+        let seeds = [emit(&applied), emit(&Ask::Do(Order::Tell(id, "x".into()))), emit(&Answer::Never("no".into()))];
+        let mut state = 1u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize
+        };
+        for round in 0..20_000 {
+            let mut bytes = seeds[round % seeds.len()].to_vec();
+            for _ in 0..next() % 4 {
+                let at = next() % bytes.len();
+                bytes[at] = next() as u8;
+            }
+            bytes.truncate(1 + next() % bytes.len());
+            if let Some(notice) = parse::<Notice>(&bytes) {
+                assert_eq!(parse::<Notice>(&emit(&notice)), Some(notice));
+            }
+            if let Some(ask) = parse::<Ask>(&bytes) {
+                assert_eq!(parse::<Ask>(&emit(&ask)), Some(ask));
+            }
+            if let Some(answer) = parse::<Answer>(&bytes) {
+                assert_eq!(parse::<Answer>(&emit(&answer)), Some(answer));
+            }
+            let _ = parse::<Header>(&bytes);
+        }
     }
 }

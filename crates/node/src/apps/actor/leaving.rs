@@ -3,6 +3,8 @@
 //! The package goes first, then rounds of what changed since the round before, all while the app runs; when a round is small, or there were
 //! many, the app comes to rest and the last step goes, with what is kept beside the state and the leases.
 
+use std::time::{Duration, Instant};
+
 use tokio::sync::mpsc;
 use tutti_app::{
     handover::{Input, Why},
@@ -38,6 +40,9 @@ pub(super) struct Leaving {
     going: Option<Image>,
     round: u32,
     last: Option<home::Kept>,
+    /// When it came to rest, and how long its own record took since.
+    pub(super) rested: Option<Instant>,
+    pub(super) recorded: Duration,
 }
 
 impl Actor {
@@ -82,6 +87,8 @@ impl Actor {
             going: None,
             round: 0,
             last: None,
+            rested: None,
+            recorded: Duration::ZERO,
         });
         self.reason = None;
         self.note(AppLevel::System, format!("it is to move to {}", self.shared.name_of(to)));

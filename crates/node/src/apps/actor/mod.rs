@@ -436,6 +436,7 @@ impl Actor {
                 if let Some(leaving) = self.leaving.as_mut().filter(|leaving| leaving.attempt == attempt) {
                     leaving.rest = true;
                     leaving.phase = MovePhase::Pausing;
+                    leaving.rested = Some(Instant::now());
                 }
             }
             Output::Release(attempt) => self.release(attempt),
@@ -476,7 +477,11 @@ impl Actor {
             saved.journal = None;
         }
         saved.record = Some(record);
+        let begun = Instant::now();
         self.folder.save(&saved)?;
+        if let Some(leaving) = self.leaving.as_mut().filter(|leaving| leaving.recorded.is_zero()) {
+            leaving.recorded = begun.elapsed();
+        }
         self.saved = Some(saved);
         Ok(())
     }
@@ -495,10 +500,17 @@ impl Actor {
                 self.note(AppLevel::System, text);
             }
             Moved::Moved(_, to) => {
-                let text = name(to);
+                let mut text = name(to);
+                let paused = self.leaving.take().and_then(|it| Some((it.rested?.elapsed(), it.recorded)));
+                if let Some((paused, recorded)) = paused {
+                    let millis = |it: Duration| it.as_secs_f64() * 1e3;
+                    let (paused, recorded) = (millis(paused), millis(recorded));
+                    text.push_str(&format!(
+                        "; it stood still for {paused:.2} ms, its record here took {recorded:.2} ms"
+                    ));
+                }
                 self.note(AppLevel::System, format!("it has moved to {text}"));
                 self.audit(AuditWhat::Left, text);
-                self.leaving = None;
             }
             Moved::LostAtTarget(to) => {
                 let text = format!(

@@ -30,8 +30,8 @@ use crate::apps::{
 
 /// How many events in a row may be given up before the app is not begun again by itself.
 const MAX_POISONED: u8 = 5;
-/// How many ticks of processor time an app has for one event: half a second.
-const TICKS: u64 = 100;
+/// How many ticks an app has for one event: a second.
+const TICKS: u64 = 200;
 /// How far an app may be ahead of its share of the processor before it has to wait.
 const AHEAD: Duration = Duration::from_secs(1);
 
