@@ -139,7 +139,7 @@ async fn outside_programs_offer_resources_and_screens() {
     let command = commands.next().await.unwrap().unwrap();
     assert_eq!((command.value, command.from_name.as_str()), (Value::Bool(true), "attic"));
 
-    let size = ScreenRequest { columns: 40, rows: 10 };
+    let size = ScreenRequest { columns: 40, rows: 10, width: None, height: None };
     let mut screen = kitchen.client.open_screen("window", &size).await.unwrap();
     assert!(screen.next().await.unwrap().unwrap().text.is_empty());
     let hello = SetValue { value: Value::Text("hello".into()), token: None };

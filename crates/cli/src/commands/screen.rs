@@ -38,7 +38,7 @@ pub(crate) async fn run(args: ScreenArgs, context: &mut Context) -> Result<Exit,
     let device = client.device().await?.name;
     let failed = || format!("cannot open the screen {}", args.name);
     if args.json {
-        let request = ScreenRequest { columns: args.columns, rows: args.rows };
+        let request = ScreenRequest { columns: args.columns, rows: args.rows, width: None, height: None };
         let mut frames = client.open_screen(&args.name, &request).await.explain(failed)?;
         let end = tui::asked_to_end();
         let mut end = std::pin::pin!(end);
@@ -54,7 +54,7 @@ pub(crate) async fn run(args: ScreenArgs, context: &mut Context) -> Result<Exit,
         }
     }
     let (columns, rows) = ratatui::crossterm::terminal::size().unwrap_or((80, 24));
-    let request = ScreenRequest { columns, rows: rows.saturating_sub(1).max(1) };
+    let request = ScreenRequest { columns, rows: rows.saturating_sub(1).max(1), width: None, height: None };
     let mut frames = client.open_screen(&args.name, &request).await.explain(failed)?;
     let mut screen = Screen::open()?;
     let mut shown = ScreenFrame::default();

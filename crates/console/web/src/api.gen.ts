@@ -2160,9 +2160,20 @@ export interface components {
             columns: number;
             /**
              * Format: int32
+             * @description Its height.
+             */
+            height?: number | null;
+            /**
+             * Format: int32
              * @description Its height in lines.
              */
             rows: number;
+            /**
+             * Format: int32
+             * @description The width of the largest picture that it shows, in pixels; with `height`. If there is none, a character is as wide as a
+             *     pixel, and as high as two.
+             */
+            width?: number | null;
         };
         /** @description A value for a resource. */
         SetValue: {

@@ -140,9 +140,8 @@ export const api = {
 };
 
 export const streams = {
-  /** A device that was built without apps does not know of them. */
-  changes: (apps: boolean, signal: AbortSignal, take: Take) =>
-    stream("GET", `/v1/events?values=apart&timeline=yes&cores=yes${apps ? "&apps=yes" : ""}`, undefined, signal, take),
+  changes: (signal: AbortSignal, take: Take) =>
+    stream("GET", "/v1/events?values=apart&timeline=yes&cores=yes&apps=yes", undefined, signal, take),
   frames: (name: string, signal: AbortSignal, take: Take) =>
     stream("GET", `${at("screens", name)}/frames`, undefined, signal, take),
   coreLog: (core: string, signal: AbortSignal, take: Take) =>
@@ -150,7 +149,7 @@ export const streams = {
   instanceLog: (id: string, signal: AbortSignal, take: Take) =>
     stream("GET", `${at("instances", id)}/log/follow`, undefined, signal, take),
   openScreen: (name: string, columns: number, rows: number, signal: AbortSignal, take: Take) =>
-    stream("PUT", at("screens", name), JSON.stringify({ columns, rows }), signal, take),
+    stream("PUT", at("screens", name), JSON.stringify({ columns, rows, width: 800, height: 600 }), signal, take),
 };
 
 type Take = (event: string, data: string) => void;

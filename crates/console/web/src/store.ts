@@ -184,20 +184,15 @@ export async function start() {
   running?.abort();
   const control = (running = new AbortController());
   let wait = 250;
-  let withApps = true;
   while (!control.signal.aborted) {
     try {
       me.value = await api.device();
-      await streams.changes(withApps, control.signal, (event, data) => {
+      await streams.changes(control.signal, (event, data) => {
         wait = 250;
         take(event, data);
       });
     } catch (error) {
       if (error instanceof Refusal && error.status === 401) return;
-      if (error instanceof Refusal && error.status === 400 && withApps) {
-        withApps = false;
-        continue;
-      }
     }
     connected.value = false;
     if (control.signal.aborted) return;

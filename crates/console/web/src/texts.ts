@@ -234,7 +234,6 @@ export const texts = {
     search: "Search devices",
     how: "Drag an instance to another device, or choose one under “Move to…”: it goes on there as it is.",
     idle: "Nothing runs here.",
-    unknown: "This device runs no apps.",
     others: (n: number) => `and ${plural(n, "more device", "more devices")}; search for one`,
     none: "No owner has allowed an app yet. To begin one of your own, run",
     state: {

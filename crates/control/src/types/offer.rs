@@ -95,6 +95,13 @@ pub struct ScreenRequest {
     pub columns: u16,
     /// Its height in lines.
     pub rows: u16,
+    /// The width of the largest picture that it shows, in pixels; with `height`. If there is none, a character is as wide as a
+    /// pixel, and as high as two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u16>,
+    /// Its height.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u16>,
 }
 
 /// What a screen shows: text, or an image.

@@ -25,11 +25,13 @@ const ONE_WAIT: Duration = Duration::from_millis(500);
 pub(super) async fn open(
     State(node): State<Arc<Node>>,
     In(name): In<String>,
-    Body(ScreenRequest { columns, rows }): Body<ScreenRequest>,
+    Body(ScreenRequest { columns, rows, width, height }): Body<ScreenRequest>,
 ) -> Result<Response, ApiError> {
     let name = offers::parse(&name)?;
     let slot = node.streams.take()?;
-    let screen = Screen::new(name, Size::new(columns, rows));
+    let size = Size::new(columns, rows);
+    let size = width.zip(height).map_or(size, |(width, height)| size.with_pixels(width, height));
+    let screen = Screen::new(name, size);
     let open = node.sources.open_screen(screen).map_err(|_| offers::taken(&name))?;
     let screen = open.screen.clone();
     Ok(slot.answer(watch(screen, open)))

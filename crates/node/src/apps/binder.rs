@@ -18,7 +18,7 @@ use tutti_app::{
     package::{Manifest, Want},
     runtime::{
         host::{Event, Failure, Resources},
-        input::{Hand, OF_DISPLAY},
+        input::Hand,
     },
 };
 use tutti_control::{AppBinding, AuditWhat};
@@ -33,6 +33,7 @@ use tutti_pool::{Catalogue, Presence, driver::PoolHandle};
 use super::{
     Shared,
     actor::{Ask, Handle},
+    hands::Hands,
 };
 
 /// How long a lease lasts without being renewed.
@@ -41,8 +42,6 @@ const LEASE: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(2);
 /// How often a resource is read that the app does not follow, in milliseconds.
 const SELDOM: u32 = 1000;
-/// The least milliseconds between two readings.
-const FASTEST: u32 = 20;
 /// How long reserving and handing over may take.
 const PATIENCE: Duration = Duration::from_secs(4);
 
@@ -118,6 +117,7 @@ impl Binder {
             table: table.clone(),
             follows: BTreeMap::new(),
             following: BTreeMap::new(),
+            hands: Hands::default(),
             going: false,
         };
         let task = shared.runtime.spawn(keeper.run(asked));
@@ -211,7 +211,8 @@ struct Keeper {
     handle: Handle,
     table: Arc<Mutex<Table>>,
     follows: BTreeMap<String, u32>,
-    following: BTreeMap<(String, ResourceId), (u32, JoinHandle<()>)>,
+    following: BTreeMap<String, (ResourceId, u32, JoinHandle<()>)>,
+    hands: Hands,
     going: bool,
 }
 
@@ -359,47 +360,36 @@ impl Keeper {
 
     /// Reads what is bound and can be read: as often as the app wants, or seldom.
     fn follow(&mut self) {
-        let catalogue = self.shared.pool.catalogue();
-        let wanted: BTreeMap<String, Vec<(ResourceId, u32, bool)>> = {
+        let wanted: BTreeMap<String, (ResourceId, u32, bool)> = {
             let table = lock(&self.table);
-            let wanted = table.slots.iter().filter_map(|(name, slot)| {
+            let reads = |slot: &Slot| matches!(slot.want.kind, ResourceKind::Sensor | ResourceKind::Input);
+            let slots = table.slots.iter().filter(|(_, slot)| reads(slot));
+            let wanted = slots.filter_map(|(name, slot)| {
                 let resource = slot.bound.as_ref()?.resource;
-                let interval = self.follows.get(name).copied().unwrap_or(SELDOM).max(FASTEST);
-                let found = match slot.want.kind {
-                    ResourceKind::Sensor => vec![(resource, interval, false)],
-                    ResourceKind::Input => vec![(resource, FASTEST, true)],
-                    ResourceKind::Display => {
-                        inputs_of(&catalogue, resource).map(|input| (input, FASTEST, true)).collect()
-                    }
-                    _ => return None,
-                };
-                Some((name.clone(), found))
+                let interval = self.follows.get(name).copied().unwrap_or(SELDOM).max(20);
+                Some((name.clone(), (resource, interval, slot.want.kind == ResourceKind::Input)))
             });
             wanted.collect()
         };
-        let wanted: BTreeMap<(String, ResourceId), (u32, bool)> = wanted
-            .into_iter()
-            .flat_map(|(name, all)| all.into_iter().map(move |(id, every, input)| ((name.clone(), id), (every, input))))
-            .collect();
-        self.following.retain(|key, (interval, task)| {
-            let stays = wanted.get(key).is_some_and(|(every, _)| every == interval);
+        self.following.retain(|name, (resource, interval, task)| {
+            let stays = wanted.get(name).is_some_and(|(to, every, _)| (to, every) == (resource, interval));
             if !stays || task.is_finished() {
                 task.abort();
             }
             stays && !task.is_finished()
         });
-        for (key, (interval, input)) in wanted {
-            if self.following.contains_key(&key) {
+        for (name, (resource, interval, input)) in wanted {
+            if self.following.contains_key(&name) {
                 continue;
             }
-            let (name, resource) = key.clone();
             let (shared, table, handle, word) =
                 (self.shared.clone(), self.table.clone(), self.handle.clone(), name.clone());
             let (app, instance) = (self.app, self.instance);
             let task = tokio::spawn(async move {
                 let every = Duration::from_millis(interval.into());
                 let Ok(mut readings) = shared.pool.follow(resource, every).await else { return };
-                let (mut first, mut hand) = (true, Hand::default());
+                let mut first = true;
+                let mut hand = Hand::default();
                 while let Some(Ok(reading)) = readings.next().await {
                     if std::mem::take(&mut first) {
                         shared.audit(app.as_str(), Some(instance), AuditWhat::Read, word.clone());
@@ -407,20 +397,30 @@ impl Keeper {
                     if let Some(slot) = lock(&table).slots.get_mut(&word) {
                         slot.last = Some(reading.clone());
                     }
-                    match hand.event(&word, &reading.value).filter(|_| input) {
-                        Some(event) => handle.tell(Ask::Event(Incoming { origin: None, event })),
-                        None => handle.tell(Ask::Reading(word.clone(), reading)),
+                    match (&reading.value, input) {
+                        (Value::Text(_), true) => {
+                            if let Some(event) = hand.event(&word, &reading.value) {
+                                handle.tell(Ask::Event(Incoming { origin: None, event }));
+                            }
+                        }
+                        _ => handle.tell(Ask::Reading(word.clone(), reading)),
                     }
                 }
             });
-            self.following.insert(key, (interval, task));
+            self.following.insert(name, (resource, interval, task));
         }
+        let table = lock(&self.table);
+        let displays = table.slots.iter().filter(|(_, slot)| slot.want.kind == ResourceKind::Display);
+        let displays: Vec<_> =
+            displays.filter_map(|(name, slot)| Some((name.clone(), slot.bound.as_ref()?.resource))).collect();
+        drop(table);
+        self.hands.follow(&self.shared, &self.handle, &displays);
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.following.values().for_each(|(_, task)| task.abort());
+        self.following.values().for_each(|(_, _, task)| task.abort());
         for lease in self.leases() {
             give_back(&self.shared, lease);
         }
@@ -452,18 +452,6 @@ fn choose(catalogue: &Catalogue, want: &Want, before: Option<ResourceId>) -> Opt
     let best = catalogue.resources().filter(|entry| meets(entry)).min_by_key(|entry| rank(entry))?;
     let exclusive = best.resource.sharing == Sharing::Exclusive && best.resource.kind == ResourceKind::Actuator;
     Some((best.id(), exclusive))
-}
-
-/// The inputs that belong to a display.
-fn inputs_of(catalogue: &Catalogue, display: ResourceId) -> impl Iterator<Item = ResourceId> {
-    let of = move |it: &tutti_model::ResourceDescription| {
-        let named = Name::new(OF_DISPLAY).ok().and_then(|name| it.properties.get(&name));
-        matches!(named, Some(Value::Text(text)) if text == display.name.as_str())
-    };
-    let device = catalogue.device(display.device);
-    let resources = device.map(|device| device.resources()).unwrap_or_default().iter();
-    let inputs = resources.filter(move |it| it.kind == ResourceKind::Input && it.readable && of(it));
-    inputs.map(move |it| ResourceId { device: display.device, name: it.name })
 }
 
 /// Whether a resource's range reaches as far as is wanted. One that does not say its range is taken to.

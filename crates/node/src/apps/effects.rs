@@ -24,6 +24,7 @@ use tutti_model::{
     message::{LeaseMode, Refusal, Token},
 };
 use tutti_pool::driver::{Caller, LocalResources};
+use tutti_resources::Driver;
 
 use super::{
     Shared,
@@ -209,6 +210,12 @@ impl Shared {
             (Some(Body::Show(_)), _) => return for_good("it is no display"),
             (None, _) => return for_good("what was to be done cannot be read"),
         };
+        // A picture made of shapes takes the place of what was there, be that text or an image; a screen keeps one of each.
+        let instead = match (entry.resource.kind, &value) {
+            (ResourceKind::Display, Value::Text(_)) => Some(Value::Bytes(Vec::new())),
+            (ResourceKind::Display, Value::Bytes(_)) => Some(Value::Text(String::new())),
+            _ => None,
+        };
         let now = self.clock.now();
         let leases = self.pool.leases();
         let held = leases
@@ -226,7 +233,14 @@ impl Shared {
         let name = resource.name;
         let done = if resource.device == self.me {
             let (sources, from) = (self.sources.clone(), catalogue.device(by).map(|device| device.name));
-            timeout(PERFORM, self.locals.change(&name, move |driver| sources.write(driver, &value, by, from))).await
+            let write = move |driver: &dyn Driver| {
+                let done = sources.write(driver, &value, by, from);
+                match instead.filter(|_| driver.screen().is_some() && done.is_ok()) {
+                    Some(nothing) => sources.write(driver, &nothing, by, from),
+                    None => done,
+                }
+            };
+            timeout(PERFORM, self.locals.change(&name, write)).await
         } else {
             let resources: Option<Arc<dyn LocalResources>> = self.satellites.resources_of(resource.device);
             let Some(resources) = resources else { return Err(("its satellite is not there".into(), false)) };

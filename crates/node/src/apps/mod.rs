@@ -23,6 +23,7 @@ mod binder;
 mod disk;
 mod effects;
 mod engines;
+mod hands;
 mod journal;
 mod lines;
 mod net;

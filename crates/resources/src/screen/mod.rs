@@ -28,18 +28,27 @@ pub const MAX_TEXT: usize = 64 * 1024;
 /// The largest picture that is taken, in bytes of PNG.
 pub const MAX_PICTURE: usize = 1 << 20;
 
-/// How large a display is, in characters. A line of text is as high as two pixels are, and a character as wide as one:
-/// a terminal draws two pixels in one cell with `▀`.
+/// How large a display is, in characters, and the picture that it takes. Unless said otherwise, a line of text is as high as two
+/// pixels are, and a character as wide as one: a terminal draws two pixels in one cell with `▀`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     columns: u16,
     lines: u16,
+    /// Width and height of the largest picture.
+    pixels: (u16, u16),
 }
 
 impl Size {
     /// A size of 1 to 500 columns and 1 to 200 lines; what is more is cut.
     pub fn new(columns: u16, lines: u16) -> Self {
-        Self { columns: columns.clamp(1, 500), lines: lines.clamp(1, 200) }
+        let (columns, lines) = (columns.clamp(1, 500), lines.clamp(1, 200));
+        Self { columns, lines, pixels: (columns, lines * 2) }
+    }
+
+    /// The same for a display that shows pictures of up to so many pixels, at most 1024 by 768; what is more is cut.
+    #[must_use]
+    pub fn with_pixels(self, width: u16, height: u16) -> Self {
+        Self { pixels: (width.clamp(1, 1024), height.clamp(1, 768)), ..self }
     }
 
     /// Characters in a line.
@@ -55,7 +64,7 @@ impl Size {
 
 impl Default for Size {
     fn default() -> Self {
-        Self { columns: 80, lines: 24 }
+        Self::new(80, 24)
     }
 }
 
@@ -115,7 +124,7 @@ impl Screen {
                 return Err(DriverError::TooLarge { max: MAX_PICTURE, of: "bytes of PNG" });
             }
             Value::Bytes(png) => {
-                let raster = image::decode(png, self.size.columns, self.size.lines * 2)
+                let raster = image::decode(png, self.size.pixels.0, self.size.pixels.1)
                     .map_err(|error| DriverError::BadImage(error.to_string()))?;
                 (None, Some(Some(Arc::new(raster))))
             }

@@ -62,7 +62,7 @@ export function AppsPage() {
   const { error, act } = useAction();
   useTelling();
   const state = apps.value;
-  if (!state) return <><div class="page-head"><h1>{texts.apps.title}</h1></div><p class="empty">{texts.apps.unknown}</p></>;
+  if (!state) return <><div class="page-head"><h1>{texts.apps.title}</h1></div><p class="faint">{texts.loading}</p></>;
   // Instances whose device is not among the devices any more: given up, or waiting for one that was forgotten.
   const known = new Set(devices.value.map((cell) => cell.device.value.id));
   const lost = state.instances.filter((one) => !known.has(one.device));

@@ -7,7 +7,7 @@ export function Frame({ frame, big }: { frame?: ScreenFrame; big?: boolean }) {
   return (
     <figure class={big ? "frame large" : "frame"}>
       {frame?.image ? (
-        <img src={`data:image/png;base64,${frame.image}`} alt={texts.display.title} />
+        <img src={`data:image/png;base64,${frame.image}`} alt={texts.display.title} draggable={false} />
       ) : (
         <pre>{empty ? "" : frame!.text!.join("\n")}</pre>
       )}

@@ -79,7 +79,12 @@ function Surface({ name, inputs, onEnd }: { name: string; inputs: boolean; onEnd
     const part = (at: number, size: number) => Math.max(0, Math.min(1, at / size)).toFixed(3);
     pointer.current?.point(`${part(event.clientX - box.left, box.width)} ${part(event.clientY - box.top, box.height)} ${event.buttons}`);
   };
-  const press = (event: KeyboardEvent) => {
+  const press = (event: PointerEvent) => {
+    // A line that is drawn beyond the edge ends when the button is let go of, wherever that is.
+    if (event.target instanceof Element) event.target.setPointerCapture(event.pointerId);
+    point(event);
+  };
+  const type = (event: KeyboardEvent) => {
     if (event.key === "Escape") return onEnd();
     if (event.key === "Tab") return;
     event.preventDefault();
@@ -93,7 +98,7 @@ function Surface({ name, inputs, onEnd }: { name: string; inputs: boolean; onEnd
         <button type="button" onClick={() => onEnd()}>{texts.screen.stop}</button>
       </div>
       <div ref={surface} class="surface" tabIndex={0} role="application" aria-label={texts.screen.surface}
-        onPointerMove={point} onPointerDown={point} onPointerUp={point} onKeyDown={press}>
+        onPointerMove={point} onPointerDown={press} onPointerUp={point} onPointerCancel={point} onKeyDown={type}>
         <Frame frame={frame} big />
         {!frame?.from && <p class="faint">{texts.screen.waiting} <code>{texts.screen.how(id)}</code></p>}
       </div>
