@@ -16,7 +16,7 @@ use tutti_pool::Presence;
 use crate::node::Node;
 
 /// The most resources followed at once.
-const MOST: usize = 256;
+const MOST: usize = 2048;
 
 /// The least time between two values of one.
 const INTERVAL: Duration = Duration::from_secs(1);
