@@ -97,7 +97,7 @@ pub enum Input<E> {
     Delivered(Receiver, EffectId),
     /// A receiver has heard of a later home.
     Superseded(Epoch),
-    /// Come to rest, for a move or to stop.
+    /// Come to rest, for a move or to stop. Each time, it is said when that is so ([`Output::Paused`]).
     Pause,
     /// Stand still at once: nothing leaves any more, neither effects nor acknowledgements. What is under way may end and be saved.
     Halt,
@@ -112,7 +112,8 @@ pub enum Input<E> {
 pub enum Output<E> {
     /// Let the app handle this. One at a time.
     Run(E),
-    /// Make durable, as one: what changed in the app's state up to now, and this.
+    /// Make durable, as one: what changed in the app's state up to now, and this. If it failed, it is asked for again with the same ticket: what the app has
+    /// done since does not belong to it, so the state is that of the first time.
     Persist(Ticket, Kept),
     /// Begin anew from the state that was last made durable.
     Restore,
@@ -224,7 +225,7 @@ impl<E: Clone> Home<E> {
             }
             Input::Superseded(by) if by > self.epoch => self.out.push_back(Output::Stale(by)),
             Input::Superseded(_) => {}
-            Input::Pause => self.pausing = true,
+            Input::Pause => (self.pausing, self.paused) = (true, false),
             Input::Halt => (self.pausing, self.halted) = (true, true),
             Input::Resume => (self.pausing, self.paused, self.halted) = (false, false, false),
             Input::Tick => {}

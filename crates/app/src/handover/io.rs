@@ -151,7 +151,9 @@ impl fmt::Display for Because {
             Self::Decided => f.write_str("the move is decided; it can no longer be taken back"),
             Self::Void => f.write_str("the other device has given up this attempt"),
             Self::BadWarrant => f.write_str("the owner's word is not for this instance and its next branch"),
-            Self::NoLease => f.write_str("its standby does not answer or is being changed; try again when it does"),
+            Self::NoLease => f.write_str(
+                "its standby does not answer, is being changed or has yet to get its state; try again in a moment",
+            ),
             Self::Guarded => f.write_str("it has a standby, which would go on with it; take the standby away first"),
             Self::NothingHere => f.write_str("there is no copy on this device to go on from"),
         }

@@ -262,6 +262,11 @@ impl HandOver {
         self.phase == Phase::Idle && self.saving.is_none()
     }
 
+    /// Whether a write is under way: where it stands will be known then.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.saving.is_some()
+    }
+
     /// Whether the copy here is being given up, or has been.
     pub(crate) fn strays(&self) -> bool {
         let saving = self.saving.as_ref().map(|saving| &saving.record.standing);

@@ -280,8 +280,8 @@ impl World {
             }
             Action::Guard(me) => {
                 self.left.guards -= 1;
-                let (every, behind) = (Duration::from_millis(100), Duration::from_secs(1));
-                let settings = Settings { lease: LEASE, every, behind, prefer: self.left.prefer };
+                let (every, most_lost) = (Duration::from_millis(100), Duration::from_secs(1));
+                let settings = Settings { lease: LEASE, every, most_lost, prefer: self.left.prefer };
                 self.handle(me, Input::Guard(DEVICES[1], settings));
             }
             Action::Unguard(me) => {
@@ -476,13 +476,15 @@ impl World {
                 Flies::Guard(Message::Renew(question, terms, epoch, saves)) => {
                     Flies::Guard(Message::Renew(rename(question).unwrap_or(dead), terms, epoch, saves))
                 }
-                Flies::Guard(Message::Granted(question)) => Flies::Guard(Message::Granted(rename(question)?)),
+                Flies::Guard(Message::Granted(question, mark)) => {
+                    Flies::Guard(Message::Granted(rename(question)?, mark))
+                }
                 other => other,
             };
             Some((from, to, what))
         };
         self.flies = std::mem::take(&mut self.flies).into_iter().filter_map(one).collect();
-        self.flies.retain(|(_, _, what)| *what != Flies::Guard(Message::Granted(dead)));
+        self.flies.retain(|(_, _, what)| !matches!(what, Flies::Guard(Message::Granted(it, _)) if *it == dead));
         // Whoever is about to answer one knows it by the same name.
         for machine in self.sides.iter_mut().filter_map(|side| side.machine.as_mut()) {
             let considering = machine.grantor.considering.as_mut().map(|(asking, _)| asking);

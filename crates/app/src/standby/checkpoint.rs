@@ -136,10 +136,10 @@ impl Replica {
     /// [`CheckpointError::DoesNotFollow`]: ask for a whole one ([`Input::Unfit`](super::Input::Unfit)). What was there stays.
     pub fn after(before: Option<&Self>, fresh: &Image, checkpoint: Checkpoint) -> Result<Self, CheckpointError> {
         let Checkpoint { pact, mark, base, kept, patch, .. } = checkpoint;
-        // What is there of the same agreement is never replaced by what is older.
-        let newer = before.is_none_or(|it| (it.pact, it.mark) < (pact, mark));
+        // What is there of the same agreement is never replaced by what is older; the same may come again, if it was not known to be stored.
+        let older = before.is_some_and(|it| (pact, mark) < (it.pact, it.mark));
         let image = match (base, before) {
-            _ if !newer => return Err(CheckpointError::DoesNotFollow),
+            _ if older => return Err(CheckpointError::DoesNotFollow),
             (None, _) => patch.apply(fresh)?,
             (Some(base), Some(it)) if (it.pact, it.mark) == (pact, base) => patch.apply(&it.image)?,
             _ => return Err(CheckpointError::DoesNotFollow),

@@ -87,17 +87,14 @@ impl Keeper {
         if terms.standby != self.me || epoch.home != from || !terms.settings.are_sound() {
             return self.send(from, Message::Refused(terms.pact, Why::Damaged));
         }
+        if let Some(floor) = self.durable.floor.filter(|floor| epoch < *floor) {
+            return self.succeed(from, terms.pact, floor);
+        }
         match self.durable.duty {
-            Some(Duty::Over { by, from: mark, .. }) if epoch < by => {
-                self.send(from, Message::Succeeded(terms.pact, by, mark));
-            }
             Some(Duty::Over { pact, .. } | Duty::Released { pact }) if terms.pact <= pact => match self.home() {
                 Some(mine) if mine != epoch => self.send(from, Message::Succeeded(terms.pact, mine, None)),
                 _ => self.send(from, Message::Released(pact)),
             },
-            Some(Duty::Granting { granted, .. }) if epoch < granted => {
-                self.send(from, Message::Succeeded(terms.pact, granted, None));
-            }
             Some(Duty::Granting { terms: mine, .. }) if terms.pact < mine.pact => {
                 self.send(from, Message::Released(terms.pact));
             }
@@ -111,6 +108,15 @@ impl Keeper {
             }
             _ => self.consider(asking),
         }
+    }
+
+    /// Says that something later has begun, and what from if that was here.
+    fn succeed(&mut self, to: DeviceId, pact: u64, floor: Epoch) {
+        let from = match self.durable.duty {
+            Some(Duty::Over { by, from, .. }) if by == floor => from,
+            _ => None,
+        };
+        self.send(to, Message::Succeeded(pact, floor, from));
     }
 
     fn consider(&mut self, asking: Asking) {
@@ -154,17 +160,18 @@ impl Keeper {
         #[cfg(test)]
         let until = self.mistaken_promise(until, asking.terms.settings.lease);
         self.grantor.promise = Some(self.grantor.promise.map_or(until, |promise| promise.max(until)));
-        self.send(asking.from, Message::Granted(asking.question));
+        let held = self.grantor.held.filter(|(pact, _)| *pact == asking.terms.pact).map(|(_, mark)| mark);
+        self.send(asking.from, Message::Granted(asking.question, held));
     }
 
     pub(super) fn on_release(&mut self, from: DeviceId, pact: u64, epoch: Epoch) {
         if self.saving.is_some() || epoch.home != from {
             return;
         }
+        if let Some(floor) = self.durable.floor.filter(|floor| epoch < *floor) {
+            return self.succeed(from, pact, floor);
+        }
         match self.durable.duty {
-            Some(Duty::Over { by, from: mark, .. }) if epoch < by => {
-                self.send(from, Message::Succeeded(pact, by, mark));
-            }
             Some(Duty::Released { pact: last }) if pact <= last => self.send(from, Message::Released(last)),
             Some(Duty::Granting { terms, granted }) if (terms.pact, granted) == (pact, epoch) => {
                 self.save(Record { duty: Some(Duty::Released { pact }), ..self.durable });
@@ -175,12 +182,12 @@ impl Keeper {
 
     /// Something of a later branch says that nothing below its epoch may run. Whether that has yet to be written here.
     pub(super) fn void_below(&mut self, epoch: Epoch) -> bool {
-        let (pact, known) = match self.durable.duty {
-            Some(Duty::Granting { terms, granted }) => (terms.pact, granted),
-            Some(Duty::Over { pact, by, .. }) => (pact, by),
+        let pact = match self.durable.duty {
+            Some(Duty::Granting { terms, .. }) => terms.pact,
+            Some(Duty::Over { pact, .. }) => pact,
             _ => return false,
         };
-        if known >= epoch {
+        if self.durable.floor >= Some(epoch) {
             return false;
         }
         if self.saving.is_none() {
@@ -204,8 +211,7 @@ impl Keeper {
                 }
                 self.forget();
             }
-            Some(Duty::Over { by, from: Some(mark), .. }) if before != self.durable.duty && by.home == self.me => {
-                self.event(Event::TookOver { epoch: by, mark, heard: self.grantor.heard.max(mark.saves) });
+            Some(Duty::Over { by, from: Some(_), .. }) if before != self.durable.duty && by.home == self.me => {
                 self.grantor.adopt_at = Some(self.now);
             }
             Some(Duty::Over { .. }) if before != self.durable.duty => self.forget(),
@@ -247,6 +253,7 @@ impl Keeper {
         // If the instance has come here or gone on from here, its line has left this duty behind.
         let vacant = matches!(self.handover.standing(), None | Some(Standing::Gone { .. } | Standing::Prepared { .. }));
         let free = vacant && self.handover.floor() <= Some(granted) && self.saving.is_none();
+        let free = free && !self.handover.is_writing();
         free.then_some((terms, granted, mark))
     }
 
@@ -257,9 +264,20 @@ impl Keeper {
         (vacant && by.home == self.me && self.handover.floor() < Some(by)).then_some(by)
     }
 
+    /// Whether it is being taken over: what comes of a move then comes too late.
+    pub(super) fn takes_over(&self) -> bool {
+        let duty = self.saving.as_ref().and_then(|saving| saving.record.duty);
+        let begins = matches!(duty, Some(Duty::Over { by, from: Some(_), .. }) if by.home == self.me);
+        let new = duty != self.durable.duty;
+        (begins && new) || self.adopts().is_some()
+    }
+
     pub(super) fn on_adopted(&mut self, epoch: Epoch) {
-        if self.adopts() == Some(epoch) {
-            self.grantor.adopted = Some(epoch);
+        if let Some(Duty::Over { from: Some(mark), .. }) = self.durable.duty
+            && self.adopts() == Some(epoch)
+            && self.grantor.adopted.replace(epoch) != Some(epoch)
+        {
+            self.event(Event::TookOver { epoch, mark, heard: self.grantor.heard.max(mark.saves) });
         }
     }
 

@@ -13,6 +13,8 @@ use crate::{
 pub(super) struct Holder {
     run: u64,
     questions: u64,
+    /// The stay here that the rest is about.
+    stay: Option<Epoch>,
     /// The question that is out, when it was first asked, and for which epoch.
     pub(super) asked: Option<(Question, BootTime, Epoch)>,
     /// When to ask (again).
@@ -37,6 +39,10 @@ pub(super) struct Holder {
     pub(super) replicated: Option<Mark>,
     /// The first one under new terms is not there yet: until then nobody can take over, so nothing is held back for it.
     first: bool,
+    /// What the standby has is not known since a restart, and so not how long work has waited.
+    unknown: bool,
+    /// What the standby has was made in this run, and can be built upon.
+    based: bool,
     /// A checkpoint under way: which, since when, and until when it must have gone on.
     sending: Option<(Mark, BootTime, BootTime)>,
     /// When the next one may begin.
@@ -44,10 +50,11 @@ pub(super) struct Holder {
 }
 
 impl Holder {
-    pub(super) fn new(run: u64, saves: u64) -> Self {
+    pub(super) fn new(run: u64, stay: Option<Epoch>, saves: u64, guarded: bool) -> Self {
         Self {
             run,
             questions: 0,
+            stay,
             asked: None,
             ask_at: None,
             lease: None,
@@ -60,6 +67,8 @@ impl Holder {
             waits_since: None,
             replicated: None,
             first: false,
+            unknown: guarded,
+            based: false,
             sending: None,
             next_at: None,
         }
@@ -122,9 +131,10 @@ impl Keeper {
 
     /// Whether more would be lost by a fail-over than was agreed, if it ran on.
     pub(super) fn is_behind(&self, epoch: Epoch, now: BootTime) -> bool {
-        let (Some(terms), Some(since)) = (&self.durable.terms, self.holder.waits_since) else { return false };
+        let Some(terms) = &self.durable.terms else { return false };
+        let late = self.holder.waits_since.is_some_and(|since| now >= since + terms.settings.patience());
         // Alone, it runs on by choice.
-        !self.holder.first && now >= since + terms.settings.behind && self.lease_lasts(epoch, now)
+        (self.holder.unknown || late) && !self.holder.first && self.lease_lasts(epoch, now)
     }
 
     /// Whether it may move away: its standby has to know this home before there is a next one.
@@ -132,7 +142,10 @@ impl Keeper {
         let steady = self.holder.proposed.is_none() && self.holder.releasing.is_none() && self.saving.is_none();
         // Until its duty is known to be over, this device could take over from where it has been.
         let free = !matches!(self.durable.duty, Some(super::Duty::Granting { .. }));
-        steady && free && (self.durable.terms.is_none() || self.leased(self.now))
+        let it = &self.holder;
+        let has_mine = |had: Mark| Some(had.epoch) == self.home() || had.saves >= it.saves;
+        let safe = self.leased(self.now) && (it.first || it.replicated.is_some_and(has_mine));
+        steady && free && (self.durable.terms.is_none() || safe)
     }
 
     pub(super) fn holder_timeout(&self) -> Option<BootTime> {
@@ -140,7 +153,7 @@ impl Keeper {
         let home = self.home();
         let ends = it.lease.map(|(_, until)| until).filter(|until| home.is_some() && *until > self.now);
         let behind = match (&self.durable.terms, it.waits_since) {
-            (Some(terms), Some(since)) => Some(since + terms.settings.behind).filter(|at| *at > self.now),
+            (Some(terms), Some(since)) => Some(since + terms.settings.patience()).filter(|at| *at > self.now),
             _ => None,
         };
         let checkpoint = it.sending.map(|(_, _, deadline)| deadline).or(it.next_at).filter(|at| *at > self.now);
@@ -232,6 +245,7 @@ impl Keeper {
         }
         let it = &mut self.holder;
         (it.proposed, it.sending, it.next_at, it.replicated) = (None, None, None, None);
+        (it.unknown, it.based) = (false, false);
         it.first = terms.is_some() && self.handover.may_run().is_some();
         it.waits_since = None;
         match self.holder.releasing.take() {
@@ -269,7 +283,7 @@ impl Keeper {
         self.send(terms.standby, Message::Renew(question, terms, epoch, self.holder.saves));
     }
 
-    pub(super) fn on_granted(&mut self, from: DeviceId, question: Question) {
+    pub(super) fn on_granted(&mut self, from: DeviceId, question: Question, held: Option<Mark>) {
         let Some((terms, epoch)) = self.asks().filter(|(terms, _)| terms.standby == from) else { return };
         let Some((_, asked, _)) = self.holder.asked.filter(|it| (it.0, it.2) == (question, epoch)) else { return };
         let new = self.holder.proposed.is_some();
@@ -284,7 +298,21 @@ impl Keeper {
         self.holder.asked = None;
         self.holder.ask_at = Some((asked + lease / 3).max(self.now));
         if new {
-            self.save(Record { pact: terms.pact, terms: Some(terms), ..self.durable });
+            return self.save(Record { pact: terms.pact, terms: Some(terms), ..self.durable });
+        }
+        if let Some(mark) = held.filter(|mark| self.holder.sending.is_some_and(|sending| sending.0 <= *mark)) {
+            // Its word got lost.
+            self.on_have(from, terms.pact, mark);
+        } else if self.holder.sending.is_none() {
+            self.holder.based &= self.holder.replicated == held;
+            (self.holder.replicated, self.holder.first) = (held, held.is_none());
+        }
+        if held.is_some_and(|held| held.saves >= self.holder.saves) {
+            self.holder.waits_since = None;
+        }
+        // Without a checkpoint nobody takes over, and nothing can be lost.
+        if held.is_none_or(|held| held.saves >= self.holder.saves) {
+            self.holder.unknown = false;
         }
     }
 
@@ -343,9 +371,21 @@ impl Keeper {
     }
 
     pub(super) fn on_sent(&mut self) {
-        let deadline = self.now + PROGRESS;
+        let deadline = self.now + self.stall();
         if let Some((_, _, until)) = &mut self.holder.sending {
             *until = deadline;
+        }
+    }
+
+    /// How long a checkpoint may go without progress.
+    fn stall(&self) -> std::time::Duration {
+        self.durable.terms.map_or(PROGRESS, |terms| terms.settings.lease.min(PROGRESS))
+    }
+
+    /// The link to a device is gone, and with it what was on its way.
+    pub(super) fn on_peer_down(&mut self, device: DeviceId) {
+        if self.durable.terms.is_some_and(|terms| terms.standby == device) && self.holder.sending.take().is_some() {
+            self.holder.based = false;
         }
     }
 
@@ -358,7 +398,7 @@ impl Keeper {
         let Some(terms) = self.durable.terms.filter(|it| (it.standby, it.pact) == (from, pact)) else { return };
         let Some((_, begun, _)) = self.holder.sending.take_if(|sending| sending.0 <= mark) else { return };
         let it = &mut self.holder;
-        it.replicated = Some(mark);
+        (it.replicated, it.based, it.unknown) = (Some(mark), true, false);
         it.waits_since = (it.saves > mark.saves).then_some(begun);
         it.next_at = Some(begun + terms.settings.every);
         if std::mem::take(&mut it.first) {
@@ -368,7 +408,7 @@ impl Keeper {
 
     pub(super) fn on_want(&mut self, from: DeviceId, pact: u64) {
         if self.durable.terms.is_some_and(|terms| (terms.standby, terms.pact) == (from, pact)) {
-            (self.holder.replicated, self.holder.sending, self.holder.next_at) = (None, None, None);
+            (self.holder.based, self.holder.sending, self.holder.next_at) = (false, None, None);
         }
     }
 
@@ -376,15 +416,27 @@ impl Keeper {
     fn checkpoint(&mut self, terms: Terms, epoch: Epoch) {
         let it = &mut self.holder;
         if it.sending.is_some_and(|(_, _, until)| until <= self.now) {
-            (it.sending, it.replicated) = (None, None);
+            (it.sending, it.based) = (None, false);
         }
         let mark = Mark { epoch, saves: it.saves };
         let new = it.replicated.is_none_or(|had| had.saves < mark.saves);
         let due = it.next_at.is_none_or(|at| at <= self.now) && it.sending.is_none();
         if new && due && self.handover.may_run().is_some() && self.handover.reaches(terms.standby) {
-            self.holder.sending = Some((mark, self.now, self.now + PROGRESS));
-            let base = self.holder.replicated;
+            self.holder.sending = Some((mark, self.now, self.now + self.stall()));
+            let base = self.holder.replicated.filter(|_| self.holder.based);
             self.out.push_back(Output::Checkpoint(terms.standby, terms.pact, base));
+        }
+    }
+
+    /// What was known of an earlier stay says nothing about this one.
+    pub(super) fn begin_stay(&mut self) {
+        let (home, it) = (self.home(), &mut self.holder);
+        if it.stay != home {
+            it.stay = home;
+            (it.saves, it.waits_since, it.unknown) = (0, None, false);
+            (it.replicated, it.based, it.first) = (None, false, false);
+            (it.sending, it.next_at, it.lease) = (None, None, None);
+            (it.proposed, it.releasing) = (None, None);
         }
     }
 

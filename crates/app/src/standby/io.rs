@@ -29,7 +29,7 @@ pub enum Input {
     Considered(Result<(), Why>),
     /// At a standby: a checkpoint under this pact is durable, and stands in place of the one before it.
     Stored(u64, Mark),
-    /// At a standby: an increment does not follow what is there.
+    /// At a standby: an increment does not follow what is there, or could not be stored.
     Unfit(u64),
     /// At a standby: the answer to [`Output::Adopt`].
     Adopted(Epoch),
@@ -82,7 +82,7 @@ pub enum Event {
     Alone,
     /// It stands still until the standby has a newer checkpoint, lest a fail-over lose more than was agreed.
     Behind,
-    /// This device has taken over.
+    /// This device has taken over. Said again if it is restarted meanwhile.
     TookOver {
         /// Since when.
         epoch: Epoch,

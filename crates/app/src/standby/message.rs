@@ -3,7 +3,7 @@
 //! | tag | message | fields |
 //! |---|---|---|
 //! | 0651 | [`Message::Renew`] | instance, question, terms, epoch, saves |
-//! | 0652 | [`Message::Granted`] | instance, question |
+//! | 0652 | [`Message::Granted`] | instance, question, mark |
 //! | 0653 | [`Message::Refused`] | instance, pact, why |
 //! | 0654 | [`Message::Succeeded`] | instance, pact, by, from |
 //! | 0655 | [`Message::Release`] | instance, pact, epoch |
@@ -36,8 +36,8 @@ pub struct Question {
 pub enum Message {
     /// Home to standby: may I run it for as long as the terms say? The last number is how many saves there are.
     Renew(Question, Terms, Epoch, u64),
-    /// Standby to home: yes, counted from when you asked.
-    Granted(Question),
+    /// Standby to home: yes, counted from when you asked; and which checkpoint I have.
+    Granted(Question, Option<Mark>),
     /// Standby to home: I will not guard it. Never said once something was granted under that pact.
     Refused(u64, Why),
     /// Standby to home: nothing below this epoch may run; if I have taken over, from which checkpoint.
@@ -66,7 +66,7 @@ impl Message {
             Self::Renew(question, terms, epoch, saves) => {
                 writer.push(Tag(0x0651), 1, &(instance, question, terms, epoch, saves))?
             }
-            Self::Granted(question) => writer.push(Tag(0x0652), 1, &(instance, question))?,
+            Self::Granted(question, mark) => writer.push(Tag(0x0652), 1, &(instance, question, mark))?,
             Self::Refused(pact, why) => writer.push(Tag(0x0653), 1, &(instance, pact, why))?,
             Self::Succeeded(pact, by, from) => writer.push(Tag(0x0654), 1, &(instance, pact, by, from))?,
             Self::Release(pact, epoch) => writer.push(Tag(0x0655), 1, &(instance, pact, epoch))?,
@@ -89,7 +89,7 @@ impl Message {
                 let renew = Self::Renew(question, terms, epoch, saves);
                 (id, renew)
             })?,
-            0x0652 => section.decode().map(|(id, question)| (id, Self::Granted(question)))?,
+            0x0652 => section.decode().map(|(id, question, mark)| (id, Self::Granted(question, mark)))?,
             0x0653 => section.decode().map(|(id, pact, why)| (id, Self::Refused(pact, why)))?,
             0x0654 => section.decode().map(|(id, pact, by, from)| (id, Self::Succeeded(pact, by, from)))?,
             0x0655 => section.decode().map(|(id, pact, epoch)| (id, Self::Release(pact, epoch)))?,
@@ -115,7 +115,7 @@ mod tests {
         let (question, mark) = (Question { run: 5, number: 300 }, Mark { epoch, saves: 4 });
         for message in [
             Message::Renew(question, terms, epoch, 77),
-            Message::Granted(question),
+            Message::Granted(question, Some(mark)),
             Message::Refused(9, Why::Full),
             Message::Succeeded(9, epoch, Some(mark)),
             Message::Release(9, epoch),
@@ -132,8 +132,8 @@ mod tests {
 
     #[test]
     fn golden_bytes() {
-        let bytes = Message::Granted(Question { run: 300, number: 1 }).emit(INSTANCE).unwrap();
-        let expected = [[0x52, 0x06, 1, 0, 19, 0, 0, 0].as_slice(), &[7; 16], &[0xac, 0x02, 1]].concat();
+        let bytes = Message::Granted(Question { run: 300, number: 1 }, None).emit(INSTANCE).unwrap();
+        let expected = [[0x52, 0x06, 1, 0, 20, 0, 0, 0].as_slice(), &[7; 16], &[0xac, 0x02, 1, 0]].concat();
         assert_eq!(bytes, expected);
     }
 }

@@ -39,7 +39,8 @@
 //! # What is lost, and what cannot happen twice
 //! A fail-over goes on from the last checkpoint. What the lost home saved after it is lost, with the events it had acknowledged since (unless its
 //! disk comes back: then that copy is a stray, [`Event::Succeeded`]). [`Settings::foretell`] says beforehand how much that can be, and the home sees
-//! to it: work that has waited for a checkpoint longer than [`Settings::behind`] stops it until the standby has one.
+//! to it: work that has waited for a checkpoint longer than half of [`Settings::most_lost`] stops it until the standby has one. A home that is restarted does not know
+//! how long its work has waited: it goes on once the standby has all of it.
 //!
 //! Effects that left after the checkpoint are in the world and cannot be called back. They bear the lost epoch; what the standby makes in their place bears its own,
 //! with the same numbers, and is never taken for them ([`EffectId`](crate::ids::EffectId)). What was in the outbox of the checkpoint keeps
@@ -168,13 +169,17 @@ impl Keeper {
         held: Option<(u64, Mark)>,
         saves: u64,
     ) -> Self {
+        let stay = match handover.standing() {
+            Some(handover::Standing::Home { epoch }) => Some(*epoch),
+            _ => None,
+        };
         let mut it = Self {
             me,
             now,
             handover,
             durable,
             saving: None,
-            holder: Holder::new(run, saves),
+            holder: Holder::new(run, stay, saves, durable.terms.is_some() && stay.is_some()),
             grantor: Grantor::new(now, &durable, held),
             run: Run::Off,
             last_ticket: 0,
@@ -256,8 +261,8 @@ impl Keeper {
                 return self.handover.event(refuse(Because::Guarded));
             }
             // What has been taken over and is on its way to be the state here is not disturbed.
-            handover::Input::Message(_, Said::Offer(_) | Said::Commit(..)) if self.adopts().is_some() => return,
-            handover::Input::Recover(_) if self.adopts().is_some() => {
+            handover::Input::Message(_, Said::Offer(_) | Said::Commit(..)) if self.takes_over() => return,
+            handover::Input::Recover(_) if self.takes_over() => {
                 return self.handover.event(refuse(Because::Moving));
             }
             handover::Input::Recover(warrant) if self.home().is_some() && !self.leased(self.now) => {
@@ -279,6 +284,7 @@ impl Keeper {
                 return;
             }
             handover::Input::PeerUp(_) => self.holder.ask_at = None,
+            handover::Input::PeerDown(device) => self.on_peer_down(*device),
             handover::Input::Stored(attempt, Ok(())) if !self.takes_terms(*attempt) => return,
             _ => {}
         }
@@ -292,7 +298,7 @@ impl Keeper {
         match message {
             Message::Renew(question, terms, epoch, saves) => self.on_renew(from, question, terms, epoch, saves),
             Message::Release(pact, epoch) => self.on_release(from, pact, epoch),
-            Message::Granted(question) => self.on_granted(from, question),
+            Message::Granted(question, mark) => self.on_granted(from, question, mark),
             Message::Refused(pact, why) => self.on_refused(from, pact, why),
             Message::Succeeded(pact, by, mark) => self.on_succeeded(from, pact, by, mark),
             Message::Released(pact) => self.on_released(from, pact),
@@ -305,6 +311,7 @@ impl Keeper {
 
     /// Begins to make a record durable. Only one write is under way at a time: nobody calls this while one is.
     fn save(&mut self, record: Record) {
+        let record = record.with_floor();
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
         self.saving = Some(Saving { ticket, record, again: None });
@@ -328,6 +335,7 @@ impl Keeper {
             saving.again = None;
             self.out.push_back(Output::Persist(saving.ticket, saving.record));
         }
+        self.begin_stay();
         self.settle();
         self.drain();
         self.advance_holder();
@@ -374,6 +382,8 @@ impl Keeper {
                     }
                     self.holder.incoming = Some((offer.attempt, offer.terms));
                 }
+                // If it stands still already, it comes to rest for this all the same.
+                handover::Output::SendRest(..) if !self.out.contains(&Output::Stop) => self.out.push_back(Output::Stop),
                 _ => {}
             }
             self.out.push_back(Output::Move(output));

@@ -27,8 +27,9 @@ pub struct Settings {
     pub lease: Duration,
     /// How often a checkpoint is made, if something has changed.
     pub every: Duration,
-    /// How long work may go without a checkpoint that the standby has; then the instance stands still until it has one.
-    pub behind: Duration,
+    /// The most work that a fail-over may lose. The instance stands still when it has worked for half as long without a checkpoint that the standby
+    /// has; the other half is for a home that it came from in that time.
+    pub most_lost: Duration,
     /// What to do in a partition.
     pub prefer: Prefer,
 }
@@ -36,7 +37,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { lease: seconds(10), every: seconds(2), behind: seconds(10), prefer: Prefer::One }
+        Self { lease: seconds(10), every: seconds(2), most_lost: seconds(10), prefer: Prefer::One }
     }
 }
 
@@ -56,15 +57,20 @@ const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Durat
 const LEAST: Duration = Duration::from_millis(100);
 
 impl Settings {
-    /// Whether they are possible: a lease of 1 s to 1 h, checkpoints no more often than each 100 ms, and work bounded to no less than two intervals.
+    /// Whether they are possible: a lease of 1 s to 1 h, checkpoints no more often than each 100 ms, and a loss of no less than four intervals.
     pub fn are_sound(&self) -> bool {
-        let twice = self.every.checked_mul(2);
-        LEASE.contains(&self.lease) && self.every >= LEAST && twice.is_some_and(|twice| self.behind >= twice)
+        let four = self.every.checked_mul(4);
+        LEASE.contains(&self.lease) && self.every >= LEAST && four.is_some_and(|four| self.most_lost >= four)
+    }
+
+    /// How long work may wait for a checkpoint.
+    pub(super) fn patience(&self) -> Duration {
+        self.most_lost / 2
     }
 
     /// How long a fail-over takes and the most that can be lost.
     pub fn foretell(&self) -> Foretold {
-        let most_lost = (self.prefer == Prefer::One).then_some(self.behind);
+        let most_lost = (self.prefer == Prefer::One).then_some(self.most_lost);
         Foretold { fail_over: longer(self.lease), most_lost }
     }
 }
@@ -125,11 +131,24 @@ pub struct Record {
     pub terms: Option<Terms>,
     /// What this device has promised as a standby.
     pub duty: Option<Duty>,
+    /// The latest epoch that this device has, as a standby, granted a run-lease or known to have begun. It outlives every duty: whoever asks for an
+    /// earlier one has been out of reach since.
+    pub floor: Option<Epoch>,
 }
 
 const RECORD: Tag = Tag(0x0650);
 
 impl Record {
+    /// With the floor that follows from the duty.
+    pub(super) fn with_floor(self) -> Self {
+        let of_duty = match self.duty {
+            Some(Duty::Granting { granted, .. }) => Some(granted),
+            Some(Duty::Over { by, .. }) => Some(by),
+            Some(Duty::Released { .. }) | None => None,
+        };
+        Self { floor: self.floor.max(of_duty), ..self }
+    }
+
     /// The record as bytes for the store.
     ///
     /// # Errors
@@ -175,7 +194,7 @@ mod tests {
             Some(Duty::Over { pact: 3, by: granted, from: Some(mark) }),
             Some(Duty::Released { pact: 3 }),
         ] {
-            let record = Record { pact: 3, terms: Some(terms), duty };
+            let record = Record { pact: 3, terms: Some(terms), duty, floor: Some(granted) };
             let bytes = record.save().unwrap();
             assert_eq!(Record::restore(&bytes), Ok(record));
             assert!(Record::restore(&bytes[..bytes.len() - 1]).is_err());
@@ -191,8 +210,8 @@ mod tests {
             "goes on elsewhere 10.1 s after its home was last heard of; at most the last 10.0 s of its work are lost"
         );
         assert_eq!(Settings { prefer: Prefer::Available, ..settings }.foretell().most_lost, None);
-        assert!(!Settings { behind: Duration::from_secs(3), ..settings }.are_sound());
+        assert!(!Settings { most_lost: Duration::from_secs(7), ..settings }.are_sound());
         assert!(!Settings { lease: Duration::from_millis(900), ..settings }.are_sound());
-        assert!(!Settings { every: Duration::MAX, behind: Duration::MAX, ..settings }.are_sound());
+        assert!(!Settings { every: Duration::MAX, most_lost: Duration::MAX, ..settings }.are_sound());
     }
 }

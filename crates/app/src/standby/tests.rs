@@ -18,7 +18,7 @@ const T0: BootTime = BootTime::from_nanos(1);
 const SETTINGS: Settings = Settings {
     lease: Duration::from_secs(4),
     every: Duration::from_secs(1),
-    behind: Duration::from_secs(3),
+    most_lost: Duration::from_secs(6),
     prefer: Prefer::One,
 };
 
@@ -268,7 +268,7 @@ fn work_that_the_standby_does_not_get_is_bounded() {
     let mut room = Room::guarded(2, SETTINGS);
     room.stores = false;
     room.tell(0, Input::Saved(2));
-    room.wait(SETTINGS.behind - Duration::from_millis(1));
+    room.wait(SETTINGS.most_lost / 2 - Duration::from_millis(1));
     assert_eq!(room.running(), [A]);
     room.wait(Duration::from_millis(2));
     assert_eq!(room.running(), []);

@@ -2,19 +2,36 @@
 
 use std::time::Duration;
 
-use tutti_app::handover::HandOver;
+use tutti_app::{
+    handover::{self, Standing},
+    standby::{Duty, Input, Keeper, Saved},
+};
 
-use crate::world::{DEVICES, Happening, INSTANCE, Node, World, id, link};
+use crate::world::{DEVICES, Fault, Happening, INSTANCE, Node, SETTINGS, World, id, link};
 
 impl World {
     pub(crate) fn start(&mut self, of: usize) {
         if self.devices[of].node.is_some() {
             return;
         }
+        let now = self.clock(of);
+        let fault = self.plan.fault;
         let device = &mut self.devices[of];
         device.run += 1;
-        let mover = HandOver::new(self.now, id(of), INSTANCE, device.disk.record.clone());
-        device.node = Some(Node { mover, home: None, told: vec![], pausing: None, writing: vec![] });
+        let mut guard = device.disk.guard;
+        if let Some(guard) = &mut guard {
+            guard.terms = guard.terms.filter(|_| fault != Some(Fault::ForgetsTerms));
+            let forgets = fault == Some(Fault::ForgetsTheEnd) && matches!(guard.duty, Some(Duty::Over { .. }));
+            guard.duty = guard.duty.filter(|_| !forgets);
+        }
+        let saved = Saved {
+            standing: device.disk.record.clone(),
+            guard,
+            checkpoint: device.disk.checkpoint.as_ref().map(|(pact, mark, _)| (*pact, *mark)),
+            saves: device.disk.state.kept.saves,
+        };
+        let keeper = Keeper::new(now, id(of), INSTANCE, u64::from(device.run), saved);
+        device.node = Some(Node { keeper, home: None, told: vec![], saving: None, pausing: None, writing: vec![] });
         for other in (0..DEVICES).filter(|other| *other != of) {
             self.notice_soon(of, other);
         }
@@ -67,5 +84,29 @@ impl World {
         }
         // Sessions are there within 50 ms.
         self.run_until(self.now + Duration::from_millis(50) + Duration::from_secs(3));
+    }
+
+    /// The owner of the instance names standbys, changes them and takes them away, and clears copies that were given up.
+    pub(crate) fn on_owner(&mut self) {
+        if self.calm {
+            return;
+        }
+        if let Some(of) = (0..DEVICES).find(|of| self.runs(*of)) {
+            let to = (of + 1 + self.rng.below(DEVICES as u64 - 1) as usize) % DEVICES;
+            let guarded = self.devices[of].node.as_ref().is_some_and(|node| node.keeper.record().terms.is_some());
+            if !guarded || self.rng.chance(10) {
+                self.keeper(of, Input::Guard(id(to), SETTINGS));
+            } else if self.rng.chance(3) {
+                self.keeper(of, Input::Unguard);
+            }
+        }
+        for of in 0..DEVICES {
+            let record = self.devices[of].disk.record.as_ref();
+            if record.is_some_and(|it| matches!(it.standing, Standing::Stray { .. })) && self.rng.chance(50) {
+                self.mover(of, handover::Input::Discard);
+            }
+        }
+        let late = self.rng.millis(100, 400);
+        self.later(late, Happening::Owner);
     }
 }
