@@ -31,8 +31,10 @@ pub(crate) struct DeviceState {
     pub(crate) device: Device,
     pub(crate) memory_used: u64,
     pub(crate) cpu_used: u32,
-    /// Which of the world's wants it meets.
-    meets: BTreeSet<usize>,
+    /// Which of the world's wants it meets, by their places.
+    meets: Vec<bool>,
+    /// The place of its site.
+    site: usize,
     instances: BTreeSet<usize>,
 }
 
@@ -40,7 +42,8 @@ pub(crate) struct DeviceState {
 struct Wanted {
     sort: Sort,
     total: u32,
-    at_site: HashMap<u32, u32>,
+    /// On how many devices of each site.
+    at_site: Vec<u32>,
     apps: Vec<usize>,
 }
 
@@ -61,7 +64,9 @@ pub(crate) struct AppState {
 pub struct Planner {
     pub(crate) devices: Vec<DeviceState>,
     places: HashMap<DeviceId, usize>,
-    sites: HashMap<u32, Vec<usize>>,
+    site_places: HashMap<u32, usize>,
+    /// The devices of each site.
+    sites: Vec<Vec<usize>>,
     wanted: Vec<Wanted>,
     pub(crate) apps: Vec<AppState>,
     pub(crate) instances: Vec<Instance>,
@@ -78,7 +83,7 @@ impl Planner {
             let mut wants = Vec::new();
             for Want { sort, required } in app.wants.iter().take(MAX_WANTS) {
                 let at = wanted.iter().position(|it| it.sort == *sort).unwrap_or_else(|| {
-                    wanted.push(Wanted { sort: *sort, total: 0, at_site: HashMap::new(), apps: Vec::new() });
+                    wanted.push(Wanted { sort: *sort, total: 0, at_site: Vec::new(), apps: Vec::new() });
                     wanted.len() - 1
                 });
                 wants.push((at, *required));
@@ -89,7 +94,8 @@ impl Planner {
         let mut it = Self {
             devices: Vec::new(),
             places: HashMap::new(),
-            sites: HashMap::new(),
+            site_places: HashMap::new(),
+            sites: Vec::new(),
             wanted,
             apps,
             instances: world.instances.clone(),
@@ -101,12 +107,14 @@ impl Planner {
                 continue;
             }
             it.places.insert(device.id, place);
-            it.sites.entry(device.site).or_default().push(place);
+            let site = it.site(device.site);
+            it.sites[site].push(place);
             let state = DeviceState {
                 device: Device { online: false, resources: Vec::new(), ..device.clone() },
                 memory_used: 0,
                 cpu_used: 0,
-                meets: BTreeSet::new(),
+                meets: vec![false; it.wanted.len()],
+                site,
                 instances: BTreeSet::new(),
             };
             it.devices.push(state);
@@ -141,20 +149,23 @@ impl Planner {
             // Moved to another network: gone from one, come to another.
             let away = Device { online: false, ..self.devices[place].device.clone() };
             self.set(place, &away);
-            self.sites.entry(old_site).or_default().retain(|it| *it != place);
-            self.sites.entry(device.site).or_default().push(place);
+            let (old, new) = (self.devices[place].site, self.site(device.site));
+            self.sites[old].retain(|it| *it != place);
+            self.sites[new].push(place);
+            self.devices[place].site = new;
         }
         self.set(place, device);
-        let changed: BTreeSet<usize> = before.symmetric_difference(&self.devices[place].meets).copied().collect();
+        let now = &self.devices[place].meets;
+        let changed: Vec<usize> = (0..now.len()).filter(|want| before[*want] != now[*want]).collect();
         let mut concerned: Vec<usize> = self.devices[place].instances.iter().copied().collect();
         if !changed.is_empty() {
             // What was near them may be far now, or the reverse.
-            let near = self.sites.get(&device.site).into_iter().flatten();
+            let near = self.sites[self.devices[place].site].iter();
             concerned.extend(near.flat_map(|place| self.devices[*place].instances.iter().copied()).take(MOST_NEAR));
         }
         let mut come = MOST_COME;
         for want in changed {
-            let (total, came) = (self.wanted[want].total, self.devices[place].meets.contains(&want));
+            let (total, came) = (self.wanted[want].total, self.devices[place].meets[want]);
             for app in &self.wanted[want].apps {
                 let instances = self.apps[*app].instances.iter().copied();
                 if total == 0 {
@@ -191,9 +202,9 @@ impl Planner {
 
     fn points_of(&self, want: usize, required: bool, device: usize) -> Option<u32> {
         let (wanted, state) = (&self.wanted[want], &self.devices[device]);
-        let preferred = if state.meets.contains(&want) {
+        let preferred = if state.meets[want] {
             0
-        } else if wanted.at_site.contains_key(&state.device.site) {
+        } else if wanted.at_site[state.site] > 0 {
             100
         } else if wanted.total > 0 {
             500
@@ -240,31 +251,25 @@ impl Planner {
 
     /// Takes a device as it is now; its place and its site stay.
     fn set(&mut self, place: usize, device: &Device) {
-        let meets: BTreeSet<usize> = if device.online {
-            let wanted = self.wanted.iter().enumerate();
-            let met = wanted.filter(|(_, want)| device.resources.iter().any(|it| it.meets(&want.sort)));
-            met.map(|(at, _)| at).collect()
-        } else {
-            BTreeSet::new()
-        };
-        let site = self.devices[place].device.site;
+        let meets = |want: &Wanted| device.online && device.resources.iter().any(|it| it.meets(&want.sort));
+        let meets: Vec<bool> = self.wanted.iter().map(meets).collect();
+        let site = self.devices[place].site;
         let mut apps = BTreeSet::new();
         let mut renewed = BTreeSet::new();
-        for want in self.devices[place].meets.symmetric_difference(&meets) {
-            let wanted = &mut self.wanted[*want];
-            let before = (wanted.total, wanted.at_site.contains_key(&site));
-            if meets.contains(want) {
+        for (want, now) in meets.iter().enumerate() {
+            if *now == self.devices[place].meets[want] {
+                continue;
+            }
+            let wanted = &mut self.wanted[want];
+            let before = (wanted.total, wanted.at_site[site]);
+            if *now {
                 wanted.total += 1;
-                *wanted.at_site.entry(site).or_default() += 1;
+                wanted.at_site[site] += 1;
             } else {
                 wanted.total -= 1;
-                let left = wanted.at_site.entry(site).or_default();
-                *left = left.saturating_sub(1);
-                if *left == 0 {
-                    wanted.at_site.remove(&site);
-                }
+                wanted.at_site[site] -= 1;
             }
-            if before.1 != wanted.at_site.contains_key(&site) {
+            if (before.1 == 0) != (wanted.at_site[site] == 0) {
                 apps.extend(wanted.apps.iter().copied());
             }
             if (before.0 == 0) != (wanted.total == 0) {
@@ -275,12 +280,22 @@ impl Planner {
         self.devices[place].device = device.clone();
         self.devices[place].meets = meets;
         renewed.iter().for_each(|app: &usize| self.apps[*app].heaps = None);
+        let near = self.sites[site].clone();
         for app in apps {
-            for other in self.sites.get(&site).cloned().unwrap_or_default() {
-                self.enter(app, other);
-            }
+            near.iter().for_each(|other| self.enter(app, *other));
         }
         self.refresh(place);
+    }
+
+    /// The place of a site, which is made if there is none.
+    fn site(&mut self, site: u32) -> usize {
+        let places = self.sites.len();
+        let place = *self.site_places.entry(site).or_insert(places);
+        if place == places {
+            self.sites.push(Vec::new());
+            self.wanted.iter_mut().for_each(|wanted| wanted.at_site.push(0));
+        }
+        place
     }
 
     /// Makes sure that a device whose cost has become less stands in the heaps of all apps as it is.
@@ -293,7 +308,8 @@ impl Planner {
             return;
         }
         let entry = self.entry(app, device);
-        let limit = 4 * self.devices.len() + 64;
+        // Heaps grow alike, and one that has grown too much is made anew when it is needed: not all at the same change.
+        let limit = 4 * self.devices.len() + 64 + (app % 64) * self.devices.len() / 64;
         let state = &mut self.apps[app];
         if state.entries > limit {
             state.heaps = None;
