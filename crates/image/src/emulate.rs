@@ -10,11 +10,9 @@ use crate::{
 
 /// The socket of the emulator's monitor, in the folder of the members.
 pub const MONITOR: &str = "monitor";
-/// What the monitor takes for three keys, by which Linux tells its first process to end.
+/// What the monitor takes for three keys, by which Linux tells its first process to end. User-mode Linux has no monitor
+/// unless its kernel is configured so.
 pub const END: &str = "sendkey ctrl-alt-delete\n";
-
-/// What user-mode Linux calls itself: the folder of its monitor.
-pub const UMID: &str = "machine";
 
 /// What the emulated device is to have.
 #[derive(Debug, Clone)]
@@ -41,6 +39,14 @@ impl std::fmt::Display for CannotRun {
 
 impl std::error::Error for CannotRun {}
 
+/// Whether its standard input is the cable of its network.
+pub fn has_cable(manifest: &Manifest) -> bool {
+    manifest.board == USER_MODE
+}
+
+/// The board that is a program of this machine.
+const USER_MODE: &str = "user-mode-linux";
+
 /// The program and its arguments. `members` is the folder that the image's members were written to.
 ///
 /// # Errors
@@ -53,7 +59,7 @@ pub fn command(manifest: &Manifest, members: &Path, machine: &Machine) -> Result
     let at = |name: &str| members.join(name).display().to_string();
     let ram = machine.ram.unwrap_or(board.ram);
     let line = [vec![manifest.command_line.clone()], machine.words.clone()].concat().join(" ");
-    if manifest.board == "user-mode-linux" {
+    if has_cable(manifest) {
         return Ok(user_mode(&at, ram, &line, machine));
     }
     let mut words = board.emulator.clone();
@@ -84,9 +90,8 @@ pub fn command(manifest: &Manifest, members: &Path, machine: &Machine) -> Result
 
 fn user_mode(at: &dyn Fn(&str) -> String, ram: Size, line: &str, machine: &Machine) -> Vec<String> {
     let mut words = vec![at("kernel"), format!("mem={}M", ram.0 >> 20), format!("initrd={}", at("initramfs"))];
-    words.extend(["con0=fd:0,fd:1", "con=null", "ssl=null", "noreboot"].map(str::to_owned));
-    // Its own monitor is a socket too: UMID/mconsole in this folder.
-    words.extend([format!("uml_dir={}", at("")), format!("umid={UMID}")]);
+    // Its standard input is the cable of its network, see `usernet`.
+    words.extend(["con0=null,fd:1", "vec0:transport=fd,fd=0,vec=0", "con=null", "ssl=null", "noreboot"].map(str::to_owned));
     if let Some(disk) = &machine.disk {
         words.push(format!("ubd0={}", disk.display()));
     }

@@ -37,5 +37,6 @@ pub mod resolve;
 pub mod size;
 mod system;
 mod tree;
+pub mod usernet;
 
 pub use project::Project;

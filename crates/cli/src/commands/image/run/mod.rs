@@ -4,6 +4,8 @@
 //! which the image knows nothing of; a microcontroller's serial line becomes a link of a satellite, which is closed
 //! in the end.
 
+mod cable;
+
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
@@ -93,7 +95,15 @@ pub(super) async fn run(args: RunArgs, context: &mut Context) -> Result<Exit, Fa
     let (program, arguments) = command.split_first().ok_or_else(|| Failure::new("there is nothing to start"))?;
     context.printer.note(Line::of(Tone::Faint, format!("starting {program}; Ctrl-C ends it")));
     let mut emulator = tokio::process::Command::new(program);
-    emulator.args(arguments).stdin(Stdio::inherit()).kill_on_drop(true);
+    emulator.args(arguments).kill_on_drop(true);
+    let mut network = tokio::task::JoinSet::new();
+    if emulate::has_cable(&bundle.head.manifest) {
+        let (end, own) = cable::pair().explain(|| "there is no cable for the device's network".into())?;
+        emulator.stdin(end);
+        network.spawn(cable::serve(own));
+    } else {
+        emulator.stdin(Stdio::inherit());
+    }
     let mut child = emulator.spawn().map_err(|error| {
         let failure = Failure::new(format!("{program} cannot be started")).why(&error);
         match error.kind() {
@@ -124,9 +134,7 @@ pub(super) async fn run(args: RunArgs, context: &mut Context) -> Result<Exit, Fa
 
 /// Has the device end in good order, as a PC does by three keys; whether it did.
 async fn ends_itself(folder: &Path, child: &mut tokio::process::Child, context: &mut Context) -> bool {
-    use tokio::io::AsyncWriteExt as _;
-    let Ok(mut monitor) = tokio::net::UnixStream::connect(folder.join(emulate::MONITOR)).await else { return false };
-    if monitor.write_all(emulate::END.as_bytes()).await.is_err() {
+    if tell_to_end(folder).await.is_err() {
         return false;
     }
     context.printer.note(Line::of(Tone::Faint, "the device was told to end; Ctrl-C again ends it at once"));
@@ -135,6 +143,13 @@ async fn ends_itself(folder: &Path, child: &mut tokio::process::Child, context: 
         () = tokio::time::sleep(GOODBYE) => false,
         () = tui::asked_to_end() => false,
     }
+}
+
+/// Tells the emulator's monitor, or that of user-mode Linux, to press the three keys.
+async fn tell_to_end(folder: &Path) -> std::io::Result<()> {
+    use tokio::io::AsyncWriteExt as _;
+    let mut monitor = tokio::net::UnixStream::connect(folder.join(emulate::MONITOR)).await?;
+    monitor.write_all(emulate::END.as_bytes()).await
 }
 
 /// Writes the members to a folder; behind the system what it is told besides.
