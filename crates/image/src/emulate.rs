@@ -91,7 +91,9 @@ pub fn command(manifest: &Manifest, members: &Path, machine: &Machine) -> Result
 fn user_mode(at: &dyn Fn(&str) -> String, ram: Size, line: &str, machine: &Machine) -> Vec<String> {
     let mut words = vec![at("kernel"), format!("mem={}M", ram.0 >> 20), format!("initrd={}", at("initramfs"))];
     // Its standard input is the cable of its network, see `usernet`.
-    words.extend(["con0=null,fd:1", "vec0:transport=fd,fd=0,vec=0", "con=null", "ssl=null", "noreboot"].map(str::to_owned));
+    words.extend(
+        ["con0=null,fd:1", "vec0:transport=fd,fd=0,vec=0", "con=null", "ssl=null", "noreboot"].map(str::to_owned),
+    );
     if let Some(disk) = &machine.disk {
         words.push(format!("ubd0={}", disk.display()));
     }

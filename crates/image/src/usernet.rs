@@ -89,7 +89,12 @@ impl Network {
                 Action::ToGuest(packed(sender, from, to, &answer))
             });
         }
-        if address(packet, 12)? != GUEST || to.is_broadcast() || to.is_multicast() || to.is_unspecified() || to_port == 0 {
+        if address(packet, 12)? != GUEST
+            || to.is_broadcast()
+            || to.is_multicast()
+            || to.is_unspecified()
+            || to_port == 0
+        {
             return None;
         }
         let to = if to == ROUTER { Ipv4Addr::LOCALHOST } else { to };
@@ -140,7 +145,9 @@ fn dhcp(question: &[u8]) -> Option<Vec<u8>> {
     answer[20..24].copy_from_slice(&ROUTER.octets());
     answer.extend(COOKIE);
     answer.extend([53, 1, kind]);
-    for (code, value) in [(54, ROUTER.octets()), (51, LEASE.to_be_bytes()), (1, [255, 255, 255, 0]), (3, ROUTER.octets())] {
+    for (code, value) in
+        [(54, ROUTER.octets()), (51, LEASE.to_be_bytes()), (1, [255, 255, 255, 0]), (3, ROUTER.octets())]
+    {
         answer.extend([code, 4]);
         answer.extend(value);
     }
@@ -171,7 +178,8 @@ fn option(mut rest: &[u8], wanted: u8) -> Option<&[u8]> {
 fn packed(to_mac: [u8; 6], from: SocketAddrV4, to: SocketAddrV4, data: &[u8]) -> Vec<u8> {
     let length = |more: usize| u16::try_from(data.len() + more).unwrap_or(u16::MAX).to_be_bytes();
     let mac = if to.ip().is_broadcast() { BROADCAST } else { to_mac };
-    let mut frame = [&mac[..], &ROUTER_MAC, &[8, 0], &[0x45, 0], &length(UDP + IP), &[0, 0, 0, 0, 64, 17, 0, 0]].concat();
+    let mut frame =
+        [&mac[..], &ROUTER_MAC, &[8, 0], &[0x45, 0], &length(UDP + IP), &[0, 0, 0, 0, 64, 17, 0, 0]].concat();
     frame.extend(from.ip().octets());
     frame.extend(to.ip().octets());
     let words = frame[ETHERNET..].chunks_exact(2).map(|two| u32::from(u16::from_be_bytes([two[0], two[1]])));
@@ -222,7 +230,8 @@ mod tests {
             assert_eq!(option(&dhcp[BOOTP + 4..], 53), Some(&[answered][..]));
             assert_eq!(option(&dhcp[BOOTP + 4..], 3), Some(&ROUTER.octets()[..]));
         }
-        let arp = [&BROADCAST[..], &MAC, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1], &MAC, &GUEST.octets(), &[0; 6], &ROUTER.octets()];
+        let arp =
+            [&BROADCAST[..], &MAC, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1], &MAC, &GUEST.octets(), &[0; 6], &ROUTER.octets()];
         let Some(Action::ToGuest(frame)) = network.from_guest(&arp.concat()) else { panic!("no answer") };
         assert_eq!((&frame[..6], &frame[6..12], &frame[20..22]), (&MAC[..], &ROUTER_MAC[..], &[0, 2][..]));
         assert_eq!(&frame[22..], [&ROUTER_MAC[..], &ROUTER.octets(), &MAC, &GUEST.octets()].concat());

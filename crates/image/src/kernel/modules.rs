@@ -114,7 +114,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Those in this folder, which has `kernel/` and `modules.builtin`.
+    /// Those in this folder and below it, beside `modules.builtin`.
     ///
     /// # Errors
     /// It cannot be read.
@@ -136,7 +136,7 @@ impl Store {
             builtin_aliases,
             aliases: None,
         };
-        store.walk(&folder.join("kernel"), 0).map_err(ModuleError::File)?;
+        store.walk(folder, 0).map_err(ModuleError::File)?;
         Ok(store)
     }
 

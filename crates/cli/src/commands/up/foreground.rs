@@ -37,6 +37,7 @@ pub(super) async fn run(args: UpArgs, state: &Path, context: &mut Context) -> Re
         tracing::info!("stopping");
         tell_systemd(&[sd_notify::NotifyState::Stopping]);
     };
+    tokio::spawn(heart());
     let printer = &mut context.printer;
     let ready = |device: tutti_node::Ready| {
         let status = format!("{} is up", device.name);
@@ -112,6 +113,16 @@ async fn input_closed() {
     });
     // A sender that has gone has seen the end as well.
     let _ = receiver.await;
+}
+
+/// Beats for as long as this runtime runs tasks, if whoever started this process wants to hear it.
+async fn heart() {
+    let Some(within) = sd_notify::watchdog_enabled() else { return };
+    let mut beat = tokio::time::interval((within / 3).max(std::time::Duration::from_millis(100)));
+    loop {
+        beat.tick().await;
+        tell_systemd(&[sd_notify::NotifyState::Watchdog]);
+    }
 }
 
 fn tell_systemd(states: &[sd_notify::NotifyState<'_>]) {
