@@ -134,9 +134,8 @@ pub(super) async fn run(args: RunArgs, context: &mut Context) -> Result<Exit, Fa
 
 /// Has the device end in good order, as a PC does by three keys; whether it did.
 async fn ends_itself(folder: &Path, child: &mut tokio::process::Child, context: &mut Context) -> bool {
-    if tell_to_end(folder).await.is_err() {
-        return false;
-    }
+    // The monitor does what it is told only while somebody is there.
+    let Ok(_monitor) = tell_to_end(folder).await else { return false };
     context.printer.note(Line::of(Tone::Faint, "the device was told to end; Ctrl-C again ends it at once"));
     tokio::select! {
         ended = child.wait() => ended.is_ok(),
@@ -145,11 +144,12 @@ async fn ends_itself(folder: &Path, child: &mut tokio::process::Child, context: 
     }
 }
 
-/// Tells the emulator's monitor, or that of user-mode Linux, to press the three keys.
-async fn tell_to_end(folder: &Path) -> std::io::Result<()> {
+/// Tells the emulator's monitor to press the three keys.
+async fn tell_to_end(folder: &Path) -> std::io::Result<tokio::net::UnixStream> {
     use tokio::io::AsyncWriteExt as _;
     let mut monitor = tokio::net::UnixStream::connect(folder.join(emulate::MONITOR)).await?;
-    monitor.write_all(emulate::END.as_bytes()).await
+    monitor.write_all(emulate::END.as_bytes()).await?;
+    Ok(monitor)
 }
 
 /// Writes the members to a folder; behind the system what it is told besides.
