@@ -21,8 +21,8 @@ mod rng;
 mod targets;
 
 use targets::{
-    amp, app, control, devicetree, fabric, group, kernel, message, model, pairing, rpmsg, satellite, screen, ticket,
-    vhost,
+    amp, app, control, devicetree, fabric, group, image, kernel, message, model, pairing, rpmsg, satellite, screen,
+    ticket, vhost,
 };
 
 /// One parser.
@@ -89,6 +89,13 @@ pub const TARGETS: &[Target] = &[
     Target { name: "app_message", run: app::message, seeds: app::message_seeds },
     Target { name: "app_record", run: app::record, seeds: app::record_seeds },
     Target { name: "app_snapshot", run: app::snapshot, seeds: app::snapshot_seeds },
+    Target { name: "image_bundle", run: image::bundle, seeds: image::bundle_seeds },
+    Target { name: "image_manifest", run: image::manifest, seeds: image::manifest_seeds },
+    Target { name: "image_product", run: image::product, seeds: image::product_seeds },
+    Target { name: "image_parts", run: image::parts, seeds: image::parts_seeds },
+    Target { name: "image_elf", run: image::elf, seeds: image::elf_seeds },
+    Target { name: "image_modinfo", run: image::modinfo, seeds: image::modinfo_seeds },
+    Target { name: "image_cable", run: image::cable, seeds: image::cable_seeds },
     Target { name: "app_package", run: app::package, seeds: app::package_seeds },
     Target { name: "app_manifest", run: app::manifest, seeds: app::manifest_seeds },
     Target { name: "app_component", run: app::component, seeds: app::component_seeds },

@@ -174,7 +174,10 @@ impl Builder<'_> {
         let console = console.map(|console| format!("console={console}"));
         let own = Some(self.project.product.command_line.clone()).filter(|own| !own.is_empty());
         let rescue = self.project.product.rescue.then(|| "tutti.rescue".to_owned());
-        let words = console.into_iter().chain(["panic=10".to_owned()]).chain(rescue).chain(own);
+        // The kernel unpacks into a file system that may fill half of the memory, unless it is told to take the one without
+        // a limit (`init/do_mounts.c`): a system that did not fit would be cut off in the middle of a file.
+        let words =
+            console.into_iter().chain(["panic=10".to_owned(), "rootfstype=ramfs".to_owned()]).chain(rescue).chain(own);
         match self.project.product.profile.value {
             Profile::Standard => words.collect::<Vec<_>>().join(" "),
             Profile::Mini | Profile::Core => String::new(),

@@ -6,6 +6,7 @@ pub(crate) mod control;
 pub(crate) mod devicetree;
 pub(crate) mod fabric;
 pub(crate) mod group;
+pub(crate) mod image;
 pub(crate) mod kernel;
 pub(crate) mod message;
 pub(crate) mod model;

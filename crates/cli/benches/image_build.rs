@@ -1,0 +1,108 @@
+//! What an image costs: its build, its size, its boot until it is in the pool, the memory that it then uses; with the `tutti`
+//! that users get, Debian's kernel and an emulator that is an interpreter (so seconds are the guest's).
+//!
+//! Prints a JSON object a line: `name`, `value`, `unit`.
+
+#![allow(missing_docs, dead_code, clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "../tests/support/device.rs"]
+mod device;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use device::{Device, Plan, TUTTI};
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// The memories that are tried, in MiB, the least first.
+const MEMORIES: [u32; 7] = [64, 80, 96, 112, 128, 160, 192];
+
+/// How long a boot may take before that memory counts as too little.
+const BOOT: Duration = Duration::from_secs(60);
+
+fn row(name: &str, value: f64, unit: &str) {
+    println!("{{\"name\":\"{name}\",\"value\":{value:.2},\"unit\":\"{unit}\"}}");
+}
+
+fn main() {
+    first_process();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let product = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../products/gateway/product.toml");
+    let own = folder.path().join("product.toml");
+    fs::copy(product, &own).expect("the product is there");
+    // The first build fetches the kernel, which is not what is measured.
+    let image = build(&own);
+    let begun = Instant::now();
+    build(&own);
+    row("image.build", begun.elapsed().as_secs_f64(), "s");
+    let inspected = json(&["image", "inspect", "--json", &image.display().to_string()]);
+    for (row_name, member) in [("image.size.initramfs", "initramfs"), ("image.size.kernel", "kernel")] {
+        let members = inspected["manifest"]["members"].as_array().cloned().unwrap_or_default();
+        let size = members.iter().find(|it| it["name"] == member).and_then(|it| it["size"].as_f64());
+        row(row_name, size.expect("it has this member") / MIB, "MiB");
+    }
+    let studio = Plan::new(folder.path(), "studio").start();
+    let least = MEMORIES.into_iter().find(|memory| boots(&studio, &image, *memory).is_some());
+    row("image.ram.least", f64::from(least.expect("it boots in the most")), "MiB");
+    let (ready, used) = boots(&studio, &image, 256).expect("it boots");
+    row("image.boot.ready", ready, "s");
+    row("image.ram.used", used / MIB, "MiB");
+}
+
+/// The first process, which is another package's program: optimised, beside `tutti`.
+fn first_process() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let target = Path::new(TUTTI).parent().and_then(Path::parent).expect("it is in a target folder");
+    let mut command = Command::new(cargo);
+    command.args(["build", "--release", "-q", "-p", "tutti-init", "--target-dir"]).arg(target);
+    assert!(command.stdout(Stdio::null()).status().expect("cargo runs").success(), "tutti-init is not built");
+}
+
+fn json(args: &[&str]) -> serde_json::Value {
+    let ran = Command::new(TUTTI).args(args).stdin(Stdio::null()).output().expect("tutti runs");
+    assert!(ran.status.success(), "{args:?}: {}", String::from_utf8_lossy(&ran.stdout));
+    serde_json::from_slice(&ran.stdout).expect("it prints JSON")
+}
+
+fn build(product: &Path) -> PathBuf {
+    let said = json(&["image", "build", "--json", &product.display().to_string()]);
+    PathBuf::from(said["file"].as_str().expect("it says which file"))
+}
+
+struct Booted(Child);
+
+impl Drop for Booted {
+    fn drop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+        let _ = self.0.wait();
+    }
+}
+
+/// Boots it with so much memory: when its node was ready, in seconds of the guest's, and the bytes that it uses once it is in
+/// the pool; nothing if it does not get there.
+fn boots(studio: &Device, image: &Path, memory: u32) -> Option<(f64, f64)> {
+    let log = image.with_extension(format!("{memory}.log"));
+    let file = fs::File::create(&log).expect("a log");
+    let mut command = studio.plan.command(&["image", "run", "--join", "--ram", &format!("{memory} MiB")]);
+    command.arg(image).stdin(Stdio::null()).stdout(file.try_clone().expect("a log")).stderr(file);
+    let _booted = Booted(command.spawn().expect("tutti runs"));
+    let begun = Instant::now();
+    while !studio.sees(&["gateway"]) {
+        if begun.elapsed() > BOOT {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let used = studio.reading("gateway/memory-used").ok()?;
+    let said = fs::read_to_string(&log).unwrap_or_default();
+    let ready =
+        said.lines().find_map(|line| line.split_once("the node is ready, ")?.1.split(' ').next()?.parse().ok())?;
+    studio.must(&["forget", "gateway", "--yes"]);
+    Some((ready, used))
+}
