@@ -8,7 +8,7 @@ use tutti_control::Selection;
 use crate::commands::{
     amp, api, app, bench, completions, console, demo, devices, doctor, down, dt, forget, image, lease, leave, man,
     nearby, offer, pair, place, read, recovery, rename, resources, role, satellite, screen, set, show, status, store,
-    up, watch,
+    up, update, watch,
 };
 
 /// Many devices as one pool: they find, trust and use each other.
@@ -99,6 +99,8 @@ pub(crate) enum Command {
     Screen(screen::ScreenArgs),
     /// Shows text or an image on a display
     Show(show::ShowArgs),
+    /// Gives a device of the pool a new system
+    Update(update::UpdateArgs),
     /// Shows the pool as it lives
     Watch(watch::WatchArgs),
     /// Opens the pool in a browser

@@ -2,10 +2,12 @@
 //! `STAND_IN` says.
 #![expect(clippy::print_stdout, reason = "its lines are what the test sees of it")]
 
+#[path = "stand-in/hardware.rs"]
+mod hardware;
+
 use std::{io::BufRead, os::unix::net::UnixDatagram, path::Path, thread::sleep, time::Duration};
 
-use tutti_init::boot::{self, System};
-use tutti_update::{Choice, slots::Device};
+use tutti_update::{Choice, System, system::FILE};
 
 fn main() {
     let mode = std::env::var("STAND_IN").unwrap_or_default();
@@ -32,6 +34,9 @@ fn main() {
         sleep(Duration::from_millis(200));
         say("X_TUTTI_REBOOT=1");
     }
+    if mode == "hardware" {
+        hardware::show();
+    }
     if mode == "updates" {
         match update() {
             Ok(what) => println!("stand-in: {what}"),
@@ -52,10 +57,9 @@ fn main() {
 
 /// Installs the image that is on the second disk.
 fn update() -> Result<String, Box<dyn std::error::Error>> {
-    let system = System::read(Path::new(boot::FILE)).ok_or("nobody says what runs")?;
+    let system = System::read(Path::new(FILE)).ok_or("nobody says what runs")?;
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned();
-    let (product, running) = (system.product.clone(), system.choice());
-    let device = Device { product, running, version: system.version, kernel };
+    let device = system.device(kernel);
     let open = || std::fs::File::open("/dev/ubdb");
     let slots = system.updates()?;
     let (slot, version) = slots.install(open, &device, system.tries, |written, of| {

@@ -11,13 +11,12 @@
 use std::{
     fs, io,
     os::unix::{fs::MetadataExt, process::CommandExt},
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
 };
 
 use rustix::mount::{MountFlags, mount, mount_move};
-use serde::{Deserialize, Serialize};
-use tutti_update::{Choice, Failure, ImageError, Record, Slots, Version, image::Key};
+use tutti_update::{Choice, Failure, ImageError, Record, Slot, Slots, System, system::FILE};
 
 use crate::{
     cpio,
@@ -26,58 +25,11 @@ use crate::{
     settings::{Settings, Update},
 };
 
-/// What runs, for this program and for the node.
-pub const FILE: &str = "/run/tutti-system.json";
-
 /// Where a system is unpacked.
 const NEW: &str = "/newroot";
 
 /// How deep the folders of a system are at most that are removed.
 const DEPTH: usize = 64;
-
-/// What every system is told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct System {
-    /// Which product.
-    pub product: String,
-    /// Which version.
-    pub version: Version,
-    /// `built-in`, `a` or `b`.
-    pub running: String,
-    /// Seconds that it has to join the pool, if it is on trial.
-    pub trial: Option<u32>,
-    /// The key that images are to be signed by, in hexadecimal digits; none if updates are not taken, and why not.
-    pub key: Result<String, String>,
-    /// Where the record is.
-    pub folder: PathBuf,
-    /// Where systems are.
-    pub slots: [PathBuf; 2],
-    /// Starts that a new system has.
-    pub tries: u8,
-}
-
-impl System {
-    /// What this system was told, if it is one that was started by [`crate`].
-    pub fn read(path: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(path).ok()?).ok()
-    }
-
-    /// Which one runs.
-    pub fn choice(&self) -> Choice {
-        Choice::named(&self.running).unwrap_or_default()
-    }
-
-    /// The slots, if updates are taken.
-    pub fn updates(&self) -> Result<Slots, String> {
-        let key = self.key.clone()?;
-        let key = Key::from_hex(&key).ok_or("the image's update key is none")?;
-        Ok(Slots::new(self.folder.clone(), self.slots.clone(), key))
-    }
-
-    fn write(&self) -> io::Result<()> {
-        fs::write(FILE, serde_json::to_vec_pretty(self)?)
-    }
-}
 
 /// Whether this program goes on from a first one.
 pub(crate) fn is_second() -> bool {
@@ -105,7 +57,7 @@ pub(crate) fn decide(settings: &Settings, wish: Option<&str>, on_disk: bool, log
             run_another(&slots, &mut system, update, wish, log);
         }
     }
-    if let Err(error) = system.write() {
+    if let Err(error) = system.write(Path::new(FILE)) {
         log.say(format_args!("{FILE} cannot be written: {error}; updates are not taken"));
         return None;
     }
@@ -162,7 +114,7 @@ fn run_another(slots: &Slots, system: &mut System, update: &Update, wish: Option
 }
 
 /// Unpacks a system and becomes it. Comes back only with why that did not go.
-fn switch(slots: &Slots, slot: tutti_update::Slot, system: &mut System, log: &mut Log) -> String {
+fn switch(slots: &Slots, slot: Slot, system: &mut System, log: &mut Log) -> String {
     let unpacked = (|| -> Result<(), String> {
         let told = |error: &dyn std::fmt::Display| error.to_string();
         fs::create_dir_all(NEW).map_err(|error| told(&error))?;
@@ -186,7 +138,7 @@ fn switch(slots: &Slots, slot: tutti_update::Slot, system: &mut System, log: &mu
         Ok(())
     })();
     let moved = unpacked.and_then(|()| {
-        system.write().map_err(|error| error.to_string())?;
+        system.write(Path::new(FILE)).map_err(|error| error.to_string())?;
         // From here on there is no way back but a restart, which the counter has counted.
         take_its_place().map_err(|error| error.to_string())
     });

@@ -28,7 +28,7 @@
 //! (the layer `init`).
 #![forbid(unsafe_code)]
 
-pub mod boot;
+mod boot;
 pub mod cmdline;
 pub mod cpio;
 mod devices;

@@ -20,9 +20,10 @@ use rustix::{
     system::RebootCommand,
 };
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use tutti_update::{System, system::FILE};
 
 use crate::{
-    boot::{self, System},
+    boot,
     cmdline::{self, CommandLine},
     devices::{self, Devices},
     kernel_log::KernelLog,
@@ -145,7 +146,7 @@ impl Init {
         }
         let on_disk = self.mount_state();
         self.system = if boot::is_second() {
-            System::read(Path::new(boot::FILE))
+            System::read(Path::new(FILE))
         } else {
             boot::decide(&self.settings, self.line.slot.as_deref(), on_disk, &mut self.log)
         };

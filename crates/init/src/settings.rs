@@ -5,7 +5,8 @@
 //! hostname = "kitchen"
 //! product = "gateway"
 //! version = "1.2.0"
-//! modules = ["gpio-sim"]          # to be loaded at start besides those that hardware asks for
+//! modules = ["gpio-sim"]          # to be loaded at start besides those that hardware asks for; with parameters
+//!                                 # behind a space: "i2c-stub chip_addr=0x48"
 //!
 //! [state]
 //! device = "PARTLABEL=state"      # or /dev/vda; without it, the state is lost at power off

@@ -9,6 +9,7 @@
 //! | `locals`, `sources` | this device's resources: drivers called where they may block, their latest values |
 //! | `pool`, `files` | the same as the pool uses them |
 //! | `satellites` | devices without a network that join through this one |
+//! | `update` | new systems for a device that boots by `tutti-init` |
 //! | `followed` | values of other devices' resources, for those who look at live values here |
 //! | `apps` | apps: their packages, instances, moves and effects (feature `apps`) |
 //! | `api` | the control API: every route, who may come in, what a request may cost |
@@ -58,6 +59,7 @@ mod stop;
 mod stores;
 mod timeline;
 mod tree;
+mod update;
 
 pub use error::{ApiError, RunError};
 pub use options::{Options, Ready, StorageOptions};

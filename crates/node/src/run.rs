@@ -28,6 +28,7 @@ use tutti_fabric::{
 use tutti_model::{Name, Text};
 use tutti_pool::Identity;
 use tutti_resources::{Driver, Inventory, Storage, SysRoot, describe_machine, simulated::simulated};
+use tutti_update::System;
 
 use crate::{
     api::{ConsoleDoor, Hub, Limits, Listeners, Streams, Token, router},
@@ -47,6 +48,7 @@ use crate::{
     stores::Part,
     timeline::Timeline,
     tree::Trees,
+    update,
 };
 
 /// The file in the state folder that holds the device's key.
@@ -102,7 +104,7 @@ async fn start(options: Options) -> Result<Device, RunError> {
         Ok::<_, RunError>((state, key, machine))
     })
     .await?;
-    let Machine { name, identity, fixed, inventory } = machine;
+    let Machine { name, identity, fixed, inventory, system } = machine;
 
     let id = device_id(&key);
     let socket = options.runtime.join(format!("{}.sock", id.short()));
@@ -214,6 +216,9 @@ async fn start(options: Options) -> Result<Device, RunError> {
     tasks.spawn(async move { history.0.history.run(&history.0, history.1).await });
     let timeline = (node.clone(), stop.subscribe());
     tasks.spawn(async move { timeline.0.timeline.run(&timeline.0, timeline.1).await });
+    if let Some(system) = system {
+        tasks.spawn(update::report(system, node.fabric.view()));
+    }
     let discovery = tokio::spawn(discovery.run(stop.subscribe()));
     let api = tokio::spawn(listeners.serve(router(node.clone(), token), Limits::default(), stop.subscribe()));
     Ok(Device { node, tasks, api, discovery })
@@ -323,6 +328,8 @@ struct Machine {
     identity: Identity,
     fixed: Vec<Arc<dyn Driver>>,
     inventory: Option<Inventory>,
+    /// What it was told by the first program, if that is ours.
+    system: Option<System>,
 }
 
 impl Machine {
@@ -355,8 +362,11 @@ impl Machine {
                 Err(error) => tracing::error!(%error, folder = %folder.display(), "the storage is not offered"),
             }
         }
+        // Only the node that the first program runs is asked about the system.
+        let system = update::told().filter(|_| options.hardware);
+        fixed.extend(system.iter().flat_map(update::drivers));
         let inventory = options.hardware.then(|| Inventory::new(root, tutti_resources::Options::default()));
-        Ok(Self { name, identity, fixed, inventory })
+        Ok(Self { name, identity, fixed, inventory, system })
     }
 }
 

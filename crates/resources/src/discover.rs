@@ -12,7 +12,7 @@ use tutti_model::{Name, ResourceDescription, Value};
 use crate::{
     backlight, cpu, disk,
     driver::{Driver, DriverError},
-    iio, led, memory,
+    gpio, hwmon, iio, input, led, memory,
     names::name,
     network, power,
     root::SysRoot,
@@ -58,6 +58,9 @@ fn find(root: &SysRoot, options: &Options) -> (Vec<Arc<dyn Driver>>, usize) {
         iio::discover(root),
         led::discover(root),
         backlight::discover(root),
+        hwmon::discover(root),
+        gpio::discover(root),
+        input::discover(root),
     ];
     let mut drivers: Vec<_> = found.into_iter().flatten().collect();
     let left_out = drivers.len().saturating_sub(options.max_resources);

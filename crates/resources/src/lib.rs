@@ -6,6 +6,9 @@
 //! | what | where it comes from | module |
 //! |---|---|---|
 //! | CPU load, load average | `/proc/stat`, `/proc/loadavg` | [`cpu`] |
+//! | voltages, currents, fans and the like | `/sys/class/hwmon` | [`hwmon`] |
+//! | lines of GPIO chips | `/dev/gpiochip*` | [`gpio`] |
+//! | buttons, switches, knobs | `/dev/input/event*` | [`input`] |
 //! | temperatures | `/sys/class/hwmon`, `/sys/class/thermal` | [`temperature`] |
 //! | memory | `/proc/meminfo` | [`memory`] |
 //! | disk space | `/proc/mounts`, `statvfs` | [`disk`] |
@@ -36,7 +39,10 @@ pub mod cpu;
 mod discover;
 pub mod disk;
 mod driver;
+pub mod gpio;
+pub mod hwmon;
 pub mod iio;
+pub mod input;
 pub mod led;
 mod level;
 pub mod machine;
@@ -52,6 +58,7 @@ mod signal;
 pub mod simulated;
 pub mod storage;
 pub mod temperature;
+mod unserved;
 
 pub use discover::{Changes, Inventory, Options, discover};
 pub use driver::{Driver, DriverError, MAX_TAKES};
@@ -61,3 +68,4 @@ pub use root::SysRoot;
 pub use screen::Screen;
 pub use signal::Signal;
 pub use storage::Storage;
+pub use unserved::{Unserved, Why, unserved};

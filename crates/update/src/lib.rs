@@ -32,6 +32,7 @@ pub mod fuzz;
 pub mod image;
 pub mod record;
 pub mod slots;
+pub mod system;
 #[cfg(feature = "test-utils")]
 pub mod testing;
 mod version;
@@ -39,4 +40,5 @@ mod version;
 pub use image::{Head, ImageError};
 pub use record::{Choice, Failure, Record, Slot};
 pub use slots::{InstallError, Slots};
+pub use system::System;
 pub use version::Version;

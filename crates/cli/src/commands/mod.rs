@@ -32,6 +32,7 @@ pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod up;
+pub(crate) mod update;
 pub(crate) mod watch;
 
 use crate::{
@@ -44,6 +45,7 @@ use crate::{
 pub(crate) async fn run(command: Command, context: &mut Context) -> Result<Exit, Failure> {
     match command {
         Command::Up(args) => up::run(args, context).await,
+        Command::Update(args) => update::run(args, context).await,
         Command::Down(args) => down::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Devices(args) => devices::run(args, context).await,

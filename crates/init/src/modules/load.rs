@@ -8,7 +8,7 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::CStr,
+    ffi::{CStr, CString},
     fmt,
     fs::File,
     io::{self, Read},
@@ -110,11 +110,14 @@ impl Loader {
         (new, failed)
     }
 
-    /// Loads a module and what it needs. Returns whether it was not there before.
+    /// Loads a module and what it needs. Returns whether it was not there before. Behind the module's name there may be
+    /// parameters for it, parted by spaces: `i2c-stub chip_addr=0x48`.
     ///
     /// # Errors
     /// See [`LoadError`].
     pub fn load(&mut self, module: &str) -> Result<bool, LoadError> {
+        let (module, parameters) = module.split_once(' ').unwrap_or((module, ""));
+        let parameters = CString::new(parameters).map_err(|_| LoadError::Unknown)?;
         let module = name_of(module);
         if self.loaded.contains(&module) {
             return Ok(false);
@@ -125,7 +128,8 @@ impl Loader {
         for file in files {
             let name = name_of(&file.to_string_lossy());
             if !self.loaded.contains(&name) {
-                new |= insert(&file)?;
+                let own = if name == module { parameters.as_c_str() } else { c"" };
+                new |= insert(&file, own)?;
                 self.loaded.insert(name);
             }
         }
@@ -134,13 +138,13 @@ impl Loader {
 }
 
 /// Whether it was not there before.
-fn insert(path: &Path) -> Result<bool, LoadError> {
+fn insert(path: &Path, parameters: &CStr) -> Result<bool, LoadError> {
     let compressed = path.extension().is_some_and(|end| end != "ko");
     let flags = if compressed { COMPRESSED } else { 0 };
     let open = || File::open(path).map_err(|error| LoadError::File(path.to_owned(), error));
     let mut tries = AGAIN.0;
     loop {
-        match rustix::system::finit_module(open()?, c"", flags) {
+        match rustix::system::finit_module(open()?, parameters, flags) {
             Ok(()) => return Ok(true),
             Err(Errno::EXIST) => return Ok(false),
             Err(Errno::BUSY | Errno::AGAIN | Errno::INTR) if tries > 0 => {

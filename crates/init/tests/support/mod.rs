@@ -186,20 +186,40 @@ fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The kernel's modules, with the lists that depmod would write of these.
+/// The kernel's modules, one of them compressed, with the lists that depmod would write of these.
 fn modules(kernel: &Path) -> Vec<(String, Vec<u8>)> {
     let release = release(&kernel.join("linux"));
     let base = format!("lib/modules/{release}");
     let entries = fs::read_dir(kernel.join("modules")).into_iter().flatten().flatten();
     let mut files: Vec<_> = entries.map(|file| (file.file_name().into_string().unwrap(), read(&file.path()))).collect();
+    for (name, bytes) in &mut files {
+        if name == "lm75.ko" {
+            // As Debian's newer kernels have them all.
+            *bytes = xz(bytes);
+            name.push_str(".xz");
+        }
+    }
     files.sort();
-    let needs = |file: &str| if file == "lm75.ko" { " kernel/regmap-i2c.ko" } else { "" };
+    let needs = |file: &str| if file == "lm75.ko.xz" { " kernel/regmap-i2c.ko" } else { "" };
     let dep: String = files.iter().map(|(file, _)| format!("kernel/{file}:{}\n", needs(file))).collect();
-    let alias = "alias i2c:lm75 lm75\nalias input:b*v*p*e*-e* evdev\nalias devname:uinput uinput\n";
+    let alias = "alias i2c:lm75 lm75\nalias input:b*v*p*e*-e* evdev\n";
     let mut all: Vec<_> = files.into_iter().map(|(file, data)| (format!("{base}/kernel/{file}"), data)).collect();
     all.push((format!("{base}/modules.dep"), dep.into_bytes()));
     all.push((format!("{base}/modules.alias"), alias.as_bytes().to_vec()));
     all
+}
+
+/// Compressed as the kernel's build does it (`scripts/Makefile.modinst`).
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut xz = Command::new("xz");
+    xz.args(["--check=crc32", "--lzma2=dict=1MiB", "-c"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut xz = xz.spawn().expect("xz (package xz-utils), which the kernel's build needs too");
+    let mut input = xz.stdin.take().unwrap();
+    let bytes = bytes.to_vec();
+    let writing = std::thread::spawn(move || input.write_all(&bytes));
+    let output = xz.wait_with_output().unwrap();
+    writing.join().unwrap().unwrap();
+    output.stdout
 }
 
 /// What the kernel calls itself, as `uname -r` has it.
