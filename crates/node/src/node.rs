@@ -7,6 +7,7 @@ use tutti_control::ErrorCode;
 use tutti_fabric::{Fabric, View, clock::Clock, transport::Transport};
 use tutti_model::{BootTime, DeviceId, Name};
 use tutti_pool::{Catalogue, driver::PoolHandle};
+use tutti_resources::SysRoot;
 
 use crate::{
     api::{ApiError, ConsoleDoor, Hub, Streams},
@@ -40,6 +41,8 @@ pub(crate) struct Node {
     pub(crate) pool: PoolHandle,
     pub(crate) locals: Locals,
     pub(crate) sources: Sources,
+    /// Where this machine's hardware is, if it is offered.
+    pub(crate) hardware: Option<SysRoot>,
     pub(crate) satellites: Satellites,
     pub(crate) links: Links,
     pub(crate) cores: Cores,

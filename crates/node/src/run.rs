@@ -187,6 +187,7 @@ async fn start(options: Options) -> Result<Device, RunError> {
         pool,
         locals: locals.clone(),
         sources: sources.clone(),
+        hardware: options.hardware.then(|| SysRoot::new(&options.sysfs).ok()).flatten(),
         satellites,
         links,
         cores,

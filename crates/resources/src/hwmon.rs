@@ -49,10 +49,10 @@ pub(crate) fn discover(root: &SysRoot) -> Vec<Arc<dyn Driver>> {
             Some((folder, chip, place))
         })
         .collect();
-    // A battery or a mains adapter is offered as such, by `power`.
-    chips.retain(|(folder, _, _)| {
-        !root.exists(format!("{folder}/device/online")) && !root.exists(format!("{folder}/device/capacity"))
-    });
+    // What is below a power supply is that supply again, with `_` for `-` (drivers/power/supply/power_supply_hwmon.c), and is
+    // offered by `power`.
+    let supplies: Vec<_> = root.names("/sys/class/power_supply").iter().map(|name| name.replace('-', "_")).collect();
+    chips.retain(|(_, chip, _)| !supplies.contains(chip));
     chips.sort_by(|(_, _, a), (_, _, b)| natural_order(a.as_deref().unwrap_or(""), b.as_deref().unwrap_or("")));
     let named: Vec<_> = chips.iter().map(|(_, chip, place)| (chip.clone(), place.clone())).collect();
     let distinct = tell_apart(&named);

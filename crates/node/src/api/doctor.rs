@@ -12,6 +12,7 @@ use tutti_fabric::{
     view::{RemovedFrom, Trouble, View},
 };
 use tutti_model::{Name, WallTime};
+use tutti_resources::{Unserved, Why, unserved};
 
 use super::error::ApiError;
 use crate::{discovery::Health, node::Node};
@@ -52,6 +53,8 @@ struct Facts {
     state_size: u64,
     disk_free: Option<u64>,
     shut_actuators: Vec<(Name, PathBuf)>,
+    /// Hardware that is there and not offered.
+    unserved: Vec<Unserved>,
 }
 
 impl Facts {
@@ -72,6 +75,7 @@ impl Facts {
             disk_free: rustix::fs::statvfs(&folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
             state_folder: folder,
             shut_actuators: node.locals.shut_actuators(),
+            unserved: node.hardware.as_ref().map(unserved).unwrap_or_default(),
         }
     }
 
@@ -81,6 +85,7 @@ impl Facts {
         checks.extend(self.missing.iter().map(unreachable));
         checks.extend([self.clock(), self.disk(), self.state()]);
         checks.extend(self.actuators());
+        checks.extend(self.hardware());
         checks
     }
 
@@ -200,6 +205,25 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// What is seen and not offered, each with the reason. Nobody has to do anything about it.
+    fn hardware(&self) -> Option<Check> {
+        let mut reasons: Vec<Why> = Vec::new();
+        self.unserved.iter().for_each(|left| {
+            if !reasons.contains(&left.why) {
+                reasons.push(left.why);
+            }
+        });
+        let lines = reasons.into_iter().map(|why| {
+            let these: Vec<_> =
+                self.unserved.iter().filter(|left| left.why == why).map(|left| left.what.as_str()).collect();
+            format!("{}: {}", why.words(), these.join(", "))
+        });
+        let lines: Vec<_> = lines.collect();
+        (!lines.is_empty()).then(|| ok("hardware", format!("seen and left alone\n{}", lines.join("\n"))))
+    }
+}
+
 fn missing(view: &View) -> Vec<Missing> {
     let offline = view.peers.iter().filter(|(_, peer)| peer.session.is_none());
     offline
@@ -274,6 +298,7 @@ mod tests {
             state_size: 1 << 20,
             disk_free: Some(1 << 30),
             shut_actuators: Vec::new(),
+            unserved: Vec::new(),
         }
     }
 
@@ -289,6 +314,16 @@ mod tests {
     #[test]
     fn a_healthy_device_has_no_complaints() {
         assert_eq!(complaints(&healthy()), []);
+    }
+
+    #[test]
+    fn what_is_left_alone_is_said_and_no_complaint() {
+        let left = |what: &str, why| Unserved { what: what.into(), why };
+        let facts = Facts { unserved: vec![left("Dummy", Why::Sound), left("keys", Why::Private)], ..healthy() };
+        assert_eq!(complaints(&facts), []);
+        let check = facts.verdicts().into_iter().find(|check| check.name == "hardware").unwrap();
+        assert!(check.what.contains("sound is not offered yet: Dummy"), "{}", check.what);
+        assert!(check.what.contains("stays on this machine: keys"), "{}", check.what);
     }
 
     #[test]
