@@ -299,7 +299,7 @@ async fn a_lease_moves_with_its_app() {
     let it = kitchen.client.run_app("relay", &on("kitchen")).await.unwrap().id;
     let holder = async |of: &Device| {
         let all = of.client.resources(&Default::default()).await.unwrap();
-        all.into_iter().find(|it| it.name == "gate").and_then(|it| it.lease).map(|lease| lease.device_name)
+        all.into_iter().find(|it| it.name == "gate").and_then(|it| it.lease).map(|lease| lease.holder_name)
     };
     kitchen.client.tell_instance(&it, "on 1 off 1").await.unwrap();
     while commands.next().await.unwrap().unwrap().value != Value::Int(1) {}

@@ -155,6 +155,8 @@ impl Actor {
             live.home.handle(now, home::Input::Resume);
             return;
         }
+        // Whatever move was under way, this is another stay.
+        self.leaving = None;
         let arrived = self.arriving.take().and_then(|arriving| arriving.into_parts());
         let from_afar = arrived.is_some();
         let begun = match arrived {
