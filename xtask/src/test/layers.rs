@@ -8,7 +8,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{an521, app_kills, apps, arm64, browser, c_peer, devicetree, image, linux_peer};
+use super::{an521, app_kills, apps, arm64, browser, c_peer, devicetree, image, init, linux_peer};
 use crate::{
     cargo::{Target, cargo, clippy_driver, has_program, targets},
     deny,

@@ -8,6 +8,7 @@ mod browser;
 pub(crate) mod c_peer;
 pub(crate) mod devicetree;
 mod image;
+mod init;
 pub(crate) mod layers;
 pub(crate) mod linux_peer;
 mod report;
