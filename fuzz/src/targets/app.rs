@@ -7,6 +7,7 @@ use tutti_app::{
     ids::{Attempt, Epoch, InstanceId},
     package::{Manifest, Package},
     snapshot::{Image, MAX_PAGES, PAGE, Patch},
+    standby::{self, Checkpoint, Duty, Mark, Question, Replica, Settings, Terms},
 };
 use tutti_model::DeviceId;
 
@@ -52,6 +53,66 @@ pub(crate) fn record_seeds() -> Vec<(&'static str, Vec<u8>)> {
     let standing = Standing::Leaving { epoch: epoch(), attempt: Attempt(3), next: epoch() };
     let record = Record { standing, claim: None };
     vec![("leaving", record.save().expect("it has a form in bytes"))]
+}
+
+fn terms() -> Terms {
+    Terms { standby: DeviceId::from_bytes([2; 32]), pact: 3, settings: Settings::default() }
+}
+
+fn mark() -> Mark {
+    Mark { epoch: epoch(), saves: 0 }
+}
+
+/// What is read is written as it was read.
+pub(crate) fn standby_message(bytes: &[u8]) {
+    if let Ok((instance, message)) = standby::Message::parse(bytes) {
+        let again = message.emit(instance).expect("it was not too long");
+        assert_eq!(standby::Message::parse(&again), Ok((instance, message)));
+    }
+}
+
+pub(crate) fn standby_message_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let bytes = |message: standby::Message| message.emit(INSTANCE).expect("it is short");
+    let question = Question { run: 7, number: 300 };
+    vec![
+        ("renew", bytes(standby::Message::Renew(question, terms(), epoch(), 5))),
+        ("succeeded", bytes(standby::Message::Succeeded(3, epoch(), Some(mark())))),
+    ]
+}
+
+pub(crate) fn standby_record(bytes: &[u8]) {
+    if let Ok(record) = standby::Record::restore(bytes) {
+        let again = record.save().expect("it has a form in bytes");
+        assert_eq!(standby::Record::restore(&again), Ok(record));
+        if let Some(terms) = record.terms {
+            let _ = (terms.settings.are_sound(), terms.settings.foretell().to_string());
+        }
+    }
+}
+
+pub(crate) fn standby_record_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let duty = Some(Duty::Granting { terms: terms(), granted: epoch() });
+    let record = standby::Record { pact: 3, terms: Some(terms()), duty, floor: Some(epoch()) };
+    vec![("granting", record.save().expect("it has a form in bytes"))]
+}
+
+/// It leads to what it says, or it is refused.
+pub(crate) fn standby_checkpoint(bytes: &[u8]) {
+    let Ok(checkpoint) = Checkpoint::parse(bytes, 16) else { return };
+    let instance = checkpoint.instance;
+    if let Ok(replica) = Replica::after(None, &base(), checkpoint) {
+        let whole = replica.whole(instance, &base());
+        let again = Checkpoint::parse(&whole.emit().expect("it is small"), 16).expect("it was read before");
+        assert_eq!(Replica::after(Some(&replica), &base(), again), Ok(replica));
+    }
+}
+
+pub(crate) fn standby_checkpoint_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let mut memory = vec![0; 2 * PAGE];
+    memory[70] = 1;
+    let patch = Image::new(vec![9], memory).since(&base());
+    let whole = Checkpoint { instance: INSTANCE, pact: 3, mark: mark(), base: None, kept: Default::default(), patch };
+    vec![("whole", whole.emit().expect("it is small"))]
 }
 
 fn base() -> Image {

@@ -336,9 +336,13 @@ impl Keeper {
 
     // --- a move to here --------------------------------------------------------------------------------------
 
-    /// Whether an offer cannot be accepted because its standby is out of reach.
-    pub(super) fn refuses(&self, offer: &Offer) -> bool {
-        offer.terms.is_some_and(|terms| terms.standby != self.me && !self.handover.reaches(terms.standby))
+    /// Why an offer cannot be accepted, for its terms.
+    pub(super) fn refuses(&self, offer: &Offer) -> Option<Why> {
+        let terms = offer.terms?;
+        if !terms.settings.are_sound() {
+            return Some(Why::Damaged);
+        }
+        (terms.standby != self.me && !self.handover.reaches(terms.standby)).then_some(Why::NoStandby)
     }
 
     /// Before a copy that has arrived counts as prepared, the terms that came with it are durable. Whether they are.

@@ -375,9 +375,8 @@ impl Keeper {
             match &output {
                 handover::Output::Start(_) | handover::Output::Stop => continue,
                 handover::Output::Consider(_, offer) => {
-                    if self.refuses(offer) {
-                        let verdict = Err(handover::Why::NoStandby);
-                        self.handover.handle(self.now, handover::Input::Considered(offer.attempt, verdict));
+                    if let Some(why) = self.refuses(offer) {
+                        self.handover.handle(self.now, handover::Input::Considered(offer.attempt, Err(why)));
                         continue;
                     }
                     self.holder.incoming = Some((offer.attempt, offer.terms));

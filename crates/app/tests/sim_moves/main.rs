@@ -134,7 +134,7 @@ const GUARDED: Plan = Plan { events: 150, guarded: true, fault: None };
 #[test]
 #[expect(clippy::print_stderr, reason = "how much was moved is of interest")]
 fn moves_with_kills_and_cuts_at_seeded_points() {
-    let (count, seen) = all(MOVES, 300);
+    let (count, seen) = all(MOVES, 200);
     eprintln!("{count} seeds: {} moves decided, {} seen to end at their sources", seen.decided, seen.moved);
     assert!(count == 1 || seen.moved > count, "the simulation must move something");
 }
@@ -142,7 +142,7 @@ fn moves_with_kills_and_cuts_at_seeded_points() {
 #[test]
 #[expect(clippy::print_stderr, reason = "how much was lost is of interest")]
 fn moves_and_fail_overs_with_kills_and_cuts_at_seeded_points() {
-    let (count, seen) = all(GUARDED, 120);
+    let (count, seen) = all(GUARDED, 80);
     let Seen { moved, took_over, lost, .. } = seen;
     eprintln!("{count} seeds: {took_over} fail-overs that lost {lost} events, {moved} moves");
     assert!(count == 1 || (seen.moved > count && took_over as u64 > count / 4), "it must move and fail over");

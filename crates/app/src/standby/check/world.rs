@@ -1,69 +1,29 @@
-//! Every state that a home, its standby and the network between them can get into, with the very machines that run in the product, hand-over
-//! included.
-//!
-//! The network is as bad as can be: what was once said stays in flight forever. A write may reach the disk or not when its device crashes. Timers go off
-//! at any time but those of run-leases, which go by the clock: time passes in halves of a lease, the home's clock running slow and the standby's fast by
-//! as much as they are allowed; nobody need notice that it has. What is bounded is the number of moves, crashes and events, and how often the standby is
-//! named and taken away.
-//!
-//! In every state: at most one runs; it has everything that its standby has ever acknowledged; no two effects have one name. From every state: once all are
-//! up and reach each other, exactly one runs within some seconds, and nobody else thinks that it is the home.
-//!
-//! Faults that a machine could have are found: [`Fault`]. `TUTTI_LONG_TESTS=1` allows more of everything.
+//! The devices, what flies between them, and everything that can happen next.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashSet},
     time::Duration,
 };
 
-use super::*;
+use super::{super::*, Fault};
 use crate::{
     handover::{Input as Moved, Message as Said, Output as Move, Standing, Why},
     ids::Attempt,
 };
 
-/// Mistakes that the checker has to find.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Fault {
-    /// The home counts its run-lease from when the answer came.
-    CountsFromTheAnswer,
-    /// Neither allows for clocks that differ.
-    NoDrift,
-    /// A standby that is restarted does not count its promise anew.
-    ForgetsItsPromise,
-    /// The home runs at once when it is restarted.
-    RunsWithoutAsking,
-    /// The target of a move is not told of the standby.
-    TargetKnowsNothing,
-}
-
-impl Keeper {
-    pub(super) fn mistaken(&self, asked: BootTime, lease: Duration) -> (BootTime, Duration) {
-        match self.fault {
-            Some(Fault::CountsFromTheAnswer) => (self.now, lease),
-            Some(Fault::NoDrift) => (asked, longer(lease) + Duration::from_nanos(lease.as_nanos() as u64 / 8000)),
-            _ => (asked, lease),
-        }
-    }
-
-    pub(super) fn mistaken_promise(&self, until: BootTime, lease: Duration) -> BootTime {
-        if self.fault == Some(Fault::NoDrift) { self.now + lease } else { until }
-    }
-}
-
-const INSTANCE: InstanceId = InstanceId::from_bytes([7; 16]);
-const DEVICES: [DeviceId; 3] =
+pub(super) const INSTANCE: InstanceId = InstanceId::from_bytes([7; 16]);
+pub(super) const DEVICES: [DeviceId; 3] =
     [DeviceId::from_bytes([1; 32]), DeviceId::from_bytes([2; 32]), DeviceId::from_bytes([3; 32])];
-const NOW: BootTime = BootTime::from_nanos(1 << 40);
-const LEASE: Duration = Duration::from_secs(1);
+pub(super) const NOW: BootTime = BootTime::from_nanos(1 << 40);
+pub(super) const LEASE: Duration = Duration::from_secs(1);
 /// What passes at a home while half a lease passes, and at a standby.
-const PASSES: [Duration; 2] = [Duration::from_millis(495), Duration::from_millis(505)];
+pub(super) const PASSES: [Duration; 2] = [Duration::from_millis(495), Duration::from_millis(505)];
 
 /// The events that an app has handled.
 type App = Vec<u8>;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Todo {
+pub(super) enum Todo {
     Record(Record),
     Standing(handover::Record),
     ConsiderGuard,
@@ -77,14 +37,14 @@ enum Todo {
 
 /// What is in flight.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Flies {
+pub(super) enum Flies {
     Move(Said),
     Guard(Message),
     Checkpoint(u64, Mark, App),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Side {
+pub(super) struct Side {
     /// `None` while it is down.
     machine: Option<Keeper>,
     disk: Disk,
@@ -95,26 +55,26 @@ struct Side {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Disk {
+pub(super) struct Disk {
     standing: Option<handover::Record>,
     guard: Option<Record>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Bounds {
-    devices: usize,
+pub(super) struct Bounds {
+    pub(super) devices: usize,
     /// To which device the home may move it, and how often.
-    moves: (usize, u8),
-    crashes: u8,
-    events: u8,
-    guards: u8,
-    unguards: u8,
-    prefer: Prefer,
-    fault: Option<Fault>,
+    pub(super) moves: (usize, u8),
+    pub(super) crashes: u8,
+    pub(super) events: u8,
+    pub(super) guards: u8,
+    pub(super) unguards: u8,
+    pub(super) prefer: Prefer,
+    pub(super) fault: Option<Fault>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct World {
+pub(super) struct World {
     sides: Vec<Side>,
     flies: BTreeSet<(usize, usize, Flies)>,
     left: Bounds,
@@ -126,7 +86,7 @@ struct World {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Action {
+pub(super) enum Action {
     Deliver(usize, usize, Flies),
     Do(usize, Todo),
     Fail(usize, Todo),
@@ -144,12 +104,12 @@ enum Action {
     Restart(usize),
 }
 
-fn index(of: DeviceId) -> usize {
+pub(super) fn index(of: DeviceId) -> usize {
     usize::from(of.as_bytes()[0]) - 1
 }
 
 impl World {
-    fn new(left: Bounds) -> Self {
+    pub(super) fn new(left: Bounds) -> Self {
         let side = |me: usize| {
             let home = Standing::Home { epoch: Epoch::first(DEVICES[0]) };
             let standing = (me == 0).then_some(handover::Record { standing: home, claim: None });
@@ -197,7 +157,7 @@ impl World {
         side.machine = Some(machine);
     }
 
-    fn actions(&self) -> Vec<Action> {
+    pub(super) fn actions(&self) -> Vec<Action> {
         let mut all = vec![Action::Wait];
         all.extend(self.flies.iter().map(|(from, to, what)| Action::Deliver(*from, *to, what.clone())));
         for (me, side) in self.sides.iter().enumerate() {
@@ -239,7 +199,7 @@ impl World {
         }
     }
 
-    fn act(&mut self, action: &Action) {
+    pub(super) fn act(&mut self, action: &Action) {
         match action.clone() {
             Action::Deliver(from, to, what) => self.deliver(from, to, what),
             Action::Do(me, todo) => self.perform(me, todo),
@@ -499,7 +459,7 @@ impl World {
         (0..self.sides.len()).filter(|me| runs(&self.sides[*me])).collect()
     }
 
-    fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         if let Some(wrong) = &self.wrong {
             return Err(wrong.clone());
         }
@@ -517,7 +477,7 @@ impl World {
 
     /// Nothing more goes wrong: all come up and reach each other, and some seconds pass.
     /// What has been seen to heal is not healed again.
-    fn heal(mut self, restart: bool, healed: &mut HashSet<u128>) -> Result<(), String> {
+    pub(super) fn heal(mut self, restart: bool, healed: &mut HashSet<u128>) -> Result<(), String> {
         self.flies.clear();
         for me in 0..self.sides.len() {
             if restart {
@@ -561,82 +521,5 @@ impl World {
                 Err(format!("{running} run, {homes} are home, {waits}: somebody waits, after all were connected"))
             }
         }
-    }
-}
-
-/// Visits every state; gives back how many there are, or what is wrong in one.
-fn explore(start: World, most: usize) -> Result<usize, String> {
-    let mut seen = HashSet::from([crate::fingerprint(&start)]);
-    let mut trail: Vec<(usize, Option<Action>)> = vec![(0, None)];
-    let (mut queue, mut healed) = (VecDeque::from([(0, start)]), HashSet::new());
-    while let Some((at, world)) = queue.pop_front() {
-        let mut heals = |restart| world.clone().heal(restart, &mut healed);
-        if let Err(what) = world.check().and_then(|()| heals(false)).and_then(|()| heals(true)) {
-            let mut path = Vec::new();
-            let mut step = at;
-            while let (before, Some(action)) = &trail[step] {
-                path.push(format!("{action:?}"));
-                step = *before;
-            }
-            path.reverse();
-            return Err(format!("{what}\n{}\n{world:#?}", path.join("\n")));
-        }
-        for action in world.actions() {
-            let mut next = world.clone();
-            next.act(&action);
-            if seen.insert(crate::fingerprint(&next)) {
-                trail.push((at, Some(action)));
-                queue.push_back((trail.len() - 1, next));
-            }
-        }
-        assert!(seen.len() <= most, "there are more than {most} states");
-    }
-    Ok(seen.len())
-}
-
-const BOUNDS: Bounds = Bounds {
-    devices: 2,
-    moves: (1, 0),
-    crashes: 0,
-    events: 0,
-    guards: 1,
-    unguards: 0,
-    prefer: Prefer::One,
-    fault: None,
-};
-
-#[test]
-#[expect(clippy::print_stderr, reason = "how many states there were is of interest")]
-fn at_most_one_runs_in_every_state_and_exactly_one_after_healing() {
-    let mut bounds = vec![BOUNDS];
-    if std::env::var_os("TUTTI_LONG_TESTS").is_some() {
-        bounds.extend([
-            Bounds { events: 1, ..BOUNDS },
-            Bounds { crashes: 1, ..BOUNDS },
-            Bounds { unguards: 1, ..BOUNDS },
-            Bounds { moves: (1, 1), ..BOUNDS },
-            Bounds { devices: 3, moves: (2, 1), ..BOUNDS },
-            Bounds { prefer: Prefer::Available, ..BOUNDS },
-        ]);
-    }
-    for bounds in bounds {
-        let begun = std::time::Instant::now();
-        let states = explore(World::new(bounds), usize::MAX).unwrap_or_else(|what| panic!("{what}"));
-        eprintln!("{bounds:?}: {states} states in {:?}", begun.elapsed());
-        assert!(states > 100);
-    }
-}
-
-#[test]
-fn what_is_done_wrong_is_found() {
-    for (fault, bounds) in [
-        (Fault::CountsFromTheAnswer, BOUNDS),
-        (Fault::NoDrift, BOUNDS),
-        (Fault::ForgetsItsPromise, Bounds { crashes: 1, ..BOUNDS }),
-        (Fault::RunsWithoutAsking, Bounds { crashes: 1, ..BOUNDS }),
-        (Fault::TargetKnowsNothing, Bounds { devices: 3, moves: (2, 1), ..BOUNDS }),
-    ] {
-        let what = explore(World::new(Bounds { fault: Some(fault), ..bounds }), 3_000_000);
-        assert!(what.is_err_and(|what| what.contains("run")), "{fault:?} is not found");
     }
 }
