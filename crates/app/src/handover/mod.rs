@@ -133,6 +133,8 @@ pub struct HandOver {
     connected: BTreeSet<DeviceId>,
     /// Who guards it, to be told to a target.
     terms: Option<Terms>,
+    /// Whether a keeper sees to run-leases here: without one, nothing comes here that needs them.
+    kept: bool,
     /// Whether the driver has been told that it may run.
     started: bool,
     last_ticket: u64,
@@ -153,6 +155,7 @@ impl HandOver {
             retry: None,
             connected: BTreeSet::new(),
             terms: None,
+            kept: false,
             started: false,
             last_ticket: 0,
             out: VecDeque::new(),
@@ -249,7 +252,7 @@ impl HandOver {
 
     /// Who guards it, from now on: offers say so.
     pub(crate) fn guard_by(&mut self, terms: Option<Terms>) {
-        self.terms = terms;
+        (self.terms, self.kept) = (terms, true);
     }
 
     /// Whether there is a session with that device.

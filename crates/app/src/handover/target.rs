@@ -25,6 +25,8 @@ impl HandOver {
         }
         let answer = if offer.epoch.home != from || offer.epoch.moved_to(self.me) != Some(offer.next) {
             Some(Why::Damaged)
+        } else if offer.terms.is_some() && !self.kept {
+            Some(Why::NoStandby)
         } else if self.floor().is_some_and(|floor| floor > offer.epoch) {
             Some(Why::Superseded)
         } else {
