@@ -215,7 +215,7 @@ file = {kernel:?}"
     let image = built(&product("gateway", folder.path(), &changes));
     let studio = Plan::new(folder.path(), "studio").start();
     let begun = Instant::now();
-    let (booted, ready) = boots_and_joins(&studio, &image, &["--ram", "192 MiB"]);
+    let (booted, ready) = boots_and_joins(&studio, &image, &["--ram", "512 MiB"]);
     let joined = begun.elapsed();
     drop(booted);
     let all = gone(&studio, "gateway");

@@ -146,8 +146,7 @@ impl<'a> Bundle<'a> {
             let range = &bundle.head.members[index];
             let begin = usize::try_from(range.start).map_err(|_| BundleError::Layout)?;
             let wrong = || BundleError::Member(member.name.clone());
-            section(bytes, begin - HEADER, MEMBER, usize::MAX).map_err(|_| wrong())?;
-            let payload = bundle.payload(index).ok_or_else(wrong)?;
+            let (payload, _) = section(bytes, begin - HEADER, MEMBER, usize::MAX).map_err(|_| wrong())?;
             if payload.len() as u64 != member.size || digest(payload) != member.digest {
                 return Err(wrong());
             }

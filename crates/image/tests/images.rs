@@ -1,0 +1,200 @@
+//! Images: the same product makes the same bytes, whatever is altered is refused, and the reader of a device's updates
+//! takes what we write.
+#![allow(missing_docs)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use ed25519_dalek::SigningKey;
+use tutti_image::{
+    Project,
+    build::{self, BuildError, Compression, Image, Options, Programs, SETTINGS},
+    bundle::{Bundle, BundleError, Head},
+    diff,
+    kernel::Kernel,
+};
+
+const PRODUCT: &str = "name = \"box\"\nversion = \"1.2.3\"\nparts = [\"storage\", \"gpio\"]\nparts-from = [\"own.toml\"]\n\
+    [hardware]\nboard = \"qemu-x86-64\"\n[state]\ndevice = \"/dev/vda\"\n[network]\nmode = \"static\"\n\
+    address = \"10.0.0.2/24\"\ngateway = \"10.0.0.1\"\n";
+
+/// A module that says this of itself: one section of names, one of texts.
+fn module(modinfo: &str) -> Vec<u8> {
+    let names = b"\0.modinfo\0";
+    let (names_at, text_at) = (64, 64 + names.len());
+    let table = text_at + modinfo.len();
+    let mut elf = vec![0; 64];
+    elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    elf[0x28..0x30].copy_from_slice(&(table as u64).to_le_bytes());
+    (elf[0x3a], elf[0x3c], elf[0x3e]) = (64, 3, 1);
+    elf.extend(names);
+    elf.extend(modinfo.bytes());
+    for (name, at, length) in [(0u32, 0, 0), (0, names_at, names.len()), (1, text_at, modinfo.len())] {
+        let mut section = [0; 64];
+        section[..4].copy_from_slice(&name.to_le_bytes());
+        section[4] = 1;
+        section[24..32].copy_from_slice(&(at as u64).to_le_bytes());
+        section[32..40].copy_from_slice(&(length as u64).to_le_bytes());
+        elf.extend(section);
+    }
+    elf
+}
+
+/// A package of a kernel with a few modules, unpacked.
+fn kernel(folder: &Path, config: &str) -> Kernel {
+    let modules = folder.join("lib/modules/6.0-x");
+    let put = |path: PathBuf, bytes: &[u8]| {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    put(folder.join("boot/vmlinuz-6.0-x"), b"a kernel");
+    put(folder.join("boot/config-6.0-x"), config.as_bytes());
+    for (path, says) in [
+        ("fs/ext4.ko", "depends=jbd2\0softdep=pre: crc32c\0alias=fs-ext4\0"),
+        ("fs/jbd2.ko", "depends=\0"),
+        ("crypto/crc32c_generic.ko", "alias=crc32c\0depends=\0"),
+        ("drivers/virtio_net.ko", "alias=virtio:d00000001v*\0depends=\0"),
+        ("drivers/virtio_pci.ko", "depends=\0"),
+        ("drivers/other.ko", "depends=jbd2\0"),
+    ] {
+        put(modules.join("kernel").join(path), &module(says));
+    }
+    put(modules.join("modules.builtin"), b"kernel/drivers/block/virtio_blk.ko\n");
+    Kernel::of_package(folder).unwrap()
+}
+
+const CONFIG: &str = "CONFIG_BLK_DEV_INITRD=y\nCONFIG_PROC_FS=y\nCONFIG_SYSFS=y\nCONFIG_TMPFS=y\nCONFIG_EPOLL=y\n\
+    CONFIG_FUTEX=y\nCONFIG_UNIX=y\nCONFIG_SHMEM=y\nCONFIG_INET=y\nCONFIG_BLOCK=y\nCONFIG_EXT4_FS=m\nCONFIG_GPIO_CDEV=y\n";
+
+struct Stage {
+    folder: tempfile::TempDir,
+    key: SigningKey,
+}
+
+impl Stage {
+    fn new(product: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let own = "[extra]\nabout = \"e\"\nprofiles = [\"standard\"]\n[extra.files]\n\"/opt/hello\" = \"hello.sh\"\n";
+        for (name, text) in [("product.toml", product), ("own.toml", own), ("hello.sh", "#!/bin/sh\n")] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        Self { folder, key: SigningKey::from_bytes(&[9; 32]) }
+    }
+
+    fn build(&self, config: &str) -> Result<Image, BuildError> {
+        let project =
+            Project::read(&self.folder.path().join("product.toml")).map_err(|it| BuildError::Faults(Box::new(it)))?;
+        let kernel = kernel(&self.folder.path().join("kernel"), config);
+        // Any program with its libraries will do here.
+        let own = std::env::current_exe().unwrap();
+        let programs = Programs { tutti: own.clone(), init: own };
+        let options = Options { programs: &programs, compression: Compression::Zstd(1), key: &self.key };
+        build::build(&project, Some(&kernel), &options, &mut |_| ())
+    }
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn the_same_product_makes_the_same_bytes_with_all_that_it_needs() {
+    let (first, second) = (Stage::new(PRODUCT).build(CONFIG).unwrap(), Stage::new(PRODUCT).build(CONFIG).unwrap());
+    assert!(first.bytes == second.bytes, "it differs");
+    assert_eq!(diff::diff(&first.manifest, &second.manifest), []);
+    let files: Vec<_> = first.manifest.members.iter().flat_map(|it| &it.files).map(|it| it.path.as_str()).collect();
+    let modules = "/lib/modules/6.0-x/";
+    for wanted in [
+        "/init",
+        "/usr/bin/tutti",
+        "/lib64/ld-linux-x86-64.so.2",
+        SETTINGS,
+        "/lib/modules/6.0-x/kernel/fs/ext4.ko",
+        "/lib/modules/6.0-x/kernel/fs/jbd2.ko",
+        "/lib/modules/6.0-x/kernel/crypto/crc32c_generic.ko",
+        "/lib/modules/6.0-x/kernel/drivers/virtio_net.ko",
+        "/lib/modules/6.0-x/modules.dep",
+    ] {
+        assert!(files.contains(&wanted), "{wanted} is missing in {files:?}");
+    }
+    assert!(!files.iter().any(|it| it.starts_with(modules) && it.contains("other")), "what nobody needs is not in");
+    assert!(first.manifest.members.iter().flat_map(|it| &it.files).all(|it| !it.why.is_empty()));
+    // What the first process is told is what it reads.
+    let settings: tutti_init::settings::Settings = first.manifest.settings.parse().unwrap();
+    assert_eq!((settings.hostname.as_str(), settings.version.as_str()), ("box", "1.2.3"));
+    assert_eq!(settings.network.address.map(|it| it.prefix), Some(24));
+    assert!(settings.update.is_some() && settings.node.join.is_none());
+    let archive = build::overlay(&first.manifest, Some("a ticket"), &["--no-hardware".into()]);
+    let text = String::from_utf8_lossy(&archive).into_owned();
+    let told = text.split_once(&format!("{}\0", &SETTINGS[1..])).unwrap().1.trim_start_matches('\0');
+    let told: tutti_init::settings::Settings = told.split("07070100").next().unwrap().trim_end_matches('\0').parse().unwrap();
+    assert_eq!((told.node.join.as_deref(), told.node.arguments), (Some("a ticket"), vec!["--no-hardware".to_owned()]));
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn files_of_own_parts_are_carried_and_seen_in_a_difference() {
+    let plain = Stage::new(PRODUCT).build(CONFIG).unwrap();
+    let more = PRODUCT.replace("\"gpio\"", "\"gpio\", \"extra\"").replace("1.2.3", "1.2.4");
+    let more = Stage::new(&more).build(CONFIG).unwrap();
+    let found: Vec<_> = diff::diff(&plain.manifest, &more.manifest).into_iter().map(|it| it.what).collect();
+    // Of the settings the version alone differs, which is as long as before.
+    assert_eq!(found, ["version", "part extra", "member initramfs", "/opt/hello"]);
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_kernel_without_what_a_part_needs_is_refused() {
+    let said = |config: &str| match Stage::new(PRODUCT).build(config) {
+        Err(BuildError::Faults(faults)) => faults.render(false),
+        other => panic!("{other:?}"),
+    };
+    let shown = said(&CONFIG.replace("CONFIG_GPIO_CDEV=y\n", ""));
+    assert!(shown.contains("the part gpio needs CONFIG_GPIO_CDEV, which the kernel 6.0-x lacks"), "{shown}");
+    assert!(shown.contains("it is wanted here") && shown.contains("product.toml:3"), "{shown}");
+    let stage = Stage::new(&PRODUCT.replace("\"gpio\"", "\"input\""));
+    match stage.build(&format!("{CONFIG}CONFIG_INPUT=y\n")) {
+        Err(BuildError::Faults(faults)) => {
+            let shown = faults.render(false);
+            assert!(shown.contains("the part input needs the module evdev, which the kernel 6.0-x lacks"), "{shown}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn what_is_altered_is_refused() {
+    let image = Stage::new(PRODUCT).build(CONFIG).unwrap();
+    let bytes = &image.bytes;
+    let head = Head::parse(bytes).unwrap();
+    assert_eq!(head.length, bytes.len() as u64);
+    // Every byte of the head, and some of each member.
+    let start = usize::try_from(head.members[0].start).unwrap();
+    let of_members = head.members.iter().flat_map(|it| [it.start, it.start + 5, it.end - 1]);
+    for at in (0..start).step_by(7).chain(of_members.map(|at| usize::try_from(at).unwrap())) {
+        let mut altered = bytes.clone();
+        altered[at] ^= 1;
+        assert!(Bundle::parse(&altered).is_err(), "byte {at} is not looked at");
+    }
+    for cut in [0, 7, 8, start - 1, start, bytes.len() - 1] {
+        assert!(
+            matches!(Bundle::parse(&bytes[..cut]), Err(BundleError::Short { wanted }) if wanted > cut as u64),
+            "{cut}"
+        );
+    }
+    let longer = [bytes.as_slice(), b"x"].concat();
+    assert_eq!(Bundle::parse(&longer).unwrap_err(), BundleError::Trailing);
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn the_reader_of_updates_takes_it() {
+    let stage = Stage::new(PRODUCT);
+    let image = stage.build(CONFIG).unwrap();
+    let key = tutti_update::image::Key::new(*stage.key.verifying_key().as_bytes());
+    let mut from = image.bytes.as_slice();
+    let head = tutti_update::Head::read(&mut from, key).unwrap();
+    assert_eq!((head.manifest.product.as_str(), head.manifest.version.to_string().as_str()), ("box", "1.2.3"));
+    assert_eq!(head.image_len(), image.bytes.len() as u64);
+    head.check_members(&mut from).unwrap();
+}
