@@ -29,6 +29,8 @@
 #![forbid(unsafe_code)]
 
 mod boot;
+mod button;
+mod clock;
 pub mod cmdline;
 pub mod cpio;
 mod devices;

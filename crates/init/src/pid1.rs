@@ -24,6 +24,8 @@ use tutti_update::{System, system::FILE};
 
 use crate::{
     boot,
+    button::Buttons,
+    clock::Clock,
     cmdline::{self, CommandLine},
     devices::{self, Devices},
     kernel_log::KernelLog,
@@ -48,6 +50,9 @@ const GOODBYE: Duration = Duration::from_secs(3);
 /// How long a command that failed waits for its next turn, at first.
 const ONCE_PAUSE: Duration = Duration::from_secs(5);
 
+/// How often new power buttons are looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
 /// How long a device waits before it starts anew if there is nothing to be run.
 const DESPAIR: Duration = Duration::from_secs(60);
 
@@ -68,6 +73,9 @@ struct Init {
     devices: Devices,
     notify: Option<Notify>,
     network: Option<Interfaces>,
+    clock: Option<Clock>,
+    buttons: Buttons,
+    looked: Option<Instant>,
     watchdog: Watchdog,
     keeper: Supervisor,
     node: Option<Process>,
@@ -110,6 +118,9 @@ impl Init {
             devices,
             notify: None,
             network: None,
+            clock: None,
+            buttons: Buttons::default(),
+            looked: None,
             watchdog: Watchdog::none(),
             keeper: Supervisor::new(Instant::now(), Limits::default()),
             node: None,
@@ -165,6 +176,7 @@ impl Init {
         }
         let network = self.network_wanted();
         self.network = Some(Interfaces::new(network, &name, &mut self.log));
+        self.clock = Some(Clock::new(self.settings.time_server, &mut self.log));
         self.watchdog = Watchdog::open(self.settings.watchdog.device.as_deref(), &mut self.log);
         match Notify::open() {
             Ok(notify) => self.notify = Some(notify),
@@ -279,6 +291,17 @@ impl Init {
             self.mind_trial(now);
             if let Some(network) = &mut self.network {
                 network.tick(now, &mut self.log);
+            }
+            if let Some(clock) = &mut self.clock {
+                clock.tick(now, &mut self.log);
+            }
+            if self.looked.is_none_or(|looked| now >= looked + LOOK_EVERY) {
+                self.looked = Some(now);
+                self.buttons.look();
+            }
+            if self.buttons.pressed() {
+                self.log.say("the power button was pressed");
+                self.goal = Some(Goal::PowerOff);
             }
             self.log.tick(now);
             self.watchdog.feed(self.keeper.feed(now), now, &mut self.log);
@@ -475,6 +498,9 @@ impl Init {
         );
         let network = self.network.iter().flat_map(Interfaces::fds);
         fds.extend(network.map(|fd| PollFd::from_borrowed_fd(fd, wanted)));
+        fds.extend(self.buttons.fds().map(|fd| PollFd::from_borrowed_fd(fd, wanted)));
+        let clock = self.clock.iter().filter_map(Clock::fd);
+        fds.extend(clock.map(|fd| PollFd::from_borrowed_fd(fd, wanted)));
         // An interrupted sleep is over, too.
         let _ = poll(&mut fds, Some(&timeout));
         self.signals.drain();

@@ -5,6 +5,7 @@
 //! hostname = "kitchen"
 //! product = "gateway"
 //! version = "1.2.0"
+//! time-server = "10.0.0.1"        # asked by SNTP; without it, the machine's own clock is believed
 //! modules = ["gpio-sim"]          # to be loaded at start besides those that hardware asks for; with parameters
 //!                                 # behind a space: "i2c-stub chip_addr=0x48"
 //!
@@ -77,8 +78,8 @@ pub struct Settings {
     pub update: Option<Update>,
     /// Bytes of the log that are kept.
     pub log_bytes: u64,
-    /// The time server to ask; none if left out.
-    pub time_server: Option<String>,
+    /// The address of the time server to ask; none is asked if left out.
+    pub time_server: Option<IpAddr>,
 }
 
 impl Default for Settings {

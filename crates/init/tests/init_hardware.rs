@@ -25,6 +25,8 @@ fn the_kernels_virtual_hardware_is_used() {
     for module in ["lm75 for i2c:lm75", "evdev for input:"] {
         assert!(seen.iter().any(|line| line.contains(&format!("loaded {module}"))), "{module}: {seen:#?}");
     }
+    running.until("the power button was pressed");
+    running.until("the device is switched off");
     let parts = seen.iter().filter_map(|line| line.split_once(" ok: ")).map(|(_, how)| how);
     println!("ok hardware: {}", parts.collect::<Vec<_>>().join("; "));
 }

@@ -28,7 +28,6 @@
 //! on every device without a boot loader that verifies it.
 #![forbid(unsafe_code)]
 
-pub mod fuzz;
 pub mod image;
 pub mod record;
 pub mod slots;

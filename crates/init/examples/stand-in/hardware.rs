@@ -25,6 +25,9 @@ pub(crate) fn show() {
         }
     }
     println!("stand-in: hardware is done");
+    if let Err(error) = power_button() {
+        println!("stand-in: the power button: {error}");
+    }
 }
 
 /// The resource of this name, once it is there.
@@ -112,7 +115,7 @@ fn input() -> Result<String, Box<dyn Error>> {
     while !Path::new("/dev/uinput").exists() && Instant::now() < end {
         sleep(Duration::from_millis(20));
     }
-    let keys: AttributeSet<KeyCode> = [KeyCode::KEY_POWER, KeyCode::KEY_MENU].into_iter().collect();
+    let keys: AttributeSet<KeyCode> = [KeyCode::KEY_MENU].into_iter().collect();
     let axes: AttributeSet<RelativeAxisCode> = [RelativeAxisCode::REL_DIAL].into_iter().collect();
     let panel = VirtualDevice::builder()?.name("front panel").with_keys(&keys)?.with_relative_axes(&axes)?;
     let mut panel = panel.build()?;
@@ -133,8 +136,6 @@ fn input() -> Result<String, Box<dyn Error>> {
             return Err(format!("nothing was heard: {:?}", driver.read()).into());
         }
     }
-    panel.emit(&[*KeyEvent::new(KeyCode::KEY_POWER, 1)])?;
-    expect("the panel", &*driver, &Value::Text("power pressed".into()))?;
     panel.emit(&[*RelativeAxisEvent::new(RelativeAxisCode::REL_DIAL, -1)])?;
     expect("the panel", &*driver, &Value::Text("dial -1".into()))?;
     let all = discover(&SysRoot::default(), &Options::default());
@@ -145,4 +146,17 @@ fn input() -> Result<String, Box<dyn Error>> {
         return Err("nobody says that the keyboard is left out".into());
     }
     Ok("a button and a dial were heard, a keyboard was not".into())
+}
+
+/// Presses the power button until the device is switched off by it.
+fn power_button() -> Result<(), Box<dyn Error>> {
+    let keys: AttributeSet<KeyCode> = [KeyCode::KEY_POWER].into_iter().collect();
+    let mut button = VirtualDevice::builder()?.name("power button").with_keys(&keys)?.build()?;
+    let end = Instant::now() + 2 * SOON;
+    while Instant::now() < end {
+        sleep(Duration::from_millis(200));
+        button.emit(&[*KeyEvent::new(KeyCode::KEY_POWER, 1)])?;
+        button.emit(&[*KeyEvent::new(KeyCode::KEY_POWER, 0)])?;
+    }
+    Err("nobody heard it".into())
 }

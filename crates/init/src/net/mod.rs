@@ -6,6 +6,7 @@ pub mod client;
 pub mod dhcp;
 pub(crate) mod interfaces;
 pub mod netlink;
+pub mod sntp;
 
 use std::net::{IpAddr, Ipv4Addr};
 
