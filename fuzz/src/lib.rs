@@ -21,8 +21,7 @@ mod rng;
 mod targets;
 
 use targets::{
-    amp, app, control, devicetree, fabric, group, image, kernel, message, model, pairing, rpmsg, satellite, screen,
-    ticket, vhost,
+    amp, app, control, device, devicetree, fabric, group, image, kernel, message, model, pairing, rpmsg, satellite, screen, ticket, vhost,
 };
 
 /// One parser.
@@ -66,6 +65,11 @@ pub const TARGETS: &[Target] = &[
     Target { name: "storage_path", run: message::storage_path, seeds: message::storage_path_seeds },
     Target { name: "screen_text", run: screen::screen_text, seeds: screen::screen_text_seeds },
     Target { name: "picture", run: screen::picture, seeds: screen::picture_seeds },
+    Target { name: "update_image", run: device::image, seeds: device::image_seeds },
+    Target { name: "boot_record", run: device::record, seeds: device::record_seeds },
+    Target { name: "device_archive", run: device::archive, seeds: device::archive_seeds },
+    Target { name: "device_network", run: device::network, seeds: device::network_seeds },
+    Target { name: "device_words", run: device::words, seeds: device::words_seeds },
     Target { name: "kernel_files", run: kernel::kernel_files, seeds: kernel::seeds },
     Target { name: "control_events", run: control::event_stream, seeds: control::event_stream_seeds },
     Target { name: "control_json", run: control::json, seeds: control::json_seeds },

@@ -3,6 +3,7 @@
 pub(crate) mod amp;
 pub(crate) mod app;
 pub(crate) mod control;
+pub(crate) mod device;
 pub(crate) mod devicetree;
 pub(crate) mod fabric;
 pub(crate) mod group;
