@@ -163,10 +163,8 @@ a1ff0000000000000000000000010000000000000004000000000000000000000000000000000000
         std::fs::write(&path, archive.to_bytes()).unwrap();
         let file = std::fs::File::open(&path).unwrap();
         let listed = std::process::Command::new("cpio").args(["-t", "--quiet"]).stdin(file).output();
-        let Ok(listed) = listed else {
-            eprintln!("left out: there is no cpio");
-            return;
-        };
+        // Where it is not installed, the form is held by the test above alone.
+        let Ok(listed) = listed else { return };
         assert!(listed.status.success());
         assert_eq!(String::from_utf8(listed.stdout).unwrap(), "etc\netc/x\nl\n");
     }

@@ -83,6 +83,11 @@ fn plain(name: &str) -> String {
     name.replace('-', "_")
 }
 
+/// A module's name without its parameters.
+fn bare(words: &str) -> &str {
+    words.split_whitespace().next().unwrap_or_default()
+}
+
 /// Its name by its file's, if that is a module's.
 fn name_of(file: &str) -> Option<String> {
     file.split_once(".ko").filter(|(_, end)| matches!(*end, "" | ".xz" | ".zst" | ".gz")).map(|(name, _)| plain(name))
@@ -156,13 +161,13 @@ impl Store {
         Ok(())
     }
 
-    /// Whether the kernel has this module, as a file or built in.
+    /// Whether the kernel has this module, as a file or built in. Parameters behind its name do not matter.
     pub fn has(&self, name: &str) -> bool {
-        let name = plain(name);
+        let name = plain(bare(name));
         self.files.contains_key(&name) || self.builtin.contains(&name)
     }
 
-    /// These modules with all that they need; what is built in is left out.
+    /// These modules, by their names with or without parameters, with all that they need; what is built in is left out.
     ///
     /// # Errors
     /// One is not there, or cannot be read.
@@ -170,7 +175,7 @@ impl Store {
         let mut chosen = BTreeMap::new();
         let mut open: Vec<(String, String)> = wanted.to_vec();
         while let Some((name, why)) = open.pop() {
-            let name = plain(&name);
+            let name = plain(bare(&name));
             if chosen.contains_key(&name) || self.builtin.contains(&name) {
                 continue;
             }
@@ -337,6 +342,7 @@ mod tests {
         assert_eq!(name_of("i2c-stub.ko").as_deref(), Some("i2c_stub"));
         assert_eq!(name_of("x.ko.xz").as_deref(), Some("x"));
         assert!(name_of("x.koala").is_none() && name_of("x").is_none());
+        assert_eq!((bare("i2c-stub chip_addr=0x48"), bare("x"), bare("")), ("i2c-stub", "x", ""));
     }
 
     proptest! {
