@@ -21,7 +21,8 @@ mod rng;
 mod targets;
 
 use targets::{
-    amp, app, control, device, devicetree, fabric, group, image, kernel, message, model, pairing, rpmsg, satellite, screen, ticket, vhost,
+    amp, app, control, device, devicetree, fabric, group, image, kernel, message, model, pairing, rpmsg, satellite,
+    screen, ticket, vhost,
 };
 
 /// One parser.

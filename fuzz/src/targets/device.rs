@@ -108,7 +108,9 @@ pub(crate) fn network_seeds() -> Vec<(&'static str, Vec<u8>)> {
 pub(crate) fn words(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for event in Uevent::of_message(bytes).into_iter().chain([Uevent::of_file(&text)]) {
-        assert!(event.node().is_none_or(|(name, _, _)| !name.starts_with('/') && !name.split('/').any(|part| part == "..")));
+        assert!(
+            event.node().is_none_or(|(name, _, _)| !name.starts_with('/') && !name.split('/').any(|part| part == ".."))
+        );
     }
     CommandLine::parse(&text);
     let _ = text.parse::<Settings>();
