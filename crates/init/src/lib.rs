@@ -40,6 +40,7 @@ pub mod modules;
 pub mod mounts;
 pub mod net;
 pub mod notify;
+mod once;
 mod pid1;
 pub mod power;
 mod process;

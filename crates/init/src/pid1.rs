@@ -1,7 +1,6 @@
 //! The first process: everything in its order, then one loop until the end.
 
 use std::{
-    collections::VecDeque,
     fs, io,
     os::{fd::AsFd, unix::net::UnixStream},
     path::Path,
@@ -34,6 +33,7 @@ use crate::{
     mounts::{self, STATE},
     net::interfaces::{Interfaces, RESOLV},
     notify::Said,
+    once::Once,
     power::Goal,
     process::{NOTIFY, Notify, Process},
     settings::{self, Mode, Network, Settings, State},
@@ -46,9 +46,6 @@ const NAP: Duration = Duration::from_secs(1);
 
 /// How long processes have to end when all are told to, twice.
 const GOODBYE: Duration = Duration::from_secs(3);
-
-/// How long a command that failed waits for its next turn, at first.
-const ONCE_PAUSE: Duration = Duration::from_secs(5);
 
 /// How often new power buttons are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -79,11 +76,8 @@ struct Init {
     watchdog: Watchdog,
     keeper: Supervisor,
     node: Option<Process>,
-    /// Commands that wait for the node to be ready, when the next is due, and how long it waits if it fails.
-    once: VecDeque<Vec<String>>,
-    once_at: Instant,
-    once_pause: Duration,
-    command: Option<(Process, Vec<String>)>,
+    /// Commands that wait for the node to be ready.
+    once: Once,
     goal: Option<Goal>,
     system: Option<System>,
     /// When a system on trial has failed.
@@ -124,10 +118,7 @@ impl Init {
             watchdog: Watchdog::none(),
             keeper: Supervisor::new(Instant::now(), Limits::default()),
             node: None,
-            once: VecDeque::new(),
-            once_at: Instant::now(),
-            once_pause: ONCE_PAUSE,
-            command: None,
+            once: Once::default(),
             goal: None,
             system: None,
             deadline: None,
@@ -182,10 +173,8 @@ impl Init {
             Ok(notify) => self.notify = Some(notify),
             Err(error) => self.log.say(format_args!("the node will not be heard: {error}")),
         }
-        self.once = self.settings.node.once.drain(..).collect();
-        if let Some(ticket) = self.settings.node.join.take() {
-            self.once.push_front(vec!["pair".into(), ticket]);
-        }
+        let ticket = self.settings.node.join.take().map(|ticket| vec!["pair".to_owned(), ticket]);
+        self.once = Once::new(ticket.into_iter().chain(self.settings.node.once.drain(..)));
     }
 
     /// The settings' network, unless the kernel's command line has another.
@@ -315,8 +304,7 @@ impl Init {
         if let Some(kernel) = &mut self.kernel {
             kernel.read(|line| self.log.kernel(line));
         }
-        let command = self.command.as_mut().map(|(process, _)| process);
-        for process in self.node.iter_mut().chain(command) {
+        for process in self.node.iter_mut().chain(self.once.process_mut()) {
             process.read(|line| self.log.node(line));
         }
         for said in self.notify.iter().flat_map(Notify::hear).collect::<Vec<_>>() {
@@ -373,8 +361,10 @@ impl Init {
             }
             None => {}
         }
-        if self.keeper.is_ready() && !self.once.is_empty() && self.goal.is_none() {
-            self.run_once(now);
+        if self.keeper.is_ready() && self.goal.is_none() && self.once.is_due(now) {
+            let mut command = Command::new(&self.settings.node.program);
+            self.environment(&mut command);
+            self.once.start(command, &mut self.log);
         }
     }
 
@@ -403,10 +393,7 @@ impl Init {
     /// Ends what has ended.
     fn reap(&mut self) {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            if let Some((mut process, words)) = self.command.take_if(|(process, _)| process.pid == pid) {
-                process.read(|line| self.log.node(line));
-                self.command_ended(&words, status);
-            }
+            self.once.ended(pid, status, &mut self.log);
             let Some(mut node) = self.node.take_if(|node| node.pid == pid) else { continue };
             node.read(|line| self.log.node(line));
             // What it has started and left behind would keep its files and ports.
@@ -422,54 +409,6 @@ impl Init {
                 )),
                 None => self.log.say(format_args!("the node {how}")),
             }
-        }
-    }
-
-    /// Runs the commands that are to succeed once, one at a time.
-    fn run_once(&mut self, now: Instant) {
-        if self.command.is_some() || now < self.once_at {
-            return;
-        }
-        while let Some(words) = self.once.front() {
-            if !Path::new(STATE).join("once").join(mark(words)).exists() {
-                break;
-            }
-            self.once.pop_front();
-        }
-        let Some(words) = self.once.front().cloned() else { return };
-        let mut command = Command::new(&self.settings.node.program);
-        command.args(&words);
-        self.environment(&mut command);
-        command.env("TUTTI_STATE", "/state/tutti");
-        match Process::start(&mut command) {
-            Ok(process) => self.command = Some((process, words)),
-            Err(error) => {
-                self.log
-                    .say(format_args!("`tutti {}` cannot be run: {error}", words.first().map_or("", String::as_str)));
-                self.once.pop_front();
-            }
-        }
-    }
-
-    fn command_ended(&mut self, words: &[String], status: WaitStatus) {
-        // What follows may be a secret.
-        let what = words.first().map_or("", String::as_str);
-        if status.exit_status() == Some(0) {
-            let folder = Path::new(STATE).join("once");
-            let kept = fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join(mark(words)), what));
-            if let Err(error) = kept {
-                self.log.say(format_args!(
-                    "that `tutti {what}` is done cannot be kept: {error}; it is done again at the next start"
-                ));
-            }
-            self.log.say(format_args!("`tutti {what}` is done"));
-            self.once.pop_front();
-            self.once_pause = ONCE_PAUSE;
-        } else {
-            let pause = self.once_pause;
-            self.log.say(format_args!("`tutti {what}` {}; again in {} s", how_it_ended(status), pause.as_secs()));
-            self.once_at = Instant::now() + pause;
-            self.once_pause = (pause * 2).min(ONCE_PAUSE * 16);
         }
     }
 
@@ -492,10 +431,8 @@ impl Init {
         fds.extend(kernel.iter().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), wanted)));
         fds.extend(hardware.iter().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), wanted)));
         fds.extend(self.notify.iter().map(|notify| PollFd::from_borrowed_fd(notify.fd(), wanted)));
-        let command = self.command.iter().map(|(process, _)| process);
-        fds.extend(
-            self.node.iter().chain(command).flat_map(Process::fds).map(|fd| PollFd::from_borrowed_fd(fd, wanted)),
-        );
+        let processes = self.node.iter().chain(self.once.process());
+        fds.extend(processes.flat_map(Process::fds).map(|fd| PollFd::from_borrowed_fd(fd, wanted)));
         let network = self.network.iter().flat_map(Interfaces::fds);
         fds.extend(network.map(|fd| PollFd::from_borrowed_fd(fd, wanted)));
         fds.extend(self.buttons.fds().map(|fd| PollFd::from_borrowed_fd(fd, wanted)));
@@ -529,16 +466,7 @@ impl Init {
     }
 }
 
-/// A name for a command that is done, which does not give away its words.
-fn mark(words: &[String]) -> String {
-    let hash = words
-        .iter()
-        .flat_map(|word| word.bytes().chain([0]))
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    format!("{hash:016x}")
-}
-
-fn how_it_ended(status: WaitStatus) -> String {
+pub(crate) fn how_it_ended(status: WaitStatus) -> String {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => format!("has ended with code {code}"),
         (None, Some(signal)) => format!("was ended by signal {signal}"),

@@ -15,7 +15,7 @@ fn a_device_comes_up_and_is_switched_off() {
     let mut machine = Machine::new(kernel).disk(&disk);
     machine.settings =
         "hostname = \"kitchen\"\nmodules = [\"uinput\"]\n[state]\ndevice = \"/dev/ubda\"\n[network]\nmode = \"none\"\n\
-         [node.environment]\nSTAND_IN_SHOWS = \"1\"\n"
+         [node]\nonce = [[\"greet\"]]\n[node.environment]\nSTAND_IN_SHOWS = \"1\"\n"
             .into();
     for start in 1..=2 {
         let mut running = machine.boot();
@@ -37,7 +37,11 @@ fn a_device_comes_up_and_is_switched_off() {
         assert!(has("stand-in: module uinput"), "{seen:#?}");
         assert!(has("the system is read-only: true"), "{seen:#?}");
         assert!(has("stand-in: up --foreground --state /state/tutti --runtime-dir /run/tutti"), "{seen:#?}");
+        if start == 1 {
+            running.until("`tutti greet` is done");
+        }
         let down = running.ask("poweroff");
+        assert!(!down.iter().any(|line| line.contains("greet")), "once is enough: {down:#?}");
         assert!(down.iter().any(|line| line.contains("the device is switched off")), "{down:#?}");
         assert!(!down.iter().any(|line| line.contains("cannot be unmounted")), "{down:#?}");
         println!("ok boot {start}: {}", ready.trim_start_matches("tutti: "));

@@ -84,7 +84,7 @@ impl Client {
         // Since 2036 the seconds count from zero again (RFC 4330, section 3).
         let seconds = if seconds & 1 << 31 == 0 { seconds + (1 << 32) } else { seconds };
         let since =
-            Duration::from_secs(seconds.checked_sub(ERA)?) + Duration::from_nanos(fraction * 1_000_000_000 >> 32);
+            Duration::from_secs(seconds.checked_sub(ERA)?) + Duration::from_nanos((fraction * 1_000_000_000) >> 32);
         if sent == 0 || since < CLOCK_SET {
             return None;
         }

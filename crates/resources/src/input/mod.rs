@@ -168,7 +168,7 @@ fn follow(path: &Path, end: &UnixStream, shared: &Shared) -> std::io::Result<()>
             Ok(0) => return Err(rustix::io::Errno::NODEV.into()),
             Ok(len) => {
                 let read = buffer.get(..len).unwrap_or_default();
-                if let Some(last) = read.chunks_exact(event::LEN).filter_map(event::words).last() {
+                if let Some(last) = read.chunks_exact(event::LEN).filter_map(event::words).next_back() {
                     shared.set(Ok(last));
                 }
             }
