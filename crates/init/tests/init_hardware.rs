@@ -2,7 +2,6 @@
 //! panel of uinput. What they need is loaded by `tutti-init`, in part because the hardware asks for it, and one module is
 //! compressed. Part of the layer `init`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the layer reads how each part went")]
-#![allow(dead_code, reason = "other tests use the rest of what supports them")]
 
 mod support;
 

@@ -1,7 +1,6 @@
 //! `tutti-init` asks for an address on a real kernel's network. The network is this test: it holds the other end of
 //! the machine's only cable, and what it sends and gets are Ethernet frames. Part of the layer `init`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the layer reads how each part went")]
-#![allow(dead_code, reason = "other tests use the rest of what supports them")]
 
 mod support;
 

@@ -1,7 +1,6 @@
 //! New systems on a real kernel: one that joins, one that does not, one that cannot be started, and power cuts at seeded
 //! moments on the way. Part of the layer `init`. `TUTTI_POWER_CUTS` says how many cuts, `TUTTI_POWER_SEED` where they begin.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the layer reads how each part went")]
-#![allow(dead_code, reason = "other tests use the rest of what supports them")]
 
 mod support;
 

@@ -75,10 +75,9 @@ pub(crate) fn archive_seeds() -> Vec<(&'static str, Vec<u8>)> {
 pub(crate) fn network(bytes: &[u8]) {
     const MAC: [u8; 6] = [2, 0, 0, 0, 0, 7];
     let now = Instant::now();
-    if let Some(xid) = bytes.get(4..8).and_then(|xid| xid.try_into().ok()).map(u32::from_be_bytes) {
-        if let Some(answer) = Answer::parse(bytes, xid, MAC) {
-            assert!(answer.prefix <= 32 && answer.dns.len() <= 4);
-        }
+    let xid = bytes.get(4..8).and_then(|xid| xid.try_into().ok()).map_or(0, u32::from_be_bytes);
+    if let Some(answer) = Answer::parse(bytes, xid, MAC) {
+        assert!(answer.prefix <= 32 && answer.dns.len() <= 4);
     }
     let mut client = client::Client::new(now, MAC, "fuzz", 1);
     client.poll(now);

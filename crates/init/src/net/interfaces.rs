@@ -136,7 +136,8 @@ fn look(
         let loopback = number(&name, "type") == Some(772);
         let ours = network.interface.as_ref().is_none_or(|wanted| *wanted == name);
         // Ethernet, and what looks like it; tunnels and the like are set up by whoever makes them.
-        if !loopback && !(ours && number(&name, "type") == Some(1)) {
+        let ethernet = ours && number(&name, "type") == Some(1);
+        if !(loopback || ethernet) {
             continue;
         }
         if let Err(error) = kernel.tell(index, Order::Up) {

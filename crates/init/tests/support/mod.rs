@@ -1,4 +1,5 @@
 //! A machine to boot: user-mode Linux with `tutti-init`, and what stands in for the node.
+#![allow(dead_code, reason = "each test uses some of it")]
 
 #[path = "../../../amp/host/tests/uml/mod.rs"]
 mod uml;
