@@ -86,6 +86,8 @@ pub fn private(root: &SysRoot) -> Vec<(String, Private)> {
 pub(crate) fn discover(root: &SysRoot) -> Vec<Arc<dyn Driver>> {
     let mut found = all(root);
     found.retain(|found| found.capabilities.private().is_none() && found.capabilities.says_something());
+    // Its file comes a moment after what sysfs says of it; until then there is nothing to listen to.
+    found.retain(|found| !root.is_real() || root.exists(format!("/dev/input/{}", found.node)));
     let named: Vec<_> = found.iter().map(|found| (format!("input-{}", found.what), found.place.clone())).collect();
     let names = tell_apart(&named);
     found
