@@ -278,7 +278,7 @@ fn strangers_have_no_say() {
 fn nothing_that_needs_run_leases_comes_to_a_device_that_has_none_to_do_with_them() {
     let (mut source, mut target) = pair();
     let settings = crate::standby::Settings::default();
-    source.guard_by(Some(crate::standby::Terms { standby: B, pact: 1, settings }));
+    source.guard_by(Some(Terms { standby: B, pact: 1, settings }));
     start_move(&mut source, B, ATTEMPT);
     let seen = play(&mut [&mut source, &mut target], T0, |_| false);
     let refused = Output::Event(Event::NotMoved(ATTEMPT, Because::Refused(Why::NoStandby)));
