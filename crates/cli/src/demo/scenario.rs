@@ -9,6 +9,7 @@ use tutti_control::{
 };
 
 use super::{
+    app,
     core::STOP_ENDPOINT,
     report::{Steps, Stopped, until},
     stage::{Actor, Stage, all_gone},
@@ -23,6 +24,9 @@ const ACTING: Duration = Duration::from_secs(1);
 const NOTICED: Duration = Duration::from_secs(3);
 const RETURN: Duration = Duration::from_secs(3);
 const CORE: Duration = Duration::from_secs(5);
+const APP: Duration = Duration::from_secs(20);
+const COUNT: Duration = Duration::from_secs(2);
+const MOVE: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(3);
 
 /// The devices, and what they simulate. The first one is the owner of the group.
@@ -78,6 +82,13 @@ impl Cast {
         let crash = crash(&garden, &studio, &self.clients);
         steps.take("the coprocessor crashes, is started again, and is read again", CORE, crash).await?;
 
+        let installed = app::install(&kitchen, "kitchen");
+        let mut counter = steps.take("kitchen installs an app and runs it", APP, installed).await?;
+        let counted = note(app::count(&studio, &mut counter));
+        steps.take("the app counts what studio tells it", COUNT, counted).await?;
+        let moved = note(app::moved(&kitchen, &studio, &mut counter, "garden"));
+        steps.take("the app moves to garden while studio goes on telling it", MOVE, moved).await?;
+
         let Some(actor) = self.actors.last_mut() else { return Err(Stopped) };
         if let Err(why) = actor.kill().await {
             return steps.record("garden is killed", Duration::ZERO, NOTICED, Err(why)).await;
@@ -92,6 +103,8 @@ impl Cast {
         };
         let client = steps.take("garden starts again", START, back).await?;
         steps.take("garden is back: seen and read again", RETURN, returned(&others, "garden")).await?;
+        let again = note(app::again(&client, &counter, "garden"));
+        steps.take("the app goes on there as if nothing had been", MOVE, again).await?;
         if let Some(last) = self.clients.last_mut() {
             *last = client;
         }
@@ -135,6 +148,11 @@ impl Cast {
 }
 
 type Noted = Result<((), String), String>;
+
+/// A step that only has something to say.
+async fn note(step: impl Future<Output = Result<String, String>>) -> Noted {
+    step.await.map(|note| ((), note))
+}
 
 /// Every device sees every other.
 async fn discovered(clients: &[Client]) -> Noted {
@@ -317,7 +335,7 @@ impl From<DeviceInfo> for Kept {
     }
 }
 
-fn text(error: tutti_control::ClientError) -> String {
+pub(super) fn text(error: tutti_control::ClientError) -> String {
     match error.hint() {
         hint if hint.is_empty() => error.to_string(),
         hint => format!("{error}; {hint}"),
