@@ -15,6 +15,7 @@ pub(crate) mod forget;
 pub(crate) mod image;
 pub(crate) mod lease;
 pub(crate) mod leave;
+mod log;
 pub(crate) mod man;
 pub(crate) mod nearby;
 pub(crate) mod offer;

@@ -79,7 +79,7 @@ async fn runs(at: &Client, counter: &Counter, home: &str) -> Result<AppInstance,
             return Err(reason);
         }
         let there = instance.state == InstanceState::Running && instance.device_name == home;
-        Ok(there.then(|| AppInstance { reason: None, ..instance }))
+        Ok(there.then_some(AppInstance { reason: None, ..instance }))
     })
     .await
 }

@@ -15,12 +15,11 @@ use clap::Args;
 use tutti_control::{Core, CoreAction, CoreKind, CoreLine, CoreRequest, CoreState, StopMessage};
 
 use crate::{
-    commands::doctor,
+    commands::{doctor, log},
     context::Context,
     failure::{Exit, Explain, Failure},
     printer::{Line, Tone},
     table::Table,
-    tui,
 };
 
 /// Whether to print JSON.
@@ -146,30 +145,12 @@ pub(crate) async fn forget(args: CoreArgs, context: &mut Context) -> Result<Exit
 pub(crate) async fn log(args: LogArgs, context: &mut Context) -> Result<Exit, Failure> {
     let client = context.client().await?;
     let failed = || format!("cannot read the log of {}", args.name);
-    if !args.follow {
-        let lines = client.core_log(&args.name, 0).await.explain(failed)?;
-        if args.json {
-            context.printer.json(&lines)?;
-        } else {
-            lines.iter().try_for_each(|line| write_line(line, context))?;
-        }
-        return Ok(Exit::Done);
+    if args.follow {
+        let lines = client.follow_core_log(&args.name, 0).await.explain(failed)?;
+        return log::follow(lines, args.json, write_line, failed, context).await;
     }
-    let mut lines = client.follow_core_log(&args.name, 0).await.explain(failed)?;
-    let end = tui::asked_to_end();
-    let mut end = std::pin::pin!(end);
-    loop {
-        let line = tokio::select! {
-            line = lines.next() => line.explain(failed)?,
-            () = &mut end => return Ok(Exit::Done),
-        };
-        let Some(line) = line else { return Err(Failure::new(failed()).why("the device stopped")) };
-        if args.json {
-            context.printer.json_line(&line)?;
-        } else {
-            write_line(&line, context)?;
-        }
-    }
+    let lines = client.core_log(&args.name, 0).await.explain(failed)?;
+    log::show(&lines, args.json, write_line, context)
 }
 
 pub(crate) async fn dump(args: DumpArgs, context: &mut Context) -> Result<Exit, Failure> {

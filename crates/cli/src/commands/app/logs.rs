@@ -4,10 +4,10 @@ use clap::Args;
 use tutti_control::{AppLevel, AppLine};
 
 use crate::{
+    commands::log,
     context::Context,
     failure::{Exit, Explain, Failure},
     printer::{Line, Tone},
-    tui,
 };
 
 /// Shows what an instance wrote
@@ -26,30 +26,12 @@ pub(crate) struct LogsArgs {
 pub(crate) async fn run(args: LogsArgs, context: &mut Context) -> Result<Exit, Failure> {
     let client = context.client().await?;
     let failed = || format!("cannot read the log of {}", args.instance);
-    if !args.follow {
-        let lines = client.instance_log(&args.instance, 0).await.explain(failed)?;
-        if args.json {
-            context.printer.json(&lines)?;
-        } else {
-            lines.iter().try_for_each(|line| write_line(line, context))?;
-        }
-        return Ok(Exit::Done);
+    if args.follow {
+        let lines = client.follow_instance_log(&args.instance, 0).await.explain(failed)?;
+        return log::follow(lines, args.json, write_line, failed, context).await;
     }
-    let mut lines = client.follow_instance_log(&args.instance, 0).await.explain(failed)?;
-    let end = tui::asked_to_end();
-    let mut end = std::pin::pin!(end);
-    loop {
-        let line = tokio::select! {
-            line = lines.next() => line.explain(failed)?,
-            () = &mut end => return Ok(Exit::Done),
-        };
-        let Some(line) = line else { return Err(Failure::new(failed()).why("the device stopped")) };
-        if args.json {
-            context.printer.json_line(&line)?;
-        } else {
-            write_line(&line, context)?;
-        }
-    }
+    let lines = client.instance_log(&args.instance, 0).await.explain(failed)?;
+    log::show(&lines, args.json, write_line, context)
 }
 
 fn write_line(line: &AppLine, context: &mut Context) -> Result<(), Failure> {
