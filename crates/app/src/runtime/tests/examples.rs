@@ -198,7 +198,9 @@ fn an_app_in_python_runs_and_says_why_it_cannot_be_moved() {
     let app = engine.load(&component).unwrap();
     let why = app.obstacle().expect("it cannot be moved").to_string();
     assert!(why.starts_with("it cannot be moved while it runs: "), "{why}");
-    let mut app = app.start(Limits { memory: 64 << 20, ..Limits::default() }, Box::new(House::default())).unwrap();
+    let house = House::default();
+    let limits = Limits { memory: 64 << 20, ..Limits::default() };
+    let mut app = app.start(limits, Box::new(house.clone())).unwrap();
     app.handle(&Event::Started).unwrap();
     assert_eq!(app.kept().follows["sensor"], 60_000);
     assert_eq!(asked(&mut app, "show"), "no readings yet");
@@ -207,5 +209,7 @@ fn an_app_in_python_runs_and_says_why_it_cannot_be_moved() {
     }
     assert_eq!(asked(&mut app, "show"), "3 readings: lowest 20.00, highest 25.00, median 21.00, wavers by 2.16");
     assert!(matches!(app.snapshot(None), Err(CarryError::Obstacle(_))));
+    // Each hour.
+    house.0.store(3_605_000, Ordering::Relaxed);
     assert_eq!(app.handle(&Event::Timer(1)).unwrap().log.len(), 1);
 }
