@@ -8,6 +8,7 @@
 //! | [`net`], [`wire`] | what devices say to each other about apps; packages and state as streams |
 //! | [`disk`], [`journal`], [`packages`], [`lines`] | what is on the disk |
 //! | [`engines`] | wasmtime, begun with the first app |
+//! | [`listing`] | what several devices say about an instance, made one |
 //! | [`place`] | where an app fits |
 //! | [`picture`] | what displays are told |
 //!
@@ -26,6 +27,7 @@ mod engines;
 mod hands;
 mod journal;
 mod lines;
+mod listing;
 mod net;
 mod packages;
 mod picture;
@@ -769,7 +771,7 @@ impl Shared {
                 it
             }));
         }
-        merge(all)
+        listing::merge(all)
     }
 
     /// The device where an instance is at home, as far as is known.
@@ -789,32 +791,4 @@ impl Shared {
         let instance = instance.map(|instance| instance.to_string());
         self.audit.add(AuditLine { number: 0, at, app: app.to_owned(), instance, what, about });
     }
-}
-
-/// One entry for each instance: of several words about it the latest; and each copy that was given up.
-fn merge(all: Vec<AppInstance>) -> Vec<AppInstance> {
-    let rank = |it: &AppInstance| {
-        let sure = match it.state {
-            InstanceState::Running | InstanceState::Moving => 4,
-            InstanceState::Starting | InstanceState::Stopped | InstanceState::Failed => 3,
-            InstanceState::Waiting => 2,
-            _ => 1,
-        };
-        (it.branch, it.epoch, sure)
-    };
-    let mut best: BTreeMap<String, AppInstance> = BTreeMap::new();
-    let mut rest = Vec::new();
-    for it in all {
-        if it.state == InstanceState::GivenUp {
-            rest.push(it);
-            continue;
-        }
-        match best.get(&it.id) {
-            Some(known) if rank(known) >= rank(&it) => {}
-            _ => _ = best.insert(it.id.clone(), it),
-        }
-    }
-    let mut all: Vec<AppInstance> = best.into_values().chain(rest).collect();
-    all.sort_by(|a, b| (&a.app, &a.id, &a.device).cmp(&(&b.app, &b.id, &b.device)));
-    all
 }
