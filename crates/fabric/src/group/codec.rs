@@ -7,7 +7,7 @@
 //! The order is the same on every device that has the same entries, and so are the bytes.
 
 use tutti_model::{
-    section::{SectionWriter, Sections, Tag},
+    section::{SectionError, SectionWriter, Sections, Tag},
     signed::Signed,
 };
 
@@ -21,6 +21,7 @@ use super::{
 };
 
 const ENTRIES: Tag = Tag(2);
+const VERSION: u16 = 1;
 
 /// No group is larger than this as bytes.
 pub const MAX_ENCODED_LEN: usize = MAX_ENTRIES * (MAX_ENTRY_LEN + 2 + 64) + 64;
@@ -32,7 +33,7 @@ impl Group {
         let entries: Vec<&Signed> = self.graph.ordered(|_| ()).into_iter().map(|at| &nodes[at].signed).collect();
         let mut writer = SectionWriter::new();
         // Fails only beyond 4 GiB, which `MAX_ENCODED_LEN` is far below.
-        let _ = writer.push(ENTRIES, 1, &entries);
+        let _ = writer.push(ENTRIES, VERSION, &entries);
         writer.finish()
     }
 
@@ -47,7 +48,11 @@ impl Group {
         }
         let sections = Sections::new_checked(bytes).map_err(GroupError::Malformed)?;
         let section = sections.one(ENTRIES).map_err(GroupError::Malformed)?;
-        let entries: Vec<Signed> = section.decode().map_err(GroupError::Malformed)?;
+        let (entries, rest) = section.decode_front::<Vec<Signed>>().map_err(GroupError::Malformed)?;
+        // Only a newer version has something behind the entries: here a count that is too small would cut the group short.
+        if section.version <= VERSION && !rest.is_empty() {
+            return Err(GroupError::Malformed(SectionError::Malformed(ENTRIES)));
+        }
         if entries.len() > MAX_ENTRIES {
             return Err(GroupError::TooLarge { entries: entries.len() });
         }

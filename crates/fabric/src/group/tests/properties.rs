@@ -342,6 +342,18 @@ fn example() -> Group {
     sim.copies.swap_remove(0)
 }
 
+/// A count that is too small would give an older group, and the rest would be taken for fields of a newer version.
+#[test]
+fn a_group_that_is_cut_short_by_its_count_is_refused() {
+    let bytes = example().encode();
+    for count in 0..bytes[8] {
+        let mut short = bytes.clone();
+        short[8] = count;
+        assert!(Group::decode(&short).is_err(), "{count} of {} entries", bytes[8]);
+    }
+    assert!(Group::decode(&bytes).is_ok());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
