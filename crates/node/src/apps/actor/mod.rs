@@ -265,6 +265,8 @@ impl Actor {
     }
 
     fn run(mut self) {
+        // At once, for what is here is asked for before it is made ready to run.
+        self.show();
         self.settle();
         self.show();
         loop {
