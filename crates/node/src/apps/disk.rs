@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! STATE/apps/instances/ID/
-//!   record         where it stands (`tutti_app::handover::Record`), of which package it is, which journal is its state
-//!   state-N        its state: see `journal`
+//!   record         where it stands (`tutti_app::handover::Record`), its run-leases (`tutti_app::standby::Record`), of which package it is, which journal is
+//!                  its state, and which one a replica of it, if this device is its standby
+//!   state-N        its state, or the replica: see `journal`
 //!   log, log.old   what it wrote
 //! ```
 //!
@@ -16,7 +17,11 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use tutti_app::{handover::Record, ids::InstanceId};
+use tutti_app::{
+    handover::Record,
+    ids::InstanceId,
+    standby::{self, Mark},
+};
 use tutti_model::{
     Name,
     section::{SectionWriter, Sections, Tag},
@@ -25,6 +30,9 @@ use tutti_model::{
 use crate::state::write_file;
 
 const SAVED: Tag = Tag(0x0660);
+const REPLICA: Tag = Tag(0x0661);
+/// As `tutti_app::standby::Record` has it.
+const GUARD: Tag = Tag(0x0650);
 const RECORD: &str = "record";
 
 /// What is kept of an instance beside its state.
@@ -42,6 +50,27 @@ pub(crate) struct Saved {
     pub(crate) journal: Option<u64>,
     /// Somebody stopped it.
     pub(crate) stopped: bool,
+    /// Its run-leases, at its home and at its standby.
+    pub(crate) guard: Option<standby::Record>,
+    /// What this device could go on with as its standby.
+    pub(crate) replica: Option<Replica>,
+}
+
+/// The last checkpoint of an instance that this device is the standby of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Replica {
+    /// Its journal, which may hold a step more than `mark` says.
+    pub(crate) number: u64,
+    /// Under which agreement.
+    pub(crate) pact: u64,
+    /// Up to where.
+    pub(crate) mark: Mark,
+    /// The digest of its package.
+    pub(crate) package: [u8; 32],
+    /// What its app is called.
+    pub(crate) app: Name,
+    /// In which version.
+    pub(crate) version: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -62,7 +91,8 @@ impl Saved {
     /// Of an instance that was never here, but was heard of.
     pub(crate) fn nothing() -> Self {
         let app = Name::new("unknown").expect("it is a name");
-        Self { record: None, package: [0; 32], app, version: String::new(), journal: None, stopped: false }
+        let (version, package) = (String::new(), [0; 32]);
+        Self { record: None, package, app, version, journal: None, stopped: false, guard: None, replica: None }
     }
 
     fn emit(&self) -> io::Result<Vec<u8>> {
@@ -71,7 +101,14 @@ impl Saved {
         let body = SavedV1 { record, package, app: self.app, version: self.version.clone(), journal, stopped };
         let mut writer = SectionWriter::new();
         writer.push(SAVED, 1, &body).map_err(io::Error::other)?;
-        Ok(writer.finish())
+        if let Some(replica) = &self.replica {
+            writer.push(REPLICA, 1, replica).map_err(io::Error::other)?;
+        }
+        let mut bytes = writer.finish();
+        if let Some(guard) = &self.guard {
+            bytes.extend_from_slice(&guard.save().map_err(io::Error::other)?);
+        }
+        Ok(bytes)
     }
 
     fn parse(bytes: &[u8]) -> io::Result<Self> {
@@ -79,7 +116,10 @@ impl Saved {
         let body: SavedV1 = sections.one(SAVED).and_then(|section| section.decode()).map_err(damaged)?;
         let record = body.record.map(|record| Record::restore(&record)).transpose().map_err(damaged)?;
         let SavedV1 { package, app, version, journal, stopped, .. } = body;
-        Ok(Self { record, package, app, version, journal, stopped })
+        let find = |tag| sections.iter().find(|section| section.tag == tag);
+        let replica = find(REPLICA).map(|section| section.decode()).transpose().map_err(damaged)?;
+        let guard = find(GUARD).map(|_| standby::Record::restore(bytes)).transpose().map_err(damaged)?;
+        Ok(Self { record, package, app, version, journal, stopped, guard, replica })
     }
 }
 
@@ -123,13 +163,13 @@ impl Folder {
         self.0.join(format!("state-{number:016x}"))
     }
 
-    /// Removes all journals but this one.
-    pub(crate) fn sweep(&self, keep: Option<u64>) {
-        let keep = keep.map(|number| self.journal(number));
+    /// Removes all journals but these.
+    pub(crate) fn sweep(&self, keep: &[u64]) {
+        let keep: Vec<_> = keep.iter().map(|number| self.journal(*number)).collect();
         let Ok(entries) = fs::read_dir(&self.0) else { return };
         for entry in entries.flatten() {
             let is_journal = entry.file_name().to_string_lossy().starts_with("state-");
-            if is_journal && keep.as_deref() != Some(&entry.path()) {
+            if is_journal && !keep.contains(&entry.path()) {
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -169,6 +209,15 @@ mod tests {
             version: "0.1.0".into(),
             journal: Some(9),
             stopped: true,
+            guard: Some(standby::Record { pact: 3, ..standby::Record::default() }),
+            replica: Some(Replica {
+                number: 11,
+                pact: 3,
+                mark: Mark { epoch, saves: 5 },
+                package: [7; 32],
+                app: Name::new("thermo").unwrap(),
+                version: "0.1.0".into(),
+            }),
         };
         folder.save(&saved).unwrap();
         assert_eq!(folder.load().unwrap(), Some(saved));
@@ -176,7 +225,7 @@ mod tests {
         for number in [9, 10] {
             fs::write(folder.journal(number), b"x").unwrap();
         }
-        folder.sweep(Some(9));
+        folder.sweep(&[9]);
         assert!(folder.journal(9).exists() && !folder.journal(10).exists());
         let path = folder.path().join(RECORD);
         let bytes = fs::read(&path).unwrap();

@@ -38,13 +38,13 @@ pub(super) struct Arriving {
     image: Option<Image>,
     kept: Kept,
     journal: Journal,
-    number: u64,
+    pub(super) number: u64,
     whole: bool,
 }
 
 impl Arriving {
     /// What the disk is to say when it is whole.
-    pub(super) fn saved(&self) -> Saved {
+    pub(super) fn saved(&self, before: Option<&Saved>) -> Saved {
         let manifest = self.package.manifest();
         Saved {
             record: None,
@@ -53,6 +53,8 @@ impl Arriving {
             version: manifest.version.to_string(),
             journal: Some(self.number),
             stopped: false,
+            guard: before.and_then(|saved| saved.guard),
+            replica: before.and_then(|saved| saved.replica.clone()),
         }
     }
 

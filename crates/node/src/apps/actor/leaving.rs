@@ -52,7 +52,7 @@ impl Actor {
         if to == self.shared.me {
             return wrong(ErrorCode::WrongState, "it is there already".into(), "");
         }
-        if self.live.is_none() || self.mover.may_run().is_none() {
+        if self.live.is_none() || self.keeper.may_run(self.now()).is_none() {
             return wrong(
                 ErrorCode::WrongState,
                 "it does not run here now".into(),

@@ -1,22 +1,24 @@
-//! One instance on this device: a thread that owns its machines ([`HandOver`], [`Home`](tutti_app::home::Home)), its app and its disk.
+//! One instance on this device: a thread that owns its machines ([`Keeper`], [`Home`](tutti_app::home::Home)), its app and its disk.
 //!
 //! Everything that happens to it comes through one bounded queue; what can wait for others (sending, copying, writing, leases) is done by
 //! tasks that report back through the same queue. So nothing is locked while an app runs, and an app that takes its time delays nobody but itself.
 //!
 //! | part | what it does |
 //! |---|---|
-//! | here | the queue, what people ask for, what [`HandOver`] asks for |
+//! | here | the queue, what people ask for, what [`Keeper`] asks for |
 //! | [`running`] | the app at its home: events, what is made durable, timers |
 //! | [`leaving`] | the side of a move that gives |
 //! | [`arriving`] | the side that takes |
+//! | [`guarding`] | checkpoints and fail-over, at its home and at its standby |
 //! | [`show`] | what people see of it |
 //!
 //! # What keeps it from running twice
-//! The app runs only between [`Output::Start`] and [`Output::Stop`], which the machine says before anything else is done about it; and the
+//! The app runs only between `Start` and `Stop` or `Halt`, which the machine says before anything else is done about it; and the
 //! record is written by this thread, synchronously, in the order in which the machine wants it. The journal is written beside it by another thread, but no
 //! step of a move is made before what was being written is there.
 
 mod arriving;
+mod guarding;
 mod leaving;
 mod running;
 mod show;
@@ -33,10 +35,11 @@ use std::{
 use tokio::sync::oneshot;
 use tutti_app::{
     effects::{Effect, Receiver as To},
-    handover::{Because, Event as Moved, HandOver, Input, Message, Output, Record, Standing, Warrant, Why},
+    handover::{Because, Event as Moved, Input, Message, Output, Record, Standing, Warrant, Why},
     home::{self, Incoming},
     ids::{Attempt, EffectId, Epoch, InstanceId},
     runtime::host::Event,
+    standby::{self, Keeper},
 };
 use tutti_control::{AppInstance, AppLevel, AppLine, AuditWhat, ErrorCode, ErrorDetail, MovePhase};
 use tutti_model::{BootTime, DeviceId, Reading, signed::Signed};
@@ -171,7 +174,7 @@ pub(super) struct Actor {
     saved: Option<Saved>,
     /// Why what is on the disk cannot be used: then nothing is done with it.
     damaged: Option<String>,
-    mover: HandOver,
+    keeper: Keeper,
     live: Option<Live>,
     leaving: Option<Leaving>,
     arriving: Option<Arriving>,
@@ -220,7 +223,8 @@ impl Actor {
     ) -> Self {
         let (now, me) = (shared.clock.now(), shared.me);
         let (mut saved, mut damaged) = (None, None);
-        let mover = match how {
+        let run = rand::random();
+        let keeper = match how {
             Begin::New(facts) => {
                 saved = Some(Saved {
                     record: None,
@@ -229,19 +233,25 @@ impl Actor {
                     version: facts.manifest.version.to_string(),
                     journal: None,
                     stopped: false,
+                    guard: None,
+                    replica: None,
                 });
-                HandOver::install(now, me, id)
+                Keeper::install(now, me, id, run)
             }
             Begin::Stored => {
                 match folder.load() {
                     Ok(found) => saved = found,
                     Err(error) => damaged = Some(error.to_string()),
                 }
-                let record = saved.as_ref().and_then(|saved| saved.record.clone());
+                let known = guarding::known(&folder, saved.as_ref());
                 if damaged.is_none() {
-                    folder.sweep(saved.as_ref().and_then(|saved| saved.journal));
+                    folder.sweep(&guarding::journals(saved.as_ref()));
                 }
-                HandOver::new(now, me, id, record)
+                let known = known.unwrap_or_else(|why| {
+                    damaged.get_or_insert(why);
+                    standby::Saved::default()
+                });
+                Keeper::new(now, me, id, run, known)
             }
         };
         Self {
@@ -250,7 +260,7 @@ impl Actor {
             folder,
             saved,
             damaged,
-            mover,
+            keeper,
             live: None,
             leaving: None,
             arriving: None,
@@ -295,8 +305,8 @@ impl Actor {
     /// Nothing of it is here but the word that it was: its thread can be begun again when somebody asks.
     fn is_over(&mut self) -> bool {
         let here = self.live.is_some() || self.leaving.is_some() || self.arriving.is_some() || self.damaged.is_some();
-        let gone = matches!(self.mover.record().map(|record| &record.standing), None | Some(Standing::Gone { .. }));
-        if here || !gone || self.mover.poll_timeout().is_some() {
+        let gone = matches!(self.standing(), None | Some(Standing::Gone { .. }));
+        if here || !gone || self.keeper.poll_timeout().is_some() {
             self.idle_since = None;
             return false;
         }
@@ -315,7 +325,7 @@ impl Actor {
     fn wait(&self) -> Duration {
         let now = self.now();
         let home = self.live.as_ref().and_then(|live| live.home.poll_timeout());
-        let machines = [self.mover.poll_timeout(), home].into_iter().flatten().min().map(|at| at.since(now));
+        let machines = [self.keeper.poll_timeout(), home].into_iter().flatten().min().map(|at| at.since(now));
         let timers = self.live.as_ref().and_then(|live| live.next_timer(self.shared.clock.wall()));
         let idle = self.idle_since.map(|_| LINGER);
         [machines, timers, idle].into_iter().flatten().min().unwrap_or(NAP).min(NAP)
@@ -327,8 +337,8 @@ impl Actor {
 
     fn tick(&mut self) {
         let now = self.now();
-        if self.mover.poll_timeout().is_some_and(|at| at <= now) {
-            self.mover(Input::Tick);
+        if self.keeper.poll_timeout().is_some_and(|at| at <= now) {
+            self.keep(standby::Input::Tick);
         }
         if self.live.as_ref().and_then(|live| live.home.poll_timeout()).is_some_and(|at| at <= now) {
             self.home(home::Input::Tick);
@@ -389,8 +399,17 @@ impl Actor {
     // --- the machine of moves --------------------------------------------------------------------------------
 
     fn mover(&mut self, input: Input) {
-        self.mover.handle(self.now(), input);
+        self.keep(standby::Input::Move(input));
+    }
+
+    fn keep(&mut self, input: standby::Input) {
+        self.keeper.handle(self.now(), input);
         self.settle();
+    }
+
+    /// Where it stands, by what the disk says.
+    fn standing(&self) -> Option<&Standing> {
+        self.keeper.handover().record().map(|record| &record.standing)
     }
 
     fn home(&mut self, input: home::Input<Event>) {
@@ -404,8 +423,8 @@ impl Actor {
     /// Does what the machines ask for, until they ask for nothing.
     fn settle(&mut self) {
         loop {
-            if let Some(output) = self.mover.poll_output() {
-                self.on_mover(output);
+            if let Some(output) = self.keeper.poll_output() {
+                self.on_keeper(output);
             } else if let Some(output) = self.live.as_mut().and_then(|live| live.home.poll_output()) {
                 self.on_home(output);
             } else {
@@ -429,7 +448,7 @@ impl Actor {
                     }
                 };
                 // The caller goes on until nothing is asked for.
-                self.mover.handle(self.now(), input);
+                self.keeper.handle(self.now(), standby::Input::Move(input));
             }
             Output::Consider(from, offer) => self.consider(from, offer),
             Output::Copy(attempt, to) => self.copy(attempt, to),
@@ -442,19 +461,14 @@ impl Actor {
                 }
             }
             Output::Release(attempt) => self.release(attempt),
-            Output::Start(epoch) => self.start(epoch),
-            Output::Stop => {
-                let now = self.now();
-                if let Some(live) = &mut self.live {
-                    live.home.handle(now, home::Input::Pause);
-                }
-            }
+            // These are the keeper's.
+            Output::Start(_) | Output::Stop => {}
             Output::Remove => {
                 self.live = None;
-                self.folder.sweep(None);
                 if let Some(saved) = &mut self.saved {
                     saved.journal = None;
                 }
+                self.sweep();
             }
             Output::Event(event) => self.on_moved(event),
         }
@@ -471,7 +485,7 @@ impl Actor {
             _ => None,
         };
         let mut saved = match (arrived, &self.saved) {
-            (Some(arriving), _) => arriving.saved(),
+            (Some(arriving), before) => arriving.saved(before.as_ref()),
             (None, Some(saved)) => saved.clone(),
             (None, None) => Saved::nothing(),
         };
@@ -553,7 +567,7 @@ impl Actor {
             }
             Want::Start => self.restart(),
             Want::End => {
-                let stray = matches!(self.mover.record().map(|it| &it.standing), Some(Standing::Stray { .. }));
+                let stray = matches!(self.standing(), Some(Standing::Stray { .. }));
                 self.mover(if stray { Input::Discard } else { Input::Retire });
                 match self.refused.take() {
                     Some(because) => wrong(&because.to_string(), "`tutti app ls` shows where it stands"),
@@ -579,7 +593,7 @@ impl Actor {
     }
 
     fn recover(&mut self) -> Result<(), ErrorDetail> {
-        let base = match self.mover.record().map(|record| record.standing.clone()) {
+        let base = match self.standing().cloned() {
             Some(Standing::Leaving { next, .. } | Standing::Prepared { next, .. }) => next,
             Some(Standing::Stray { by, .. }) => by,
             _ => {

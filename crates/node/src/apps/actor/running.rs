@@ -17,6 +17,7 @@ use tutti_app::{
         host::{self, Act, Event, Level},
     },
     snapshot::{Image, PAGE, Patch},
+    standby,
 };
 use tutti_control::{AppLevel, AuditWhat, ErrorCode, ErrorDetail};
 use tutti_model::{Name, Reading, WallTime};
@@ -43,7 +44,8 @@ pub(super) struct Live {
     pub(super) events: u64,
     /// The state that is durable; none before the first, or if the app cannot be carried.
     pub(super) image: Option<Image>,
-    host: host::Kept,
+    /// What is durable beside it.
+    durable: Kept,
     app: Arc<App>,
     limits: Limits,
     running: Option<Running>,
@@ -61,7 +63,7 @@ pub(super) struct Live {
 struct Writing {
     ticket: Ticket,
     image: Option<Image>,
-    host: host::Kept,
+    kept: Kept,
     step: Arc<Vec<u8>>,
     /// It begins a new journal.
     number: Option<u64>,
@@ -111,12 +113,12 @@ impl Live {
         binder.go();
         Self {
             epoch,
-            home: Home::new(now, epoch, kept.home),
+            home: Home::new(now, epoch, kept.home.clone()),
             binder,
             events: kept.events,
             image,
             follows: kept.host.follows.clone(),
-            host: kept.host,
+            durable: kept,
             app,
             limits,
             running: Some(running),
@@ -169,7 +171,9 @@ impl Actor {
                 let event = if fresh { Event::Started } else { Event::Resumed };
                 let mut live = Live::new(now, epoch, cpu, parts);
                 live.home.handle(now, home::Input::Event(Incoming { origin: None, event }));
+                let saves = live.durable.home.saves;
                 self.live = Some(live);
+                self.keeper.handle(now, standby::Input::Saved(saves));
                 self.reason = None;
                 let what = match (from_afar, fresh) {
                     (true, _) => AuditWhat::Arrived,
@@ -268,7 +272,7 @@ impl Actor {
     /// Lets it go on that was stopped, or failed.
     pub(super) fn restart(&mut self) -> Result<(), ErrorDetail> {
         let wrong = |what: &str, hint: &str| Err(ErrorDetail::new(ErrorCode::WrongState, what, hint));
-        let Some(epoch) = self.mover.may_run() else {
+        let Some(epoch) = self.keeper.may_run(self.now()) else {
             return wrong("it does not stand here now", "`tutti app ls` shows where it stands");
         };
         let Some(saved) = self.saved.as_mut().filter(|_| self.live.is_none()) else {
@@ -489,10 +493,10 @@ impl Actor {
                 (None, Vec::new())
             };
             let events = live.events;
-            let kept = Kept { host: host.clone(), home: kept, events, leases: Vec::new(), last: false };
+            let kept = Kept { host, home: kept, events, leases: Vec::new(), last: false };
             let step = Arc::new(journal::emit(&kept, &patch));
             let number = long.then(rand::random);
-            live.writing = Some(Writing { ticket, image, host, step, number });
+            live.writing = Some(Writing { ticket, image, kept, step, number });
         }
         let (Some(writing), handle) = (&mut live.writing, self.handle.clone()) else { return };
         let journal = live.journal.take();
@@ -525,16 +529,21 @@ impl Actor {
                     saved.journal = before;
                     return Err(error);
                 }
-                self.folder.sweep(Some(number));
             }
             Ok(journal)
         });
         let input = match written {
             Ok(journal) => {
                 live.journal = Some(journal);
-                if let Some(writing) = live.writing.take() {
-                    (live.image, live.host) = (writing.image, writing.host);
+                let begun = live.writing.take().is_some_and(|writing| {
+                    (live.image, live.durable) = (writing.image, writing.kept);
+                    writing.number.is_some()
+                });
+                let saves = live.durable.home.saves;
+                if begun {
+                    self.sweep();
                 }
+                self.keeper.handle(self.now(), standby::Input::Saved(saves));
                 home::Input::Persisted(ticket)
             }
             Err(error) => {
@@ -570,7 +579,7 @@ impl Actor {
         let begun = live.app.start(live.limits, live.binder.world()).map_err(|error| error.to_string());
         let restored = begun.and_then(|mut running| {
             if let Some(image) = &live.image {
-                running.restore(image, live.host.clone()).map_err(|error| error.to_string())?;
+                running.restore(image, live.durable.host.clone()).map_err(|error| error.to_string())?;
             }
             Ok(running)
         });

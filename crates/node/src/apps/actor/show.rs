@@ -27,16 +27,18 @@ impl Actor {
             it.reason = Some(why.clone());
             return Some(it);
         }
-        let epoch = match self.mover.record().map(|record| &record.standing) {
+        let epoch = match self.standing() {
             Some(Standing::Home { epoch }) => *epoch,
             Some(Standing::Leaving { next, .. } | Standing::Prepared { next, .. }) => *next,
             Some(Standing::Stray { epoch, .. }) => *epoch,
             // It is being begun.
-            None if self.saved.is_some() => tutti_app::ids::Epoch::first(self.shared.me),
+            None if self.saved.as_ref().is_some_and(|saved| saved.guard.is_none()) => {
+                tutti_app::ids::Epoch::first(self.shared.me)
+            }
             None | Some(Standing::Gone { .. }) => return None,
         };
         (it.branch, it.epoch) = (epoch.branch, epoch.number);
-        it.waiting_for = self.mover.waiting_for().map(|device| self.shared.name_of(device));
+        it.waiting_for = self.keeper.handover().waiting_for().map(|device| self.shared.name_of(device));
         it.moving = self.leaving.as_ref().filter(|_| it.waiting_for.is_none()).map(|leaving| AppMove {
             to: leaving.to.to_string(),
             to_name: self.shared.name_of(leaving.to),
@@ -44,7 +46,7 @@ impl Actor {
             sent: leaving.gone,
             total: leaving.total.max(leaving.gone),
         });
-        it.state = match self.mover.record().map(|record| &record.standing) {
+        it.state = match self.standing() {
             Some(Standing::Stray { .. }) => InstanceState::GivenUp,
             Some(Standing::Leaving { .. } | Standing::Prepared { .. }) => InstanceState::Waiting,
             _ if self.failed => InstanceState::Failed,
