@@ -316,3 +316,163 @@ async fn a_lease_moves_with_its_app() {
     kitchen.stop().await;
     attic.stop().await;
 }
+
+fn guarded(home: &str, standby: &str) -> RunRequest {
+    RunRequest { on: Some(home.into()), standby: Some(standby.into()) }
+}
+
+/// Where an instance runs, by what each of them says of itself.
+async fn running_at<'a>(devices: &[&'a Device], id: &str) -> Vec<&'a str> {
+    let mut at = Vec::new();
+    for device in devices {
+        let all = device.client.instances().await.unwrap_or_default();
+        if all.iter().any(|it| it.id == id && it.state == InstanceState::Running && it.device_name == device.name) {
+            at.push(device.name);
+        }
+    }
+    at
+}
+
+/// The old home finds that it was succeeded, and keeps its copy; exactly one runs.
+async fn is_stray(home: &Device, standby: &Device, id: &str) {
+    eventually("the old home has given its copy up", async || {
+        assert!(running_at(&[home, standby], id).await.len() <= 1);
+        let all = home.client.instances().await.unwrap();
+        all.iter().any(|it| it.id == id && it.state == InstanceState::GivenUp && it.device_name == home.name)
+    })
+    .await;
+    assert_eq!(running_at(&[home, standby], id).await, [standby.name]);
+}
+
+#[tokio::test]
+async fn a_standby_goes_on_when_the_home_is_killed() {
+    let host = Host::new();
+    let (kitchen, attic) = (host.start("kitchen"), host.start("attic"));
+    attic.pair_with(&kitchen, Role::Member).await;
+    attic.sees("kitchen", Presence::Online).await;
+    kitchen.sees("attic", Presence::Online).await;
+    kitchen.client.install_app(package("counter", "0.1.0", COUNTER, "")).await.unwrap();
+    let itself = kitchen.client.run_app("counter", &guarded("kitchen", "kitchen")).await;
+    assert_eq!(code(itself), Some(ErrorCode::BadRequest));
+    let it = kitchen.client.run_app("counter", &guarded("kitchen", "attic")).await.unwrap();
+    assert_eq!((it.state, it.device_name.as_str()), (InstanceState::Running, "kitchen"));
+    assert_eq!(it.standby.as_deref(), Some("attic"));
+    let (fail_over, most_lost) = (it.fail_over_ms.unwrap(), it.most_lost_ms.unwrap());
+    assert_eq!((fail_over, most_lost), (10_100, 10_000));
+    // What is ended goes on nowhere.
+    let other = kitchen.client.run_app("counter", &guarded("kitchen", "attic")).await.unwrap().id;
+    kitchen.client.end_instance(&other).await.unwrap();
+
+    for _ in 0..5 {
+        kitchen.client.tell_instance(&it.id, "add 1").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    assert_eq!(count(&kitchen, &it.id).await, "5 (5 4 3 2 1)");
+    // Checkpoints are made every two seconds: by then the standby has it. What comes after may be lost.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(running_at(&[&kitchen, &attic], &it.id).await, ["kitchen"]);
+    kitchen.client.tell_instance(&it.id, "add 1").await.unwrap();
+    kitchen.kill();
+    let killed = std::time::Instant::now();
+    while running_at(&[&attic], &it.id).await.is_empty() {
+        let late = Duration::from_millis(fail_over) + Duration::from_secs(2);
+        assert!(killed.elapsed() < late, "{:#?}", attic.client.instances().await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let took = killed.elapsed();
+    assert!(took > Duration::from_millis(fail_over * 6 / 10), "the run-lease still lasted: {took:?}");
+    let knows = count(&attic, &it.id).await;
+    assert!(["5 (5 4 3 2 1)", "6 (6 5 4 3 2 1)"].contains(&knows.as_str()), "{knows}");
+    let shown = instance(&attic, &it.id).await;
+    assert_eq!((shown.epoch, shown.standby), (3, None));
+    attic.client.tell_instance(&it.id, "add 10").await.unwrap();
+    let knows = count(&attic, &it.id).await;
+
+    let kitchen = host.start("kitchen");
+    is_stray(&kitchen, &attic, &it.id).await;
+    // It is durable where it went on, and moves on from there.
+    attic.kill();
+    let attic = host.start("attic");
+    is(&attic, &it.id, InstanceState::Running, "attic").await;
+    assert_eq!(count(&attic, &it.id).await, knows);
+    let all = attic.client.instances().await.unwrap();
+    assert!(all.iter().all(|shown| shown.id == it.id), "{all:#?}");
+    kitchen.stop().await;
+    attic.stop().await;
+}
+
+/// It was not killed but stood still for longer than its run-lease, and does not know. A standby that is killed and started meanwhile keeps its word.
+#[tokio::test]
+async fn a_home_that_slept_finds_itself_succeeded() {
+    let host = Host::new();
+    let (kitchen, attic) = (host.start("kitchen"), host.start("attic"));
+    attic.pair_with(&kitchen, Role::Member).await;
+    attic.sees("kitchen", Presence::Online).await;
+    kitchen.sees("attic", Presence::Online).await;
+    kitchen.client.install_app(package("counter", "0.1.0", COUNTER, "")).await.unwrap();
+    let it = kitchen.client.run_app("counter", &guarded("kitchen", "attic")).await.unwrap().id;
+    kitchen.client.tell_instance(&it, "add 4").await.unwrap();
+    assert_eq!(count(&kitchen, &it).await, "4 (4)");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Both are begun anew, and go on as they were: the home with a new run-lease, from a standby that has its replica on the disk.
+    attic.kill();
+    kitchen.kill();
+    let (kitchen, attic) = (host.start("kitchen"), host.start("attic"));
+    is(&kitchen, &it, InstanceState::Running, "kitchen").await;
+    assert_eq!(count(&kitchen, &it).await, "4 (4)");
+    assert_eq!(instance(&kitchen, &it).await.standby.as_deref(), Some("attic"));
+
+    let signal = |what: &str| {
+        let done = std::process::Command::new("kill").args([what, &kitchen.process.id().to_string()]).status();
+        assert!(done.unwrap().success());
+    };
+    signal("-STOP");
+    let begun = std::time::Instant::now();
+    while running_at(&[&attic], &it).await.is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(14), "{:#?}", attic.client.instances().await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(count(&attic, &it).await, "4 (4)");
+    signal("-CONT");
+    is_stray(&kitchen, &attic, &it).await;
+    kitchen.stop().await;
+    attic.stop().await;
+}
+
+/// What has a standby moves with it: the standby goes on when the new home is lost.
+#[tokio::test]
+async fn a_standby_stays_when_the_app_moves() {
+    let host = Host::new();
+    let (kitchen, attic, shed) = (host.start("kitchen"), host.start("attic"), host.start("shed"));
+    for other in [&attic, &shed] {
+        other.pair_with(&kitchen, Role::Member).await;
+    }
+    shed.sees("attic", Presence::Online).await;
+    shed.sees("kitchen", Presence::Online).await;
+    attic.sees("shed", Presence::Online).await;
+    kitchen.client.install_app(package("counter", "0.1.0", COUNTER, "")).await.unwrap();
+    let it = kitchen.client.run_app("counter", &guarded("kitchen", "attic")).await.unwrap().id;
+    kitchen.client.tell_instance(&it, "add 4").await.unwrap();
+    assert_eq!(count(&kitchen, &it).await, "4 (4)");
+    kitchen.client.move_instance(&it, "shed").await.unwrap();
+    is(&kitchen, &it, InstanceState::Running, "shed").await;
+    assert_eq!(instance(&kitchen, &it).await.standby.as_deref(), Some("attic"));
+    kitchen.client.tell_instance(&it, "add 1").await.unwrap();
+    assert_eq!(count(&shed, &it).await, "5 (5 4)");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    shed.kill();
+    let killed = std::time::Instant::now();
+    while running_at(&[&attic], &it).await.is_empty() {
+        assert!(killed.elapsed() < Duration::from_secs(13), "{:#?}", attic.client.instances().await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(count(&attic, &it).await, "5 (5 4)");
+    is(&kitchen, &it, InstanceState::Running, "attic").await;
+    let shed = host.start("shed");
+    is_stray(&shed, &attic, &it).await;
+    // It ends where it is, and its stray is discarded where that is.
+    attic.client.end_instance(&it).await.unwrap();
+    kitchen.stop().await;
+    attic.stop().await;
+    shed.stop().await;
+}

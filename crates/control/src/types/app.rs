@@ -161,9 +161,15 @@ pub struct AppInstance {
     pub memory: u64,
     /// What its wants are met by now.
     pub bound: Vec<AppBinding>,
-    /// The device that it would go on at if its home were lost; none without a standby.
+    /// The name of the device that it would go on at if its home were lost; none without a standby.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standby: Option<String>,
+    /// How long after its home was last heard of it goes on at its standby, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fail_over_ms: Option<u64>,
+    /// The most of its work that is lost then, in milliseconds of it; none without a standby, or if there is no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_lost_ms: Option<u64>,
 }
 
 /// What a want is met by.

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use axum::{Json, body::Body as Bytes, extract::State, http::StatusCode, response::Response};
 use futures_util::{StreamExt, stream};
+use tutti_app::standby::Settings;
 use tutti_control::{
     App, AppInstance, AppLine, AppsState, AuditLine, ErrorCode, ErrorDetail, MoveRequest, PlaceWhy, RecoverInstance,
     RunRequest, TellInstance,
@@ -84,12 +85,10 @@ pub(super) async fn run(
     In(app): In<String>,
     Body(RunRequest { on, standby }): Body<RunRequest>,
 ) -> Result<Json<AppInstance>, ApiError> {
-    if standby.is_some() {
-        let hint = "run it without; move it by hand, or recover it if its device is lost";
-        return Err(ApiError::new(ErrorCode::Unsupported, "this version keeps no standby", hint));
-    }
     let on = on.map(|on| device(&node, &on)).transpose()?;
-    Ok(Json(node.apps.run(&app, on).await?))
+    let standby = standby.map(|standby| device(&node, &standby)).transpose()?;
+    let standby = standby.map(|standby| (standby, Settings::default()));
+    Ok(Json(node.apps.run(&app, on, standby).await?))
 }
 
 /// `GET /v1/place/{app}`

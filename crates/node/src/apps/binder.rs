@@ -58,6 +58,7 @@ enum Command {
     Reserve(DeviceId, Box<dyn FnOnce(Result<(), Why>) + Send>),
     HandOver(Box<dyn FnOnce(Vec<Signed>) + Send>),
     Keep,
+    Rest,
 }
 
 #[derive(Default)]
@@ -191,6 +192,11 @@ impl Binder {
         any && self.commands.send(Command::HandOver(Box::new(done))).is_ok()
     }
 
+    /// It must not run here for now: its leases are given back.
+    pub(crate) fn rest(&self) {
+        let _ = self.commands.send(Command::Rest);
+    }
+
     /// It stays after all: what was handed over is leased again.
     pub(crate) fn keep(&self) {
         let _ = self.commands.send(Command::Keep);
@@ -236,6 +242,7 @@ impl Keeper {
                         continue;
                     }
                     Some(Command::Keep) => {}
+                    Some(Command::Rest) => self.rest(),
                 },
                 changed = catalogues.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(AGAIN) => {}
@@ -327,6 +334,16 @@ impl Keeper {
 
     fn give_back(&self, lease: LeaseId) {
         give_back(&self.shared, lease);
+    }
+
+    fn rest(&mut self) {
+        self.going = false;
+        for lease in self.leases() {
+            self.give_back(lease);
+        }
+        for slot in lock(&self.table).slots.values_mut() {
+            slot.bound.take_if(|bound| bound.lease.is_some());
+        }
     }
 
     fn leases(&self) -> Vec<LeaseId> {

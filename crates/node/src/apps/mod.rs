@@ -50,6 +50,7 @@ use tokio::{
 use tutti_app::{
     ids::InstanceId,
     package::{Grant, Manifest, Package, Version},
+    standby::{Duty, Settings},
 };
 use tutti_control::{
     App, AppInstance, AppLine, AppWant, AppsState, AuditLine, AuditWhat, ErrorCode, ErrorDetail, InstanceState,
@@ -178,7 +179,11 @@ impl Apps {
             let folder = disk::Folder::new(&apps.0.instances(), instance);
             let gone = |saved: &disk::Saved| {
                 let standing = saved.record.as_ref().map(|record| &record.standing);
-                matches!(standing, Some(tutti_app::handover::Standing::Gone { .. }))
+                let gone = matches!(standing, Some(tutti_app::handover::Standing::Gone { .. }));
+                gone && !matches!(
+                    saved.guard.and_then(|guard| guard.duty),
+                    Some(Duty::Granting { .. } | Duty::Over { .. })
+                )
             };
             // What was only heard of has a thread when somebody asks.
             if !matches!(folder.load(), Ok(found) if found.as_ref().is_none_or(gone)) {
@@ -373,7 +378,11 @@ impl Apps {
     fn used_packages(&self) -> Vec<[u8; 32]> {
         let folder = self.0.instances();
         let saved = disk::all(&folder).into_iter().filter_map(|it| disk::Folder::new(&folder, it).load().ok()?);
-        saved.filter(|saved| saved.journal.is_some()).map(|saved| saved.package).collect()
+        let packages = |saved: disk::Saved| {
+            let own = saved.journal.map(|_| saved.package);
+            own.into_iter().chain(saved.replica.map(|replica| replica.package))
+        };
+        saved.flat_map(packages).collect()
     }
 
     /// An app's icon.
@@ -389,12 +398,55 @@ impl Apps {
     }
 
     /// Begins an instance: there, or where it fits best.
-    pub(crate) async fn run(&self, name: &str, on: Option<DeviceId>) -> Result<AppInstance, ErrorDetail> {
+    pub(crate) async fn run(
+        &self,
+        name: &str,
+        on: Option<DeviceId>,
+        standby: Option<(DeviceId, Settings)>,
+    ) -> Result<AppInstance, ErrorDetail> {
         let facts = self.facts(name).await?;
         let on = match on {
             Some(on) => on,
             None => self.best_place(&facts)?,
         };
+        if let Some((standby, _)) = standby {
+            if standby == on {
+                let what = format!("{} cannot be the standby of what runs on it", self.0.name_of(on));
+                return Err(ErrorDetail::new(ErrorCode::BadRequest, what, "name another device"));
+            }
+            self.check_standby(standby, &facts).await?;
+        }
+        let begun = self.run_on(name, on, &facts).await?;
+        let Some((standby, settings)) = standby else { return Ok(begun) };
+        match self.act(&begun, Want::Guard(standby, settings)).await {
+            Ok(shown) => Ok(shown),
+            Err(error) => {
+                // It was asked for with a standby or not at all.
+                let _ = self.act(&begun, Want::End).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether an app could go on at that device, which gets its package.
+    async fn check_standby(&self, standby: DeviceId, facts: &Facts) -> Result<(), ErrorDetail> {
+        let (name, digest) = (self.0.name_of(standby), facts.digest);
+        let checked = if let Some(obstacle) = &facts.obstacle {
+            Err(obstacle.clone())
+        } else if standby == self.0.me {
+            let shared = self.0.clone();
+            let checked = tokio::task::spawn_blocking(move || shared.fit(&digest).map(|_| ()));
+            checked.await.map_err(|_| internal())?.map_err(|(_, why)| why)
+        } else {
+            self.0.offer_to_guard(standby, None, digest).await
+        };
+        checked.map_err(|why| {
+            let what = format!("{name} cannot be its standby: {why}");
+            ErrorDetail::new(ErrorCode::DoesNotFit, what, "name another device, or run it without a standby")
+        })
+    }
+
+    async fn run_on(&self, name: &str, on: DeviceId, facts: &Facts) -> Result<AppInstance, ErrorDetail> {
         if on == self.0.me {
             return self.run_here(facts.digest, None).await;
         }
@@ -477,6 +529,7 @@ impl Apps {
             Want::Start => Order::Start(id),
             Want::End => Order::End(id),
             Want::Tell(text) => Order::Tell(id, text),
+            Want::Guard(standby, settings) => Order::Guard(id, *standby.as_bytes(), settings),
             Want::Recover => return Err(internal()),
         };
         self.order(at, order).await

@@ -23,6 +23,7 @@ use tutti_app::{
     handover::Message,
     ids::{Attempt, EffectId, Epoch, InstanceId},
     package::MAX_PACKAGE,
+    standby,
 };
 use tutti_control::{AppsState, ErrorCode, ErrorDetail};
 use tutti_fabric::{Channel, Incoming, Service, transport::Priority};
@@ -31,8 +32,8 @@ use tutti_model::{DeviceId, Role};
 use super::{
     Apps, MAX_MEMORY_KIB, Shared,
     actor::{Ask as ToActor, Handle},
-    journal::{self, HEAD},
-    wire::{Answer, Ask, Header, Notice, Order, emit, parse},
+    journal::{self, HEAD, Step},
+    wire::{Answer, Ask, CheckpointHead, Header, Notice, Order, emit, parse},
 };
 
 /// How long a stream may stand still.
@@ -41,6 +42,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(8);
 /// How long it may take to have something done at another device.
 const ORDER: Duration = Duration::from_secs(60);
+/// How long a package waits for the word of an owner that allows it.
+const GRANT: Duration = Duration::from_secs(3);
 /// The bytes of a piece.
 const PIECE: usize = 64 * 1024;
 /// How many streams of others are served at a time.
@@ -61,6 +64,11 @@ impl Shared {
     /// Says a step of a move. May be lost.
     pub(super) fn say(self: &Arc<Self>, to: DeviceId, message: Vec<u8>) {
         self.notify(to, Notice::Mover(message));
+    }
+
+    /// Says something between a home and its standby. May be lost.
+    pub(super) fn say_guard(self: &Arc<Self>, to: DeviceId, message: Vec<u8>) {
+        self.notify(to, Notice::Guard(message));
     }
 
     fn notify(self: &Arc<Self>, to: DeviceId, notice: Notice) {
@@ -157,7 +165,14 @@ impl Shared {
                 return Err("it is not the one that was announced".to_owned());
             }
             let package = tutti_app::package::Package::parse(&bytes).map_err(|error| error.to_string())?;
-            shared.granted(&package)?;
+            // An owner's word may be on its way behind what it allows.
+            let begun = std::time::Instant::now();
+            while let Err(why) = shared.granted(&package) {
+                if begun.elapsed() > GRANT {
+                    return Err(why);
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
             shared.packages.keep(&bytes).map_err(|error| error.to_string())?;
             shared.changed();
             // So that an instance that comes does not wait for the compiler.
@@ -197,33 +212,55 @@ impl Shared {
         }
     }
 
+    /// Sends a checkpoint to a standby, which answers by a message of its own.
+    pub(super) async fn send_checkpoint(
+        self: Arc<Self>,
+        to: DeviceId,
+        instance: InstanceId,
+        head: CheckpointHead,
+        step: Vec<u8>,
+        handle: Handle,
+    ) {
+        let sending = async {
+            let mut channel = self.open(to, &Header::Checkpoint(instance, head)).await?;
+            for piece in step.chunks(PIECE) {
+                patiently(channel.send.write_all(piece)).await?;
+                handle.tell(ToActor::CheckpointSent(head.mark, Ok(())));
+            }
+            patiently(channel.send.shutdown()).await?;
+            // The stream lives until it is all there.
+            patiently(channel.recv.read_exact(&mut [0])).await.map(|_| ())
+        };
+        if let Err(why) = sending.await {
+            handle.tell(ToActor::CheckpointSent(head.mark, Err(why)));
+        }
+    }
+
+    /// Takes a checkpoint that a home sends.
+    async fn take_checkpoint(
+        self: &Arc<Self>,
+        from: DeviceId,
+        instance: InstanceId,
+        head: CheckpointHead,
+        channel: Channel,
+    ) {
+        let Some(actor) = self.find_actor(instance) else { return };
+        let mut channel = channel;
+        let Some((step, bytes)) = read_step(&mut channel, from, || {}).await else { return };
+        let (reply, looked_at) = tokio::sync::oneshot::channel();
+        actor.tell(ToActor::Checkpoint(from, head, Box::new(step), bytes, reply));
+        let _ = timeout(ORDER, looked_at).await;
+        let _ = patiently(channel.send.write_all(&[1])).await;
+        let _ = patiently(channel.send.shutdown()).await;
+    }
+
     /// Takes the steps of a move that another device sends.
     async fn take_steps(self: &Arc<Self>, from: DeviceId, instance: InstanceId, attempt: Attempt, channel: Channel) {
         let Some(actor) = self.find_actor(instance) else { return };
         let mut channel = channel;
-        let max = MAX_MEMORY_KIB as usize * 1024 / 8 * 9 + (64 << 10);
         loop {
-            let mut head = [0; HEAD];
-            if patiently(channel.recv.read_exact(&mut head)).await.is_err() {
-                return;
-            }
-            let Ok((kept, patch)) = journal::lengths(&head, max) else { return };
-            let mut bytes = head.to_vec();
-            let end = HEAD + kept + patch;
-            // As it comes, not as it is announced.
-            while bytes.len() < end {
-                let from = bytes.len();
-                bytes.resize(end.min(from + PIECE), 0);
-                if patiently(channel.recv.read_exact(&mut bytes[from..])).await.is_err() {
-                    return;
-                }
-                actor.tell(ToActor::Progress(attempt, 0));
-            }
-            let parsed = journal::parse(&head, &bytes[HEAD..HEAD + kept], bytes[HEAD + kept..].to_vec());
-            let Ok(step) = parsed else {
-                tracing::warn!(from = %from.short(), "a step of a move is damaged");
-                return;
-            };
+            let progress = || actor.tell(ToActor::Progress(attempt, 0));
+            let Some((step, bytes)) = read_step(&mut channel, from, progress).await else { return };
             let (reply, goes_on) = tokio::sync::oneshot::channel();
             actor.tell(ToActor::Step(attempt, from, Box::new(step), bytes, reply));
             let goes_on = timeout(ORDER, goes_on).await;
@@ -231,6 +268,30 @@ impl Shared {
                 let _ = patiently(channel.send.shutdown()).await;
                 return;
             }
+        }
+    }
+}
+
+/// Reads a step; none if there is no more, or no sound one.
+async fn read_step(channel: &mut Channel, from: DeviceId, progress: impl Fn()) -> Option<(Step, Vec<u8>)> {
+    let max = MAX_MEMORY_KIB as usize * 1024 / 8 * 9 + (64 << 10);
+    let mut head = [0; HEAD];
+    patiently(channel.recv.read_exact(&mut head)).await.ok()?;
+    let (kept, patch) = journal::lengths(&head, max).ok()?;
+    let mut bytes = head.to_vec();
+    let end = HEAD + kept + patch;
+    // As it comes, not as it is announced.
+    while bytes.len() < end {
+        let at = bytes.len();
+        bytes.resize(end.min(at + PIECE), 0);
+        patiently(channel.recv.read_exact(&mut bytes[at..])).await.ok()?;
+        progress();
+    }
+    match journal::parse(&head, &bytes[HEAD..HEAD + kept], bytes[HEAD + kept..].to_vec()) {
+        Ok(step) => Some((step, bytes)),
+        Err(why) => {
+            tracing::warn!(from = %from.short(), "a step of an instance's state is not taken: {why}");
+            None
         }
     }
 }
@@ -287,6 +348,12 @@ impl Apps {
                     actor.tell(ToActor::Message(from, message));
                 }
             }
+            Some(Notice::Guard(bytes)) => {
+                let Ok((instance, message)) = standby::Message::parse(&bytes) else { return };
+                if let Some(actor) = shared.actor_for(instance) {
+                    actor.tell(ToActor::Guard(from, message));
+                }
+            }
             Some(Notice::Applied { of, to, id }) => {
                 if let Some(actor) = shared.find_actor(of) {
                     actor.tell(ToActor::Delivered(to, id));
@@ -326,8 +393,28 @@ impl Apps {
                 Ok(body) => Answer::Done(body),
                 Err(error) => Answer::Refused(serde_json::to_vec(&error).unwrap_or_default()),
             },
+            Some(Ask::Guard(instance, digest)) => match self.may_guard(from, instance, digest).await {
+                Ok(()) => Answer::Yes,
+                Err(why) => Answer::Never(why),
+            },
             None => Answer::Never("this version does not know what that is".into()),
         }
+    }
+
+    /// Whether an instance of a package could go on here, if its home asks for it.
+    async fn may_guard(&self, from: DeviceId, instance: Option<InstanceId>, digest: [u8; 32]) -> Result<(), String> {
+        let shared = self.0.clone();
+        if shared.role_of(from).is_none_or(|role| role < Role::Member) {
+            return Err("guests may not ask for that".into());
+        }
+        let checking = shared.clone();
+        let checked = tokio::task::spawn_blocking(move || checking.fit(&digest).map(|_| ()));
+        checked.await.map_err(|error| error.to_string())?.map_err(|(_, why)| why)?;
+        if let Some(instance) = instance {
+            let actor = shared.actor_for(instance).ok_or("it has too many instances")?;
+            actor.tell(ToActor::Expect(from, digest));
+        }
+        Ok(())
     }
 
     async fn obey(&self, from: DeviceId, order: Order) -> Result<Vec<u8>, ErrorDetail> {
@@ -350,6 +437,10 @@ impl Apps {
             Order::Start(instance) => self.order_here(instance, super::Want::Start).await?,
             Order::End(instance) => self.order_here(instance, super::Want::End).await?,
             Order::Tell(instance, text) => self.order_here(instance, super::Want::Tell(text)).await?,
+            Order::Guard(instance, standby, settings) => {
+                let want = super::Want::Guard(DeviceId::from_bytes(standby), settings);
+                self.order_here(instance, want).await?
+            }
             Order::Log(..) => return Ok(Vec::new()),
         };
         Ok(serde_json::to_vec(&shown).unwrap_or_default())
@@ -359,6 +450,7 @@ impl Apps {
         let shared = &self.0;
         match parse::<Header>(header) {
             Some(Header::State(instance, attempt)) => shared.take_steps(from, instance, attempt, channel).await,
+            Some(Header::Checkpoint(instance, head)) => shared.take_checkpoint(from, instance, head, channel).await,
             Some(Header::Package(digest)) => {
                 let kept = match read_package(&mut channel).await {
                     Ok(bytes) => shared.keep_package(digest, bytes).await,

@@ -5,18 +5,22 @@
 //! |---|---|---|
 //! | notice | [`Notice::Mover`]: a step of a move | notices |
 //! | notice | [`Notice::Applied`], [`Notice::Superseded`]: what became of an effect | |
+//! | notice | [`Notice::Guard`]: between a home and its standby, as `tutti_app::standby` has it | notices |
 //! | notice | [`Notice::Listing`]: which instances and packages a device has | |
 //! | request | [`Ask::Effect`]: an effect, for a resource or an instance of the other device | [`Answer`] |
 //! | request | [`Ask::Have`]: is that package there? | [`Answer`] |
 //! | request | [`Ask::Do`]: what a person at the other device wants done | [`Answer`] |
 //! | stream | [`Header::Package`]: a package, its length first | one byte: 1 it is kept, 0 it is not |
 //! | stream | [`Header::Fetch`]: the wish for one | its length (0: none), its bytes |
-//! | stream | [`Header::State`]: the steps of a move, as [`journal`](super::journal) has them | |
+//! | request | [`Ask::Guard`]: could that package go on there, and may this instance of it be guarded there? | [`Answer`] |
+//! | stream | [`Header::State`]: the steps of a move, as [`journal`](super::journal) has them | one byte for each |
+//! | stream | [`Header::Checkpoint`]: one such step, for a standby | one byte: it was looked at |
 
 use serde::{Deserialize, Serialize};
 use tutti_app::{
     effects::{Effect, Receiver},
     ids::{Attempt, EffectId, Epoch, InstanceId},
+    standby::{Mark, Settings},
 };
 use tutti_model::message::Token;
 
@@ -31,6 +35,8 @@ pub(crate) enum Notice {
     Superseded { of: InstanceId, by: Epoch },
     /// What this device has: an `AppsState` of the control API, as JSON.
     Listing(Vec<u8>),
+    /// A message of `tutti_app::standby`, as it makes them.
+    Guard(Vec<u8>),
 }
 
 /// Wants an answer.
@@ -49,6 +55,8 @@ pub(crate) enum Ask {
     Have([u8; 32]),
     /// Something that a person wants done.
     Do(Order),
+    /// Whether an instance of this package could go on there; and this one is about to ask for it.
+    Guard(Option<InstanceId>, [u8; 32]),
 }
 
 /// What a person wants done at another device than the one they sit at.
@@ -70,6 +78,8 @@ pub(crate) enum Order {
     Tell(InstanceId, String),
     /// The lines that one wrote, behind this number.
     Log(InstanceId, u64),
+    /// Give one a standby.
+    Guard(InstanceId, [u8; 32], Settings),
 }
 
 /// What is answered.
@@ -100,6 +110,21 @@ pub(crate) enum Header {
     Fetch([u8; 32]),
     /// The state of an instance that moves.
     State(InstanceId, Attempt),
+    /// A checkpoint of an instance.
+    Checkpoint(InstanceId, CheckpointHead),
+}
+
+/// What a checkpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CheckpointHead {
+    /// Under which agreement.
+    pub(crate) pact: u64,
+    /// Which.
+    pub(crate) mark: Mark,
+    /// The one that it follows; none if it is whole.
+    pub(crate) base: Option<Mark>,
+    /// The digest of the instance's package.
+    pub(crate) package: [u8; 32],
 }
 
 /// Something as bytes.

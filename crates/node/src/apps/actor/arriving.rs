@@ -16,6 +16,7 @@ use super::{
     running::{Parts, follow, limits_of},
 };
 use crate::apps::{
+    Shared,
     binder::Binder,
     disk::Saved,
     journal::{Journal, Kept, Step},
@@ -67,6 +68,29 @@ impl Arriving {
     }
 }
 
+impl Shared {
+    /// Holds a package against the owner's grant and against what there is here: whether an instance of it could come.
+    pub(in crate::apps) fn fit(&self, digest: &[u8; 32]) -> Result<(Package, Arc<App>, Limits), (Why, String)> {
+        let failed = |error: &dyn std::fmt::Display| (Why::Failed, error.to_string());
+        let package = self.packages.load(digest).map_err(|error| failed(&error))?;
+        self.granted(&package).map_err(|why| (Why::NotGranted, why))?;
+        let manifest = package.manifest();
+        if let Some(name) = self.missing(manifest) {
+            return Err((Why::Unfit, format!("nothing here or in the pool is what it requires as {name}")));
+        }
+        let limits = limits_of(manifest.limits.memory_kib);
+        let (instances, memory) = self.used();
+        if instances >= MOST || memory + limits.memory as u64 > MEMORY {
+            return Err((Why::Full, "there is no room for it".into()));
+        }
+        let app = self.engines.load(&package).map_err(|error| failed(&error))?;
+        if let Some(obstacle) = app.obstacle() {
+            return Err((Why::Unfit, obstacle.to_string()));
+        }
+        Ok((package, app, limits))
+    }
+}
+
 impl Actor {
     /// May it come here?
     pub(super) fn consider(&mut self, from: DeviceId, offer: Offer) {
@@ -89,21 +113,11 @@ impl Actor {
     /// Holds an offer against the owner's grant and against what there is here, and makes ready for what comes.
     fn prepare(&self, from: DeviceId, offer: &Offer) -> Result<Arriving, (Why, String)> {
         let failed = |error: &dyn std::fmt::Display| (Why::Failed, error.to_string());
-        let package = self.shared.packages.load(&offer.package).map_err(|error| failed(&error))?;
-        self.shared.granted(&package).map_err(|why| (Why::NotGranted, why))?;
+        let (package, app, limits) = self.shared.fit(&offer.package)?;
+        if offer.size > limits.memory as u64 {
+            return Err((Why::Full, "it is larger than its app may be".into()));
+        }
         let manifest = package.manifest();
-        if let Some(name) = self.shared.missing(manifest) {
-            return Err((Why::Unfit, format!("nothing here or in the pool is what it requires as {name}")));
-        }
-        let limits = limits_of(manifest.limits.memory_kib);
-        let (instances, memory) = self.shared.used();
-        if offer.size > limits.memory as u64 || instances >= MOST || memory + limits.memory as u64 > MEMORY {
-            return Err((Why::Full, "there is no room for it".into()));
-        }
-        let app = self.shared.engines.load(&package).map_err(|error| failed(&error))?;
-        if let Some(obstacle) = app.obstacle() {
-            return Err((Why::Unfit, obstacle.to_string()));
-        }
         let binder = Binder::prepare(&self.shared, self.id, manifest, self.handle.clone());
         let running = {
             let _ticking = self.shared.engines.ticking();

@@ -9,7 +9,8 @@
 //! | [`running`] | the app at its home: events, what is made durable, timers |
 //! | [`leaving`] | the side of a move that gives |
 //! | [`arriving`] | the side that takes |
-//! | [`guarding`] | checkpoints and fail-over, at its home and at its standby |
+//! | [`guarding`] | checkpoints and run-leases, as its home |
+//! | [`replica`] | what a standby keeps, and goes on with |
 //! | [`show`] | what people see of it |
 //!
 //! # What keeps it from running twice
@@ -20,6 +21,7 @@
 mod arriving;
 mod guarding;
 mod leaving;
+mod replica;
 mod running;
 mod show;
 
@@ -39,7 +41,7 @@ use tutti_app::{
     home::{self, Incoming},
     ids::{Attempt, EffectId, Epoch, InstanceId},
     runtime::host::Event,
-    standby::{self, Keeper},
+    standby::{self, Duty, Keeper, Mark, Settings},
 };
 use tutti_control::{AppInstance, AppLevel, AppLine, AuditWhat, ErrorCode, ErrorDetail, MovePhase};
 use tutti_model::{BootTime, DeviceId, Reading, signed::Signed};
@@ -50,9 +52,10 @@ use super::{
     journal::{Journal, Step},
     lines::Lines,
     packages::Facts,
+    wire::CheckpointHead,
 };
 
-use self::{arriving::Arriving, leaving::Leaving, running::Live};
+use self::{arriving::Arriving, guarding::Guarding, leaving::Leaving, running::Live};
 
 /// How many things may wait for an instance; what repeats itself is dropped beyond that.
 const QUEUE: usize = 1024;
@@ -99,6 +102,16 @@ pub(crate) enum Ask {
     HandedOver(Attempt, Vec<Signed>),
     /// A step of the state that comes in; whether to go on is answered.
     Step(Attempt, DeviceId, Box<Step>, Vec<u8>, oneshot::Sender<bool>),
+    /// What a home or a standby of it says.
+    Guard(DeviceId, standby::Message),
+    /// That device is about to ask whether it may be guarded here, and this is its package.
+    Expect(DeviceId, [u8; 32]),
+    /// A standby could go on with it, or not.
+    StandbyReady(DeviceId, Settings, Result<(), String>),
+    /// Some of this checkpoint has gone, or it never will be there.
+    CheckpointSent(Mark, Result<(), String>),
+    /// A checkpoint has come.
+    Checkpoint(DeviceId, CheckpointHead, Box<Step>, Vec<u8>, oneshot::Sender<()>),
     /// Grants have changed.
     Recheck,
     /// What the wants are met by has changed.
@@ -122,6 +135,7 @@ pub(crate) enum Want {
     End,
     Recover,
     Tell(String),
+    Guard(DeviceId, Settings),
 }
 
 /// Where an instance is reached.
@@ -178,6 +192,7 @@ pub(super) struct Actor {
     live: Option<Live>,
     leaving: Option<Leaving>,
     arriving: Option<Arriving>,
+    guarding: Guarding,
     queue: Receiver<Ask>,
     handle: Handle,
     /// What was wrong last.
@@ -243,9 +258,9 @@ impl Actor {
                     Ok(found) => saved = found,
                     Err(error) => damaged = Some(error.to_string()),
                 }
-                let known = guarding::known(&folder, saved.as_ref());
+                let known = replica::known(&folder, saved.as_ref());
                 if damaged.is_none() {
-                    folder.sweep(&guarding::journals(saved.as_ref()));
+                    folder.sweep(&replica::journals(saved.as_ref()));
                 }
                 let known = known.unwrap_or_else(|why| {
                     damaged.get_or_insert(why);
@@ -264,6 +279,7 @@ impl Actor {
             live: None,
             leaving: None,
             arriving: None,
+            guarding: Guarding::default(),
             queue,
             handle,
             reason: None,
@@ -306,7 +322,8 @@ impl Actor {
     fn is_over(&mut self) -> bool {
         let here = self.live.is_some() || self.leaving.is_some() || self.arriving.is_some() || self.damaged.is_some();
         let gone = matches!(self.standing(), None | Some(Standing::Gone { .. }));
-        if here || !gone || self.keeper.poll_timeout().is_some() {
+        let guards = matches!(self.keeper.record().duty, Some(Duty::Granting { .. }));
+        if here || guards || !gone || self.keeper.poll_timeout().is_some() {
             self.idle_since = None;
             return false;
         }
@@ -376,6 +393,14 @@ impl Actor {
             Ask::HandedOver(attempt, leases) => self.send_last(attempt, leases),
             Ask::Step(attempt, from, step, bytes, reply) => {
                 let _ = reply.send(self.on_step(attempt, from, *step, &bytes));
+            }
+            Ask::Guard(from, message) => self.keep(standby::Input::Message(from, message)),
+            Ask::Expect(from, digest) => self.guarding.expected = Some((from, digest)),
+            Ask::StandbyReady(standby, settings, result) => self.on_standby_ready(standby, settings, result),
+            Ask::CheckpointSent(mark, result) => self.on_checkpoint_sent(mark, result),
+            Ask::Checkpoint(from, head, step, bytes, reply) => {
+                self.on_checkpoint(from, head, &step, &bytes);
+                let _ = reply.send(());
             }
             Ask::Recheck => self.recheck(),
             Ask::Bound | Ask::Shutdown => {}
@@ -556,6 +581,12 @@ impl Actor {
         self.refused = None;
         let wrong = |what: &str, hint: &str| Err(ErrorDetail::new(ErrorCode::WrongState, what, hint));
         let result = match want {
+            Want::Guard(standby, settings) => match self.begin_guard(standby, settings) {
+                // Answered when it is so.
+                Ok(()) => return self.guarding.wait(reply),
+                Err(error) => Err(error),
+            },
+            Want::Stop | Want::End if self.guard().is_some() => return self.unguard_for(want, reply),
             Want::Move(to) => self.begin_move(to),
             Want::Cancel => self.cancel_move(),
             Want::Stop => {
@@ -596,6 +627,8 @@ impl Actor {
         let base = match self.standing().cloned() {
             Some(Standing::Leaving { next, .. } | Standing::Prepared { next, .. }) => next,
             Some(Standing::Stray { by, .. }) => by,
+            // Its standby is lost.
+            Some(Standing::Home { epoch }) if self.guard().is_some() => epoch,
             _ => {
                 let hint = "only a copy that waits for a device that is lost can be recovered";
                 return Err(ErrorDetail::new(ErrorCode::WrongState, "there is nothing to recover here", hint));

@@ -22,7 +22,7 @@ use tutti_app::{
 use tutti_control::{AppLevel, AuditWhat, ErrorCode, ErrorDetail};
 use tutti_model::{Name, Reading, WallTime};
 
-use super::{Actor, Ask, Reply};
+use super::{Actor, Ask, Reply, guarding::Sent};
 use crate::apps::{
     binder::Binder,
     effects::Body,
@@ -45,10 +45,12 @@ pub(super) struct Live {
     /// The state that is durable; none before the first, or if the app cannot be carried.
     pub(super) image: Option<Image>,
     /// What is durable beside it.
-    durable: Kept,
+    pub(super) durable: Kept,
     app: Arc<App>,
     limits: Limits,
-    running: Option<Running>,
+    pub(super) running: Option<Running>,
+    /// What of it the standby has.
+    pub(super) sent: Sent,
     journal: Option<Journal>,
     writing: Option<Writing>,
     /// Timers that are queued.
@@ -119,6 +121,7 @@ impl Live {
             image,
             follows: kept.host.follows.clone(),
             durable: kept,
+            sent: Sent::default(),
             app,
             limits,
             running: Some(running),
@@ -154,6 +157,7 @@ impl Actor {
         }
         let now = self.now();
         if let Some(live) = self.live.as_mut().filter(|live| live.epoch == epoch) {
+            live.binder.go();
             live.home.handle(now, home::Input::Resume);
             return;
         }
@@ -201,16 +205,9 @@ impl Actor {
         let cpu = manifest.limits.cpu;
         let mut parts = Parts { app, limits, running, binder, image: None, kept: Kept::default(), journal: None };
         if let Some(number) = saved.journal {
-            let path = self.folder.journal(number);
-            let (mut image, mut kept) = (parts.running.fresh().cloned(), Kept::default());
-            let journal = Journal::open(&path, max_patch(limits), |step| {
-                if let Some(before) = image.take().filter(|_| !step.patch.is_empty()) {
-                    image = Some(follow(&before, &step.patch, limits).map_err(io::Error::other)?);
-                }
-                kept = step.kept;
-                Ok(())
-            });
-            parts.journal = Some(journal.map_err(|error| format!("its state cannot be read: {error}"))?);
+            let fresh = parts.running.fresh().cloned();
+            let (journal, image, kept) = self.read_state(number, fresh, limits)?;
+            parts.journal = Some(journal);
             let _ticking = self.shared.engines.ticking();
             if let Some(image) = &image {
                 let put = parts.running.restore(image, kept.host.clone());
@@ -220,6 +217,25 @@ impl Actor {
             (parts.image, parts.kept) = (image, kept);
         }
         Ok((parts, cpu))
+    }
+
+    /// What a journal leads to.
+    pub(super) fn read_state(
+        &self,
+        number: u64,
+        fresh: Option<Image>,
+        limits: Limits,
+    ) -> Result<(Journal, Option<Image>, Kept), String> {
+        let (mut image, mut kept) = (fresh, Kept::default());
+        let journal = Journal::open(&self.folder.journal(number), max_patch(limits), |step| {
+            if let Some(before) = image.take().filter(|_| !step.patch.is_empty()) {
+                image = Some(follow(&before, &step.patch, limits).map_err(io::Error::other)?);
+            }
+            kept = step.kept;
+            Ok(())
+        });
+        let journal = journal.map_err(|error| format!("its state cannot be read: {error}"))?;
+        Ok((journal, image, kept))
     }
 
     /// It does not run any more, and is not begun again by itself.
@@ -323,6 +339,8 @@ impl Actor {
         let now = self.now();
         match output {
             Output::Run(event) => self.handle_event(&event),
+            // Said again: by this home when it may, by who waits for it, or by the next.
+            Output::Ack(_) | Output::Refuse(..) | Output::Send(_) if !self.may_leave() => {}
             Output::Persist(ticket, kept) => self.persist_state(ticket, kept),
             Output::Restore => self.begin_anew(),
             Output::Ack(origin) => {

@@ -38,7 +38,17 @@ impl Actor {
             None | Some(Standing::Gone { .. }) => return None,
         };
         (it.branch, it.epoch) = (epoch.branch, epoch.number);
-        it.waiting_for = self.keeper.handover().waiting_for().map(|device| self.shared.name_of(device));
+        let guard = self.guard();
+        // Without its standby's leave it stands still.
+        let held = guard.filter(|_| self.leaving.is_none() && self.keeper.may_run(self.now()).is_none());
+        let waits = self.keeper.handover().waiting_for().or(held.map(|terms| terms.standby));
+        it.waiting_for = waits.map(|device| self.shared.name_of(device));
+        if let Some(terms) = guard {
+            let foretold = terms.settings.foretell();
+            it.standby = Some(self.shared.name_of(terms.standby));
+            it.fail_over_ms = Some(foretold.fail_over.as_millis() as u64);
+            it.most_lost_ms = foretold.most_lost.map(|most| most.as_millis() as u64);
+        }
         it.moving = self.leaving.as_ref().filter(|_| it.waiting_for.is_none()).map(|leaving| AppMove {
             to: leaving.to.to_string(),
             to_name: self.shared.name_of(leaving.to),
@@ -51,6 +61,7 @@ impl Actor {
             Some(Standing::Leaving { .. } | Standing::Prepared { .. }) => InstanceState::Waiting,
             _ if self.failed => InstanceState::Failed,
             _ if self.saved.as_ref().is_some_and(|saved| saved.stopped) => InstanceState::Stopped,
+            _ if held.is_some() => InstanceState::Waiting,
             _ if it.moving.is_some() => InstanceState::Moving,
             _ if self.live.is_some() => InstanceState::Running,
             _ => InstanceState::Starting,
@@ -83,6 +94,8 @@ impl Actor {
             memory: 0,
             bound: Vec::new(),
             standby: None,
+            fail_over_ms: None,
+            most_lost_ms: None,
         }
     }
 }
