@@ -5,8 +5,8 @@
 //! APP     VERSION  INSTANCES  MEMORY    ABOUT
 //! thermo  0.1.0    1          1024 KiB  Shows any temperature sensor on any display
 //!
-//! INSTANCE  APP     VERSION  STATE              DEVICE   EVENTS
-//! 5f0c3a91  thermo  0.1.0    waiting for attic  kitchen  412
+//! INSTANCE  APP     VERSION  STATE              DEVICE   STANDBY  EVENTS
+//! 5f0c3a91  thermo  0.1.0    waiting for attic  kitchen  attic    412
 //! ```
 
 use clap::Args;
@@ -74,7 +74,8 @@ pub(super) fn short(id: &str) -> &str {
 }
 
 fn listing(instances: &[AppInstance]) -> Table {
-    let mut table = Table::new(&["INSTANCE", "APP", "VERSION", "STATE", "DEVICE", ">EVENTS", "LAST TROUBLE"]);
+    let mut table =
+        Table::new(&["INSTANCE", "APP", "VERSION", "STATE", "DEVICE", "STANDBY", ">EVENTS", "LAST TROUBLE"]);
     for it in instances {
         table.row([
             Line::from(short(&it.id)),
@@ -82,6 +83,7 @@ fn listing(instances: &[AppInstance]) -> Table {
             it.version.as_str().into(),
             state(it),
             it.device_name.as_str().into(),
+            it.standby.clone().unwrap_or_default().into(),
             it.events.to_string().into(),
             Line::of(Tone::Faint, it.reason.clone().unwrap_or_default()),
         ]);

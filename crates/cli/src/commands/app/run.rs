@@ -4,12 +4,16 @@
 //! $ tutti app run thermo
 //! INSTANCE  APP     VERSION  STATE    DEVICE   EVENTS
 //! 5f0c3a91  thermo  0.1.0    running  kitchen  1
+//! $ tutti app run counter --on kitchen --standby attic
+//! INSTANCE  APP      VERSION  STATE    DEVICE   STANDBY  EVENTS
+//! 91c05f3a  counter  0.1.0    running  kitchen  attic    1
+//! If kitchen is lost, attic goes on with it 10.1 s after it last heard of kitchen; at most the last 10.0 s of its work are lost.
 //! ```
 
 use std::time::Duration;
 
 use clap::Args;
-use tutti_control::RunRequest;
+use tutti_control::{AppInstance, RunRequest};
 
 use super::ls;
 use crate::{
@@ -28,7 +32,7 @@ pub(crate) struct RunArgs {
     /// The device to run it on; where it fits best if left out (`tutti place why APP` says why there)
     #[arg(long, value_name = "DEVICE")]
     on: Option<String>,
-    /// The device that goes on with it if its home is lost
+    /// The device that goes on with it if its home is lost; it gets the app and a copy of the state every two seconds
     #[arg(long, value_name = "DEVICE")]
     standby: Option<String>,
     /// As one JSON document
@@ -40,5 +44,23 @@ pub(crate) async fn run(args: RunArgs, context: &mut Context) -> Result<Exit, Fa
     let client = context.client().await?.timeout(PATIENCE);
     let request = RunRequest { on: args.on, standby: args.standby };
     let instance = client.run_app(&args.app, &request).await.explain(|| format!("cannot run {}", args.app))?;
-    ls::show(&instance, args.json, context)
+    let exit = ls::show(&instance, args.json, context)?;
+    if !args.json
+        && let Some(foretold) = foretold(&instance)
+    {
+        context.printer.line(foretold)?;
+    }
+    Ok(exit)
+}
+
+/// What its standby means, beforehand.
+fn foretold(it: &AppInstance) -> Option<String> {
+    let (standby, home) = (it.standby.as_ref()?, &it.device_name);
+    let seconds = |millis: u64| millis as f64 / 1000.0;
+    let when = seconds(it.fail_over_ms?);
+    let lost = match it.most_lost_ms {
+        Some(most) => format!("at most the last {:.1} s of its work are lost", seconds(most)),
+        None => "how much of its work is lost has no bound".to_owned(),
+    };
+    Some(format!("If {home} is lost, {standby} goes on with it {when:.1} s after it last heard of {home}; {lost}."))
 }
