@@ -50,7 +50,7 @@ fn package() -> Vec<u8> {
 }
 
 async fn measure(clients: &[Client; 2], name: &str, kib: usize, rounds: usize) {
-    let here = RunRequest { on: Some(NAMES[0].into()), standby: None };
+    let here = RunRequest { on: Some(NAMES[0].into()), ..RunRequest::default() };
     let id = clients[0].run_app("weight", &here).await.expect("it runs").id;
     clients[0].tell_instance(&id, &format!("fill {kib}")).await.expect("it is told");
     until(clients, &id, |it| it.events >= 2 && it.memory >= (kib as u64) << 10).await;

@@ -155,7 +155,7 @@ async fn kills_at_seeded_moments_of_moves() {
     pair[0].client.install_app(package("counter", COUNTER, "")).await.unwrap();
     let wants = "[wants.sensor]\nkind = \"sensor\"\nunit = \"bar\"\nrequired = true\n[wants.actuator]\nkind = \"actuator\"\nunit = \"step\"\nrequired = true\n";
     pair[0].client.install_app(package("relay", RELAY, wants)).await.unwrap();
-    let here = RunRequest { on: Some("kitchen".into()), standby: None };
+    let here = RunRequest { on: Some("kitchen".into()), ..RunRequest::default() };
     let counter = pair[0].client.run_app("counter", &here).await.unwrap().id;
     let relay = pair[0].client.run_app("relay", &here).await.unwrap().id;
     pair[0].client.tell_instance(&relay, "silent 0").await.unwrap();

@@ -68,7 +68,7 @@ fn code<T: std::fmt::Debug>(result: Result<T, tutti_control::ClientError>) -> Op
 }
 
 fn on(device: &str) -> RunRequest {
-    RunRequest { on: Some(device.into()), standby: None }
+    RunRequest { on: Some(device.into()), ..RunRequest::default() }
 }
 
 #[tokio::test]
@@ -318,7 +318,7 @@ async fn a_lease_moves_with_its_app() {
 }
 
 fn guarded(home: &str, standby: &str) -> RunRequest {
-    RunRequest { on: Some(home.into()), standby: Some(standby.into()) }
+    RunRequest { standby: Some(standby.into()), ..on(home) }
 }
 
 /// Where an instance runs, by what each of them says of itself.
@@ -472,7 +472,52 @@ async fn a_standby_stays_when_the_app_moves() {
     is_stray(&shed, &attic, &it).await;
     // It ends where it is, and its stray is discarded where that is.
     attic.client.end_instance(&it).await.unwrap();
+    eventually("only the stray is left", async || {
+        let all = kitchen.client.instances().await.unwrap();
+        matches!(&all[..], [stray] if stray.state == InstanceState::GivenUp && stray.device_name == "shed")
+    })
+    .await;
+    kitchen.client.end_instance(&format!("{it}@shed")).await.unwrap();
+    eventually("it is gone", async || kitchen.client.instances().await.unwrap().is_empty()).await;
     kitchen.stop().await;
     attic.stop().await;
     shed.stop().await;
+}
+
+/// A home that hears nothing of its standby stops in time and goes on when it is back; one that prefers to be available runs on.
+#[tokio::test]
+async fn a_home_without_its_standby_stands_still_unless_it_prefers_to_go_on() {
+    let host = Host::new();
+    let (kitchen, attic) = (host.start("kitchen"), host.start("attic"));
+    attic.pair_with(&kitchen, Role::Member).await;
+    attic.sees("kitchen", Presence::Online).await;
+    kitchen.sees("attic", Presence::Online).await;
+    kitchen.client.install_app(package("counter", "0.1.0", COUNTER, "")).await.unwrap();
+    let alone = RunRequest { available: true, ..on("kitchen") };
+    assert_eq!(code(kitchen.client.run_app("counter", &alone).await), Some(ErrorCode::BadRequest));
+    let one = kitchen.client.run_app("counter", &guarded("kitchen", "attic")).await.unwrap().id;
+    let available = RunRequest { available: true, ..guarded("kitchen", "attic") };
+    let both = kitchen.client.run_app("counter", &available).await.unwrap();
+    assert!(both.fail_over_ms.is_some() && both.most_lost_ms.is_none());
+    kitchen.client.tell_instance(&one, "add 4").await.unwrap();
+    attic.kill();
+    let killed = std::time::Instant::now();
+    while instance(&kitchen, &one).await.state == InstanceState::Running {
+        assert!(killed.elapsed() < Duration::from_secs(10), "its run-lease is over, and it runs");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let shown = instance(&kitchen, &one).await;
+    assert_eq!((shown.state, shown.waiting_for.as_deref()), (InstanceState::Waiting, Some("attic")));
+    kitchen.client.tell_instance(&both.id, "add 1").await.unwrap();
+    assert_eq!(count(&kitchen, &both.id).await, "1 (1)");
+    let attic = host.start("attic");
+    is(&kitchen, &one, InstanceState::Running, "kitchen").await;
+    assert_eq!(count(&kitchen, &one).await, "4 (4)");
+    // Longer than any run-lease: the home has its leases again, and nothing is taken over.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    for id in [&one, &both.id] {
+        assert_eq!(running_at(&[&kitchen, &attic], id).await, ["kitchen"]);
+    }
+    kitchen.stop().await;
+    attic.stop().await;
 }

@@ -197,9 +197,13 @@ pub struct RunRequest {
     /// On this device: name, id or beginning of an id. If there is none, where it fits best.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<String>,
-    /// The device that goes on with it if its home is lost.
+    /// The device that goes on with it if its home is lost: name, id or beginning of an id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standby: Option<String>,
+    /// With a standby: going on matters more than that only one copy runs. While the two do not hear of each other, both may run; then the
+    /// earlier copy stops and is kept.
+    #[serde(default)]
+    pub available: bool,
 }
 
 /// Where an instance is to go.

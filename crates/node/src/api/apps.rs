@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use axum::{Json, body::Body as Bytes, extract::State, http::StatusCode, response::Response};
 use futures_util::{StreamExt, stream};
-use tutti_app::standby::Settings;
+use tutti_app::standby::{Prefer, Settings};
 use tutti_control::{
     App, AppInstance, AppLine, AppsState, AuditLine, ErrorCode, ErrorDetail, MoveRequest, PlaceWhy, RecoverInstance,
     RunRequest, TellInstance,
@@ -83,11 +83,15 @@ pub(super) async fn icon(State(node): State<Arc<Node>>, In(app): In<String>) -> 
 pub(super) async fn run(
     State(node): State<Arc<Node>>,
     In(app): In<String>,
-    Body(RunRequest { on, standby }): Body<RunRequest>,
+    Body(RunRequest { on, standby, available }): Body<RunRequest>,
 ) -> Result<Json<AppInstance>, ApiError> {
     let on = on.map(|on| device(&node, &on)).transpose()?;
     let standby = standby.map(|standby| device(&node, &standby)).transpose()?;
-    let standby = standby.map(|standby| (standby, Settings::default()));
+    if available && standby.is_none() {
+        return Err(ApiError::bad_request("only with a standby can it go on elsewhere: name one"));
+    }
+    let prefer = if available { Prefer::Available } else { Prefer::One };
+    let standby = standby.map(|standby| (standby, Settings { prefer, ..Settings::default() }));
     Ok(Json(node.apps.run(&app, on, standby).await?))
 }
 

@@ -232,14 +232,25 @@ impl Apps {
         AppsState { apps, instances }
     }
 
-    /// The instance that a person means: by its id, the beginning of it, or its app's name.
+    /// The instance that a person means: by its id, the beginning of it, or its app's name; with `@DEVICE` behind it the copy on that device, which
+    /// may be one that was given up.
     pub(crate) fn resolve(&self, word: &str) -> Result<AppInstance, ErrorDetail> {
-        let all = self.0.instances_now();
+        let (word, at) = word.rsplit_once('@').map_or((word, None), |(word, at)| (word, Some(at)));
+        let mut all = self.0.instances_now();
+        all.retain(|it| at.is_none_or(|at| it.device_name == at || it.device == at));
         let named: Vec<_> = all.iter().filter(|it| it.id == word || it.app == word).collect();
         let meant = match named.len() {
             0 if word.len() >= 6 => all.iter().filter(|it| it.id.starts_with(&word.to_ascii_lowercase())).collect(),
             _ => named,
         };
+        // What was given up is meant only if there is no other copy.
+        let lives: BTreeSet<&str> =
+            meant.iter().filter(|it| it.state != InstanceState::GivenUp).map(|it| it.id.as_str()).collect();
+        let meant: Vec<_> = meant
+            .iter()
+            .filter(|it| it.state != InstanceState::GivenUp || !lives.contains(it.id.as_str()))
+            .copied()
+            .collect();
         let say = |it: &&AppInstance| format!("{} ({} on {})", &it.id[..8.min(it.id.len())], it.app, it.device_name);
         match &meant[..] {
             [one] => Ok((*one).clone()),
@@ -252,7 +263,7 @@ impl Apps {
             several => Err(ErrorDetail::new(
                 ErrorCode::Ambiguous,
                 format!("{} instances are meant by {word:?}", several.len()),
-                "name it by its id, or by the first six digits or more of it",
+                "name it by its id, or by the first six digits or more of it, with @DEVICE behind it if that is not enough",
             )
             .with_candidates(several.iter().map(say).collect())),
         }

@@ -35,6 +35,9 @@ pub(crate) struct RunArgs {
     /// The device that goes on with it if its home is lost; it gets the app and a copy of the state every two seconds
     #[arg(long, value_name = "DEVICE")]
     standby: Option<String>,
+    /// Going on matters more than that only one copy runs: while the two devices do not hear of each other, both may run
+    #[arg(long, requires = "standby")]
+    available: bool,
     /// As one JSON document
     #[arg(long)]
     json: bool,
@@ -42,7 +45,7 @@ pub(crate) struct RunArgs {
 
 pub(crate) async fn run(args: RunArgs, context: &mut Context) -> Result<Exit, Failure> {
     let client = context.client().await?.timeout(PATIENCE);
-    let request = RunRequest { on: args.on, standby: args.standby };
+    let request = RunRequest { on: args.on, standby: args.standby, available: args.available };
     let instance = client.run_app(&args.app, &request).await.explain(|| format!("cannot run {}", args.app))?;
     let exit = ls::show(&instance, args.json, context)?;
     if !args.json
