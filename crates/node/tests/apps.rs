@@ -521,3 +521,31 @@ async fn a_home_without_its_standby_stands_still_unless_it_prefers_to_go_on() {
     kitchen.stop().await;
     attic.stop().await;
 }
+
+/// If the standby never comes back, an owner's word lets the home go on without one; should it come back after all, it takes nothing over.
+#[tokio::test]
+async fn an_owner_lets_a_home_go_on_whose_standby_is_lost() {
+    let host = Host::new();
+    let (kitchen, attic) = (host.start("kitchen"), host.start("attic"));
+    attic.pair_with(&kitchen, Role::Member).await;
+    attic.sees("kitchen", Presence::Online).await;
+    kitchen.sees("attic", Presence::Online).await;
+    kitchen.client.install_app(package("counter", "0.1.0", COUNTER, "")).await.unwrap();
+    let it = kitchen.client.run_app("counter", &guarded("kitchen", "attic")).await.unwrap().id;
+    kitchen.client.tell_instance(&it, "add 4").await.unwrap();
+    assert_eq!(count(&kitchen, &it).await, "4 (4)");
+    assert_eq!(code(kitchen.client.recover_instance(&it, true).await), Some(ErrorCode::WrongState));
+    attic.kill();
+    is(&kitchen, &it, InstanceState::Waiting, "kitchen").await;
+    // Not before its run-lease is over: it may be only that its standby has yet to get what it did.
+    eventually("it is recovered", async || kitchen.client.recover_instance(&it, true).await.is_ok()).await;
+    is(&kitchen, &it, InstanceState::Running, "kitchen").await;
+    let shown = instance(&kitchen, &it).await;
+    assert_eq!((shown.branch, shown.standby), (1, None));
+    assert_eq!(count(&kitchen, &it).await, "4 (4)");
+    let attic = host.start("attic");
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(running_at(&[&kitchen, &attic], &it).await, ["kitchen"]);
+    kitchen.stop().await;
+    attic.stop().await;
+}

@@ -168,7 +168,16 @@ mod tests {
         let id = InstanceId::from_bytes([1; 16]);
         let epoch = Epoch::first(DeviceId::from_bytes([2; 32]));
         let applied = Notice::Applied { of: id, to: Receiver::Instance(id), id: EffectId { epoch, sequence: 3 } };
-        let seeds = [emit(&applied), emit(&Ask::Do(Order::Tell(id, "x".into()))), emit(&Answer::Never("no".into()))];
+        let mark = Mark { epoch, saves: 7 };
+        let head = CheckpointHead { pact: 2, mark, base: Some(mark), package: [5; 32] };
+        let seeds = [
+            emit(&applied),
+            emit(&Ask::Do(Order::Tell(id, "x".into()))),
+            emit(&Answer::Never("no".into())),
+            emit(&Ask::Do(Order::Guard(id, [3; 32], Settings::default()))),
+            emit(&Ask::Guard(Some(id), [4; 32])),
+            emit(&Header::Checkpoint(id, head)),
+        ];
         let mut state = 1u64;
         let mut next = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -190,7 +199,9 @@ mod tests {
             if let Some(answer) = parse::<Answer>(&bytes) {
                 assert_eq!(parse::<Answer>(&emit(&answer)), Some(answer));
             }
-            let _ = parse::<Header>(&bytes);
+            if let Some(header) = parse::<Header>(&bytes) {
+                assert_eq!(parse::<Header>(&emit(&header)), Some(header));
+            }
         }
     }
 }

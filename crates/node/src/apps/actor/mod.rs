@@ -638,6 +638,11 @@ impl Actor {
         let warrant = Warrant::sign(self.id, branch, self.shared.me, &self.shared.key);
         self.mover(Input::Recover(warrant));
         match self.refused.take() {
+            Some(Because::AlreadyThere) => {
+                let what = "it is at home here, and the run-lease of its standby lasts";
+                let hint = "try again when it is over, or reach the standby";
+                Err(ErrorDetail::new(ErrorCode::WrongState, what, hint))
+            }
             Some(because) => Err(ErrorDetail::new(ErrorCode::WrongState, because.to_string(), "try again in a moment")),
             None => {
                 self.note(AppLevel::System, "an owner accepted the loss of other copies; it goes on here".into());
