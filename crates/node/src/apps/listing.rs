@@ -56,6 +56,8 @@ mod tests {
             memory: 0,
             bound: Vec::new(),
             standby: None,
+            fail_over_ms: None,
+            most_lost_ms: None,
         }
     }
 
