@@ -1281,6 +1281,11 @@ export interface components {
              * @description How many events it has handled in its life at this home.
              */
             events: number;
+            /**
+             * Format: int64
+             * @description How long after its home was last heard of it goes on at its standby, in milliseconds.
+             */
+            fail_over_ms?: number | null;
             /** @description Its id: 32 hexadecimal digits, kept wherever it moves. */
             id: string;
             /**
@@ -1288,6 +1293,11 @@ export interface components {
              * @description Bytes of its memory.
              */
             memory: number;
+            /**
+             * Format: int64
+             * @description The most of its work that is lost then, in milliseconds of it; none without a standby, or if there is no bound.
+             */
+            most_lost_ms?: number | null;
             moving?: components["schemas"]["AppMove"] | null;
             /** @description Why, if it failed, or what was wrong last. */
             reason?: string | null;
@@ -1296,7 +1306,7 @@ export interface components {
              * @description How often it was begun anew because it broke, since this device started.
              */
             restarts: number;
-            /** @description The device that it would go on at if its home were lost; none without a standby. */
+            /** @description The name of the device that it would go on at if its home were lost; none without a standby. */
             standby?: string | null;
             /** @description What it does. */
             state: components["schemas"]["InstanceState"];
@@ -2119,9 +2129,14 @@ export interface components {
         };
         /** @description Where to run an app. */
         RunRequest: {
+            /**
+             * @description With a standby: going on matters more than that only one copy runs. While the two do not hear of each other, both may run; then the
+             *     earlier copy stops and is kept.
+             */
+            available?: boolean;
             /** @description On this device: name, id or beginning of an id. If there is none, where it fits best. */
             on?: string | null;
-            /** @description The device that goes on with it if its home is lost. */
+            /** @description The device that goes on with it if its home is lost: name, id or beginning of an id. */
             standby?: string | null;
         };
         /** @description A link to satellites. */
