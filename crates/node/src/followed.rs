@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -13,6 +13,7 @@ use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tutti_model::{Reading, ResourceId, ResourceKind};
 use tutti_pool::Presence;
 
+use crate::lock::lock;
 use crate::node::Node;
 
 /// The most resources followed at once.
@@ -114,8 +115,4 @@ impl Drop for Followed {
 fn note(table: &Mutex<Table>, changes: &watch::Sender<u64>, resource: ResourceId, reading: Reading) {
     lock(table).values.insert(resource, reading);
     changes.send_modify(|count| *count += 1);
-}
-
-fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
-    table.lock().unwrap_or_else(PoisonError::into_inner)
 }

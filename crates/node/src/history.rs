@@ -5,14 +5,14 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
 use tutti_control::Point;
 use tutti_model::{Reading, ResourceId};
 
-use crate::{convert, node::Node, stop::Stop};
+use crate::{convert, lock::lock, node::Node, stop::Stop};
 
 /// The time between two points.
 pub(crate) const STEP: Duration = Duration::from_secs(10);
@@ -79,7 +79,7 @@ impl History {
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<ResourceId, VecDeque<Point>>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 }
 

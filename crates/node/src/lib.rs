@@ -47,6 +47,7 @@ mod files;
 mod followed;
 mod history;
 mod locals;
+mod lock;
 mod node;
 mod options;
 mod pool;

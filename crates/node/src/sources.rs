@@ -11,7 +11,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -24,6 +24,7 @@ use tutti_resources::{
 };
 
 use crate::locals::Locals;
+use crate::lock::lock;
 
 /// How often hardware that came or went is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -270,10 +271,6 @@ impl Listener {
         let Some(value) = self.commands.try_next()? else { return Ok(None) };
         Ok(Some((value, notes.get_mut(&self.name).and_then(|note| note.commanders.pop_front()))))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

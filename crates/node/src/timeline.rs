@@ -5,14 +5,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
 use tokio::sync::watch;
 use tutti_control::{Device, Happening, Presence, Resource, Role, What};
 
-use crate::{api, node::Node, stop::Stop};
+use crate::{api, lock::lock, node::Node, stop::Stop};
 
 /// How many are kept.
 const MOST: usize = 500;
@@ -111,7 +111,7 @@ impl Timeline {
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.log)
     }
 }
 

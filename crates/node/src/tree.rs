@@ -8,11 +8,13 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tutti_control::{MemoryBlock, MemoryDomain, MemoryMap};
 use tutti_devicetree::{Diags, Disk, Limits, Loaded, Options, Reading, Severity, emit, load, system::System};
+
+use crate::lock::lock;
 
 /// The most boxes that a map may have; a real chip has dozens.
 const MAX_BLOCKS: usize = 2048;
@@ -77,7 +79,7 @@ impl Trees {
 
     /// Reads the tree and makes the map of it. Blocks.
     pub(crate) fn map(&self) -> Result<MemoryMap, NoMap> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(&self.turn);
         let ours = if self.named.is_empty() {
             let there = IN_STATE.iter().map(|name| self.folder.join(name)).find(|path| path.is_file());
             there.into_iter().collect()

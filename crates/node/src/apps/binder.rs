@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -29,6 +29,8 @@ use tutti_model::{
     signed::Signed,
 };
 use tutti_pool::{Catalogue, Presence, driver::PoolHandle};
+
+use crate::lock::lock;
 
 use super::{
     Shared,
@@ -493,10 +495,6 @@ fn bound(catalogue: &Catalogue, resource: ResourceId, lease: Option<LeaseId>) ->
     let device =
         catalogue.device(resource.device).map_or_else(|| resource.device.short().to_string(), |it| it.name.to_string());
     Bound { resource, label: format!("{device}/{}", resource.name), lease }
-}
-
-fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
-    table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What an app sees of it.

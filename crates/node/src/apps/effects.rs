@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -32,6 +32,7 @@ use super::{
     picture,
     wire::{self, Answer},
 };
+use crate::lock::lock;
 use crate::state::write_file;
 
 /// How long a driver may take.
@@ -66,7 +67,7 @@ impl Ledgers {
     }
 
     fn of(&self, resource: ResourceId) -> Option<Arc<tokio::sync::Mutex<Option<Ledger>>>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = lock(&self.open);
         if open.len() >= LEDGERS && !open.contains_key(&resource) {
             // Those that nobody uses now are on the disk.
             open.retain(|_, ledger| Arc::strong_count(ledger) > 1);

@@ -11,6 +11,8 @@ use tutti_app::{
     runtime::{App, Engine, Kind, StartError, TICK},
 };
 
+use crate::lock::lock;
+
 /// Engine and apps. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Engines(Arc<Shared>);
@@ -43,7 +45,7 @@ impl Engines {
     /// Makes an app ready to run. Compiles it, if that was not done before. Blocks.
     pub(crate) fn load(&self, package: &Package) -> Result<Arc<App>, StartError> {
         // One at a time: a compiler takes much memory.
-        let _turn = self.0.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(&self.0.making);
         let digest = *package.digest();
         if let Some(app) = self.apps().get(&digest).and_then(Weak::upgrade) {
             return Ok(app);
@@ -88,7 +90,7 @@ impl Engines {
     }
 
     fn apps(&self) -> MutexGuard<'_, BTreeMap<[u8; 32], Weak<App>>> {
-        self.0.apps.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.apps)
     }
 }
 
@@ -107,7 +109,7 @@ impl Drop for Ticking {
 
 impl Busy {
     fn lock(&self) -> MutexGuard<'_, (usize, bool)> {
-        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.count)
     }
 
     /// Waits until somebody is busy; false if it is all over.

@@ -7,12 +7,14 @@ use std::{
     io::{self, BufRead, Write},
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 use tutti_control::{AppLine, AuditLine};
+
+use crate::lock::lock;
 
 /// How many lines are kept in memory.
 const MOST: usize = 1000;
@@ -134,7 +136,7 @@ impl<T: Numbered> Lines<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<T>> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 }
 

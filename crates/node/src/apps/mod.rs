@@ -38,7 +38,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -64,7 +64,7 @@ use tutti_fabric::{
 use tutti_model::{DeviceId, Name, Role};
 use tutti_pool::driver::PoolHandle;
 
-use crate::{locals::Locals, satellites::Satellites, sources::Sources, state::State};
+use crate::{locals::Locals, lock::lock, satellites::Satellites, sources::Sources, state::State};
 
 use self::{
     actor::{Ask, Begin, Handle, Want},
@@ -127,10 +127,6 @@ pub(crate) struct Ground<'a> {
     pub(crate) locals: &'a Locals,
     pub(crate) sources: &'a Sources,
     pub(crate) satellites: &'a Satellites,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Apps {

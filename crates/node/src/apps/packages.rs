@@ -4,12 +4,13 @@ use std::{
     collections::BTreeMap,
     fmt, fs, io,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use tutti_app::package::{Manifest, Package, PackageError, Version};
 use tutti_model::{DeviceId, Name};
 
+use crate::lock::lock;
 use crate::state::write_file;
 
 /// The most bytes of all packages together.
@@ -138,7 +139,7 @@ impl Packages {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<[u8; 32], Facts>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use tokio::sync::watch;
 use tutti_model::WallTime;
 
+use crate::lock::lock;
 use crate::satellites::harmless;
 
 /// How many lines are kept.
@@ -86,7 +87,7 @@ impl Log {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 }
 

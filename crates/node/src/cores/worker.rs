@@ -11,7 +11,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     os::fd::AsFd,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, Mutex, mpsc},
     time::{Duration, Instant},
 };
 
@@ -32,6 +32,7 @@ use super::{
     log::Log,
     radio::{PING, Pinger, RATE, Radio},
 };
+use crate::lock::lock;
 use crate::satellites::{Budget, Kind, Pace, SERVICE, Satellites, Station};
 
 /// The longest sleep of a worker whose core runs.
@@ -508,8 +509,4 @@ fn crash(cause: Cause) -> String {
         Cause::Ended => "it ended without having been asked to".into(),
         Cause::Corrupt => "it wrote what cannot be".into(),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,7 +13,7 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -26,6 +26,8 @@ use tutti_model::{
     message::{Refusal, explain},
 };
 use tutti_resources::{Driver, DriverError};
+
+use crate::lock::lock;
 
 /// Calls to drivers at a time.
 const CALLS: usize = 4;
@@ -206,7 +208,7 @@ impl Locals {
 
     /// Somebody looks at the values for the time being: they are kept fresh for `duration` from now.
     pub(crate) fn look(&self, duration: Duration) {
-        let mut interest = self.shared.interest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut interest = lock(&self.shared.interest);
         let now = self.shared.clock.now();
         let was_over = interest.until <= now;
         interest.until = interest.until.max(now + duration);
@@ -247,7 +249,7 @@ impl Locals {
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Name, Entry>> {
-        self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.entries)
     }
 }
 

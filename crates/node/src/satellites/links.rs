@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -23,6 +23,7 @@ use tutti_model::Name;
 use super::{Ask, Budget, Kind, Pace, Satellites, Station, found, port::Port, spec::Spec};
 use crate::{
     cores::worker as cores,
+    lock::lock,
     state::{SaveError, State},
 };
 
@@ -166,15 +167,16 @@ impl Links {
         drop(open);
         let weak = Arc::downgrade(&links.0);
         let watch = tokio::spawn(found::watch(root, move |specs| {
-            // The watch ends with the last of the links.
-            weak.upgrade().map(Self).is_some_and(|links| links.keep_found(specs))
+            if let Some(shared) = weak.upgrade() {
+                Self(shared).keep_found(specs);
+            }
         }));
         *lock(&links.0.watch) = Some(watch.abort_handle());
         Ok(links)
     }
 
-    /// Opens those that are new, and closes those that are gone. True, for more to come.
-    fn keep_found(&self, specs: Vec<Spec>) -> bool {
+    /// Opens those that are new, and closes those that are gone.
+    fn keep_found(&self, specs: Vec<Spec>) {
         let mut found = lock(&self.0.found);
         found.retain(|_, link| specs.contains(&lock(&link.status).spec));
         for spec in specs {
@@ -183,7 +185,6 @@ impl Links {
                 found.insert(name, self.open(name, spec, None));
             }
         }
-        true
     }
 
     /// Looks for a satellite there from now on, and after a restart.
@@ -347,8 +348,4 @@ impl Drop for Open<'_> {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

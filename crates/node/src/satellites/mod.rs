@@ -36,12 +36,14 @@ pub(crate) mod station;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use tokio::sync::watch;
 use tutti_model::DeviceId;
 use tutti_pool::{Satellite, driver::LocalResources, limits::MAX_SATELLITES_PER_HOST};
+
+use crate::lock::lock;
 
 pub(crate) use self::{
     budget::Budget,
@@ -135,6 +137,6 @@ impl Satellites {
     }
 
     fn there(&self) -> MutexGuard<'_, BTreeMap<Place, Arc<Joined>>> {
-        self.0.there.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.there)
     }
 }

@@ -34,6 +34,8 @@ use std::{
     thread::JoinHandle,
 };
 
+use crate::lock::lock;
+
 use self::{
     database::{Files, Medium},
     writer::{Job, QUEUE},
@@ -137,7 +139,7 @@ impl State {
 
     /// Waits for what is being saved, closes the database and gives the folder back. Later saves fail. Blocks.
     pub fn close(&self) {
-        let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = lock(&self.shared.thread).take();
         if let Some(thread) = thread {
             let _ = self.shared.jobs.send(Job::Close);
             let _ = thread.join();

@@ -6,7 +6,7 @@
 use std::{
     fmt,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     thread,
     time::Duration,
 };
@@ -14,6 +14,8 @@ use std::{
 use tutti_model::{AccessPolicy, Audience, Name, ResourceDescription, Text, Value};
 use tutti_resources::{Driver, DriverError, Signal};
 use tutti_update::System;
+
+use crate::lock::lock;
 
 use super::{
     SYSTEM,
@@ -54,7 +56,7 @@ impl SystemDriver {
 
 impl Inner {
     fn doing(&self) -> MutexGuard<'_, Doing> {
-        self.doing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.doing)
     }
 
     fn set(&self, doing: Doing) {

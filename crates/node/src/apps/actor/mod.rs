@@ -28,7 +28,7 @@ mod show;
 use std::{
     io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     time::{Duration, Instant},
@@ -37,7 +37,7 @@ use std::{
 use tokio::sync::oneshot;
 use tutti_app::{
     effects::{Effect, Receiver as To},
-    handover::{Because, Event as Moved, Input, Message, Output, Record, Standing, Warrant, Why},
+    handover::{Because, Event as Moved, Input, Message, Output, Record, Standing, Ticket, Warrant, Why},
     home::{self, Incoming},
     ids::{Attempt, EffectId, Epoch, InstanceId},
     runtime::host::Event,
@@ -45,6 +45,8 @@ use tutti_app::{
 };
 use tutti_control::{AppInstance, AppLevel, AppLine, AuditWhat, ErrorCode, ErrorDetail, MovePhase};
 use tutti_model::{BootTime, DeviceId, Reading, signed::Signed};
+
+use crate::lock::lock;
 
 use super::{
     Shared,
@@ -87,7 +89,7 @@ pub(crate) enum Ask {
     /// A receiver has heard of a later home.
     Superseded(Epoch),
     /// A step of the journal was written, or not.
-    Wrote(home_ticket::Ticket, io::Result<Journal>),
+    Wrote(Ticket, io::Result<Journal>),
     /// What a person wants.
     Person(Want, Reply),
     /// The package is at the target, or cannot be.
@@ -118,11 +120,6 @@ pub(crate) enum Ask {
     Bound,
     /// The device stops.
     Shutdown,
-}
-
-/// So that the name of the machine's type says whose ticket it is.
-pub(crate) mod home_ticket {
-    pub(crate) use tutti_app::handover::Ticket;
 }
 
 /// What a person may want of an instance.
@@ -167,7 +164,7 @@ impl Handle {
 
     /// What people see of it.
     pub(crate) fn show(&self) -> Option<AppInstance> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.shown).clone()
     }
 }
 

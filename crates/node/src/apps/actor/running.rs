@@ -336,7 +336,6 @@ impl Actor {
     }
 
     pub(super) fn on_home(&mut self, output: Output<Event>) {
-        let now = self.now();
         match output {
             Output::Run(event) => self.handle_event(&event),
             // Said again: by this home when it may, by who waits for it, or by the next.
@@ -397,7 +396,6 @@ impl Actor {
                 // Who that is tells it by an owner's word.
                 let text = format!("a receiver knows of a later home of it, on {}", self.shared.name_of(by.home));
                 self.note(AppLevel::System, text);
-                let _ = now;
             }
         }
     }

@@ -1,9 +1,9 @@
 //! What people see of an instance.
 
-use std::sync::PoisonError;
-
 use tutti_app::{handover::Standing, snapshot::PAGE};
 use tutti_control::{AppInstance, AppMove, InstanceState};
+
+use crate::lock::lock;
 
 use super::Actor;
 
@@ -11,7 +11,7 @@ impl Actor {
     /// Publishes what is to be seen, if that has changed.
     pub(super) fn show(&mut self) {
         let now = self.describe();
-        let mut shown = self.handle.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = lock(&self.handle.shown);
         if *shown != now {
             *shown = now;
             drop(shown);
