@@ -233,8 +233,7 @@ fn crowd(devices: usize, folder: &Path, host: &str) {
         for n in 1..devices {
             let socket = member(folder, n).await;
             let client = Client::unix(socket).timeout(Duration::from_secs(60));
-            let ticket = host.offer_pairing(Role::Member).await.expect("a ticket").ticket;
-            client.join(&JoinRequest { ticket: Some(ticket), ..JoinRequest::default() }).await.expect("it joins");
+            join(&host, &client).await;
             clients.push(client);
         }
         for (n, client) in clients.into_iter().enumerate() {
@@ -256,6 +255,19 @@ fn crowd(devices: usize, folder: &Path, host: &str) {
         std::thread::spawn(move || sender.send(std::io::copy(&mut std::io::stdin(), &mut std::io::sink())));
         let _ = closed.await;
     });
+}
+
+/// Lets a device into the pool. With two hundred of them on one machine, each linked with each, that may take more than one try.
+async fn join(host: &Client, guest: &Client) {
+    for _ in 0..20 {
+        let ticket = host.offer_pairing(Role::Member).await.expect("a ticket").ticket;
+        match guest.join(&JoinRequest { ticket: Some(ticket), ..JoinRequest::default() }).await {
+            Ok(_) => return,
+            Err(error) => eprintln!("not yet: {error}"),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    panic!("a device could not join");
 }
 
 /// Starts a device that sees nobody but whom it is told of, and gives the socket of its control API.

@@ -94,9 +94,11 @@ impl Device {
         assert!(status.success(), "the core does not start");
     }
 
+    /// How many other devices are there; not their cores.
     pub(crate) fn online(&self) -> usize {
         let devices = self.json(&["devices"]).unwrap_or_default();
-        devices.as_array().map_or(0, |list| list.iter().filter(|device| device["presence"] == "online").count())
+        let there = |device: &&serde_json::Value| device["presence"] == "online" && device["via"].is_null();
+        devices.as_array().map_or(0, |list| list.iter().filter(there).count())
     }
 
     pub(crate) fn nearby(&self) -> usize {
