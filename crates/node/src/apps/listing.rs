@@ -1,11 +1,133 @@
-//! What several devices say about the same instance, made one.
+//! What people see: apps and instances as the control API shows them; what several devices say about the same instance, made one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use tutti_control::{AppInstance, InstanceState};
+use tutti_control::{App, AppInstance, AppWant, AppsState, ErrorCode, ErrorDetail, InstanceState};
+use tutti_fabric::group::Granted;
+
+use crate::lock::lock;
+
+use super::{
+    Apps, Shared, grants,
+    packages::{self, Facts},
+};
+
+impl Apps {
+    /// Apps and instances, as the control API shows them.
+    pub(crate) fn state(&self) -> AppsState {
+        let instances = self.0.instances_now();
+        let view = self.0.view();
+        let others = lock(&self.0.others);
+        let apps = view.group.grants.values().map(|granted| {
+            let mut app = match self.0.best(granted) {
+                Some(facts) => show_app(granted, Some(&facts)),
+                None => {
+                    let elsewhere = others.values().flat_map(|state| &state.apps).find(|app| {
+                        app.name == granted.grant.name.as_str() && app.author == granted.grant.author.to_string()
+                    });
+                    let mut app = elsewhere.cloned().unwrap_or_else(|| show_app(granted, None));
+                    app.here = false;
+                    app
+                }
+            };
+            app.instances = instances.iter().filter(|instance| instance.app == app.name).count() as u32;
+            app
+        });
+        let apps = apps.collect();
+        drop(others);
+        AppsState { apps, instances }
+    }
+
+    /// The instance that a person means: by its id, the beginning of it, or its app's name; with `@DEVICE` behind it the copy on that device, which
+    /// may be one that was given up.
+    pub(crate) fn resolve(&self, word: &str) -> Result<AppInstance, ErrorDetail> {
+        let (word, at) = word.rsplit_once('@').map_or((word, None), |(word, at)| (word, Some(at)));
+        let mut all = self.0.instances_now();
+        all.retain(|it| at.is_none_or(|at| it.device_name == at || it.device == at));
+        let named: Vec<_> = all.iter().filter(|it| it.id == word || it.app == word).collect();
+        let meant = match named.len() {
+            0 if word.len() >= 6 => all.iter().filter(|it| it.id.starts_with(&word.to_ascii_lowercase())).collect(),
+            _ => named,
+        };
+        // What was given up is meant only if there is no other copy.
+        let lives: BTreeSet<&str> =
+            meant.iter().filter(|it| it.state != InstanceState::GivenUp).map(|it| it.id.as_str()).collect();
+        let meant: Vec<_> = meant
+            .iter()
+            .filter(|it| it.state != InstanceState::GivenUp || !lives.contains(it.id.as_str()))
+            .copied()
+            .collect();
+        let say = |it: &&AppInstance| format!("{} ({} on {})", &it.id[..8.min(it.id.len())], it.app, it.device_name);
+        match &meant[..] {
+            [one] => Ok((*one).clone()),
+            [] => Err(ErrorDetail::new(
+                ErrorCode::NoSuchInstance,
+                format!("no instance is called {word:?}, and no id begins so"),
+                "`tutti app ls` lists them",
+            )
+            .with_candidates(all.iter().map(|it| say(&it)).collect())),
+            several => Err(ErrorDetail::new(
+                ErrorCode::Ambiguous,
+                format!("{} instances are meant by {word:?}", several.len()),
+                "name it by its id, or by the first six digits or more of it, with @DEVICE behind it if that is not enough",
+            )
+            .with_candidates(several.iter().map(say).collect())),
+        }
+    }
+}
+
+impl Shared {
+    /// All instances of the group, each once, and copies that were given up.
+    pub(super) fn instances_now(&self) -> Vec<AppInstance> {
+        let mut all = self.mine().instances;
+        for (device, state) in lock(&self.others).iter() {
+            let away = !self.is_connected(*device);
+            all.extend(state.instances.iter().cloned().map(|mut it| {
+                if away && it.state != InstanceState::GivenUp {
+                    it.state = InstanceState::Away;
+                    it.moving = None;
+                }
+                it
+            }));
+        }
+        merge(all)
+    }
+}
+
+pub(super) fn show_app(granted: &Granted, facts: Option<&Facts>) -> App {
+    let grant = &granted.grant;
+    let manifest = facts.map(|facts| facts.manifest.clone());
+    let wants = manifest.iter().flat_map(|manifest| manifest.wants.iter()).map(|(name, want)| AppWant {
+        name: name.to_string(),
+        kind: want.kind.to_string(),
+        unit: want.unit.map(|unit| unit.to_string()),
+        required: want.required,
+        granted: grant.wants.contains(name),
+        min: want.min,
+        max: want.max,
+    });
+    App {
+        name: grant.name.to_string(),
+        version: manifest.as_ref().map(|manifest| manifest.version.to_string()),
+        about: manifest.as_ref().map(|manifest| manifest.about.clone()).unwrap_or_default(),
+        author: grant.author.to_string(),
+        digest: facts.map(|facts| packages::hex(&facts.digest)),
+        size: facts.map_or(0, |facts| facts.size),
+        here: facts.is_some(),
+        icon: facts.is_some_and(|facts| facts.icon),
+        wants: wants.collect(),
+        memory_kib: manifest.as_ref().map_or(grant.memory_kib, |manifest| manifest.limits.memory_kib),
+        cpu: manifest.as_ref().map_or(0, |manifest| manifest.limits.cpu),
+        obstacle: facts.and_then(|facts| facts.obstacle.clone()),
+        floor: grants::floor(grant).to_string(),
+        granted_by: granted.by.to_string(),
+        granted_at: granted.at.as_unix_millis(),
+        instances: 0,
+    }
+}
 
 /// One entry for each instance: of several words about it the latest; and each copy that was given up.
-pub(super) fn merge(all: Vec<AppInstance>) -> Vec<AppInstance> {
+fn merge(all: Vec<AppInstance>) -> Vec<AppInstance> {
     let rank = |it: &AppInstance| {
         let sure = match it.state {
             InstanceState::Running | InstanceState::Moving => 4,

@@ -25,15 +25,15 @@ use tutti_app::{
     package::MAX_PACKAGE,
     standby,
 };
-use tutti_control::{AppsState, ErrorCode, ErrorDetail};
+use tutti_control::AppsState;
 use tutti_fabric::{Channel, Incoming, Service, transport::Priority};
-use tutti_model::{DeviceId, Role};
+use tutti_model::DeviceId;
 
 use super::{
     Apps, MAX_MEMORY_KIB, Shared,
     actor::{Ask as ToActor, Handle},
     journal::{self, HEAD, Step},
-    wire::{Answer, Ask, CheckpointHead, Header, Notice, Order, emit, parse},
+    wire::{Answer, Ask, CheckpointHead, Header, Notice, emit, parse},
 };
 
 /// How long a stream may stand still.
@@ -399,51 +399,6 @@ impl Apps {
             },
             None => Answer::Never("this version does not know what that is".into()),
         }
-    }
-
-    /// Whether an instance of a package could go on here, if its home asks for it.
-    async fn may_guard(&self, from: DeviceId, instance: Option<InstanceId>, digest: [u8; 32]) -> Result<(), String> {
-        let shared = self.0.clone();
-        if shared.role_of(from).is_none_or(|role| role < Role::Member) {
-            return Err("guests may not ask for that".into());
-        }
-        let checking = shared.clone();
-        let checked = tokio::task::spawn_blocking(move || checking.fit(&digest).map(|_| ()));
-        checked.await.map_err(|error| error.to_string())?.map_err(|(_, why)| why)?;
-        if let Some(instance) = instance {
-            let actor = shared.actor_for(instance).ok_or("it has too many instances")?;
-            actor.tell(ToActor::Expect(from, digest));
-        }
-        Ok(())
-    }
-
-    async fn obey(&self, from: DeviceId, order: Order) -> Result<Vec<u8>, ErrorDetail> {
-        let shared = &self.0;
-        if shared.role_of(from).is_none_or(|role| role < Role::Member) {
-            let hint = "ask an owner of the group for another role";
-            return Err(ErrorDetail::new(ErrorCode::NotAllowed, "guests may not do this", hint));
-        }
-        if let Order::Log(instance, after) = order {
-            let mut lines = shared.find_actor(instance).ok_or_else(|| super::unknown(&instance))?.log.after(after);
-            // As many as fit in a message; the rest is asked for next.
-            lines.truncate(200);
-            return Ok(serde_json::to_vec(&lines).unwrap_or_default());
-        }
-        let shown = match order {
-            Order::Run(digest) => self.run_here(digest, Some(from)).await?,
-            Order::Move(instance, to) => self.order_here(instance, super::Want::Move(DeviceId::from_bytes(to))).await?,
-            Order::Cancel(instance) => self.order_here(instance, super::Want::Cancel).await?,
-            Order::Stop(instance) => self.order_here(instance, super::Want::Stop).await?,
-            Order::Start(instance) => self.order_here(instance, super::Want::Start).await?,
-            Order::End(instance) => self.order_here(instance, super::Want::End).await?,
-            Order::Tell(instance, text) => self.order_here(instance, super::Want::Tell(text)).await?,
-            Order::Guard(instance, standby, settings) => {
-                let want = super::Want::Guard(DeviceId::from_bytes(standby), settings);
-                self.order_here(instance, want).await?
-            }
-            Order::Log(..) => return Ok(Vec::new()),
-        };
-        Ok(serde_json::to_vec(&shown).unwrap_or_default())
     }
 
     async fn on_stream(&self, from: DeviceId, header: &Bytes, mut channel: Channel) {

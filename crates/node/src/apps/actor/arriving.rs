@@ -13,7 +13,8 @@ use tutti_model::DeviceId;
 
 use super::{
     Actor,
-    running::{Parts, follow, limits_of},
+    durable::follow,
+    running::{Parts, limits_of},
 };
 use crate::apps::{
     Shared,

@@ -5,8 +5,13 @@
 //!
 //! | part | what it does |
 //! |---|---|
-//! | here | the queue, what people ask for, what [`Keeper`] asks for |
-//! | [`running`] | the app at its home: events, what is made durable, timers |
+//! | here | its life, and what comes through the queue |
+//! | [`queue`] | how it is reached |
+//! | [`people`] | what people want |
+//! | [`moves`] | what the machine of moves asks for |
+//! | [`running`] | the app at its home: begun, stopped |
+//! | [`events`] | what it handles, and what follows from that |
+//! | [`durable`] | what is made durable |
 //! | [`leaving`] | the side of a move that gives |
 //! | [`arriving`] | the side that takes |
 //! | [`guarding`] | checkpoints and run-leases, as its home |
@@ -19,42 +24,44 @@
 //! step of a move is made before what was being written is there.
 
 mod arriving;
+mod durable;
+mod events;
 mod guarding;
 mod leaving;
+mod moves;
+mod people;
+mod queue;
 mod replica;
 mod running;
 mod show;
 
+pub(crate) use queue::{Ask, Handle, Reply, Want};
+
 use std::{
     io,
     sync::{
-        Arc, Mutex,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
     },
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
 use tutti_app::{
     effects::{Effect, Receiver as To},
-    handover::{Because, Event as Moved, Input, Message, Output, Record, Standing, Ticket, Warrant, Why},
-    home::{self, Incoming},
-    ids::{Attempt, EffectId, Epoch, InstanceId},
+    handover::{Because, Input, Standing},
+    home,
+    ids::{Epoch, InstanceId},
     runtime::host::Event,
-    standby::{self, Duty, Keeper, Mark, Settings},
+    standby::{self, Duty, Keeper},
 };
-use tutti_control::{AppInstance, AppLevel, AppLine, AuditWhat, ErrorCode, ErrorDetail, MovePhase};
-use tutti_model::{BootTime, DeviceId, Reading, signed::Signed};
-
-use crate::lock::lock;
+use tutti_control::{AppLevel, AppLine, AuditWhat, ErrorCode, ErrorDetail};
+use tutti_model::BootTime;
 
 use super::{
     Shared,
     disk::{Folder, Saved},
-    journal::{Journal, Step},
     lines::Lines,
     packages::Facts,
-    wire::CheckpointHead,
 };
 
 use self::{arriving::Arriving, guarding::Guarding, leaving::Leaving, running::Live};
@@ -70,103 +77,6 @@ const LOG: u64 = 64 * 1024;
 
 /// Who a person is, to an app.
 pub(super) const NOBODY: InstanceId = InstanceId::from_bytes([0; 16]);
-
-/// The answer to what a person asked for.
-pub(crate) type Reply = oneshot::Sender<Result<AppInstance, ErrorDetail>>;
-
-/// What happens to an instance.
-pub(crate) enum Ask {
-    /// A session begins or ends.
-    Peer(DeviceId, bool),
-    /// A step of a move.
-    Message(DeviceId, Message),
-    /// Something to handle.
-    Event(Incoming<Event>),
-    /// A reading of what it follows.
-    Reading(String, Reading),
-    /// A receiver has an effect.
-    Delivered(To, EffectId),
-    /// A receiver has heard of a later home.
-    Superseded(Epoch),
-    /// A step of the journal was written, or not.
-    Wrote(Ticket, io::Result<Journal>),
-    /// What a person wants.
-    Person(Want, Reply),
-    /// The package is at the target, or cannot be.
-    PackageThere(Attempt, Result<(), String>),
-    /// So many bytes have come or gone.
-    Progress(Attempt, u64),
-    /// A round of a copy is at the target, or never will be.
-    Sent(Attempt, Result<(), String>),
-    /// Leases are reserved for the target.
-    Reserved(Attempt, Result<(), Why>),
-    /// Leases are handed over to it.
-    HandedOver(Attempt, Vec<Signed>),
-    /// A step of the state that comes in; whether to go on is answered.
-    Step(Attempt, DeviceId, Box<Step>, Vec<u8>, oneshot::Sender<bool>),
-    /// What a home or a standby of it says.
-    Guard(DeviceId, standby::Message),
-    /// That device is about to ask whether it may be guarded here, and this is its package.
-    Expect(DeviceId, [u8; 32]),
-    /// A standby could go on with it, or not.
-    StandbyReady(DeviceId, Settings, Result<(), String>),
-    /// Some of this checkpoint has gone, or it never will be there.
-    CheckpointSent(Mark, Result<(), String>),
-    /// A checkpoint has come.
-    Checkpoint(DeviceId, CheckpointHead, Box<Step>, Vec<u8>, oneshot::Sender<()>),
-    /// Grants have changed.
-    Recheck,
-    /// What the wants are met by has changed.
-    Bound,
-    /// The device stops.
-    Shutdown,
-}
-
-/// What a person may want of an instance.
-#[derive(Clone, Debug)]
-pub(crate) enum Want {
-    Move(DeviceId),
-    Cancel,
-    Stop,
-    Start,
-    End,
-    Recover,
-    Tell(String),
-    Guard(DeviceId, Settings),
-}
-
-/// Where an instance is reached.
-#[derive(Clone)]
-pub(crate) struct Handle {
-    queue: SyncSender<Ask>,
-    pub(crate) shown: Arc<Mutex<Option<AppInstance>>>,
-    pub(crate) log: Arc<Lines<AppLine>>,
-}
-
-impl Handle {
-    /// Tells it something that is said again if it is lost.
-    pub(crate) fn tell(&self, ask: Ask) {
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(ask) {
-            tracing::debug!("an instance is too busy; what it is told comes again");
-        }
-    }
-
-    /// Tells it something that is not said again. Blocks while its queue is full.
-    pub(crate) fn insist(&self, ask: Ask) {
-        let _ = self.queue.send(ask);
-    }
-
-    /// A line of its log, said by this device.
-    pub(crate) fn log_system(&self, shared: &Shared, text: &str) {
-        let at = shared.clock.wall().as_unix_millis();
-        self.log.add(AppLine { number: 0, at, level: AppLevel::System, text: text.to_owned() });
-    }
-
-    /// What people see of it.
-    pub(crate) fn show(&self) -> Option<AppInstance> {
-        lock(&self.shown).clone()
-    }
-}
 
 /// How an instance begins on this device.
 pub(crate) enum Begin {
@@ -404,20 +314,6 @@ impl Actor {
         }
     }
 
-    /// Whether what another device says about branches is by an owner's word.
-    fn is_lawful(&self, message: &Message) -> bool {
-        let owners = |warrant: &Warrant, branch: u32| {
-            warrant.verify(self.id, branch).is_ok() && self.shared.is_owner(warrant.owner)
-        };
-        match message {
-            Message::Supersede(epoch, warrant) => owners(warrant, epoch.branch),
-            Message::Offer(offer) if offer.epoch.branch > 0 => {
-                offer.claim.as_ref().is_some_and(|claim| owners(&claim.warrant, offer.epoch.branch))
-            }
-            _ => true,
-        }
-    }
-
     // --- the machine of moves --------------------------------------------------------------------------------
 
     fn mover(&mut self, input: Input) {
@@ -451,199 +347,6 @@ impl Actor {
                 self.on_home(output);
             } else {
                 return;
-            }
-        }
-    }
-
-    fn on_mover(&mut self, output: Output) {
-        match output {
-            Output::Send(to, message) => match message.emit(self.id) {
-                Ok(bytes) => self.shared.say(to, bytes),
-                Err(error) => tracing::error!(%error, "a step of a move cannot be said"),
-            },
-            Output::Persist(ticket, record) => {
-                let input = match self.persist_record(record) {
-                    Ok(()) => Input::Persisted(ticket),
-                    Err(error) => {
-                        self.note(AppLevel::System, format!("its record cannot be written: {error}"));
-                        Input::PersistFailed(ticket)
-                    }
-                };
-                // The caller goes on until nothing is asked for.
-                self.keeper.handle(self.now(), standby::Input::Move(input));
-            }
-            Output::Consider(from, offer) => self.consider(from, offer),
-            Output::Copy(attempt, to) => self.copy(attempt, to),
-            Output::Reserve(attempt, to) => self.reserve(attempt, to),
-            Output::SendRest(attempt, _) => {
-                if let Some(leaving) = self.leaving.as_mut().filter(|leaving| leaving.attempt == attempt) {
-                    leaving.rest = true;
-                    leaving.phase = MovePhase::Pausing;
-                    leaving.rested = Some(Instant::now());
-                }
-            }
-            Output::Release(attempt) => self.release(attempt),
-            // These are the keeper's.
-            Output::Start(_) | Output::Stop => {}
-            Output::Remove => {
-                self.live = None;
-                if let Some(saved) = &mut self.saved {
-                    saved.journal = None;
-                }
-                self.sweep();
-            }
-            Output::Event(event) => self.on_moved(event),
-        }
-    }
-
-    /// Makes the record durable, and with it which journal is the state. The app does not run here any more before a record says so.
-    fn persist_record(&mut self, record: Record) -> io::Result<()> {
-        let stays = matches!(record.standing, Standing::Home { .. });
-        if !stays {
-            self.live = None;
-        }
-        let arrived = match record.standing {
-            Standing::Prepared { attempt, .. } => self.arriving.as_ref().filter(|it| it.attempt == attempt),
-            _ => None,
-        };
-        let mut saved = match (arrived, &self.saved) {
-            (Some(arriving), before) => arriving.saved(before.as_ref()),
-            (None, Some(saved)) => saved.clone(),
-            (None, None) => Saved::nothing(),
-        };
-        if matches!(record.standing, Standing::Gone { .. }) {
-            saved.journal = None;
-        }
-        saved.record = Some(record);
-        let begun = Instant::now();
-        self.folder.save(&saved)?;
-        if let Some(leaving) = self.leaving.as_mut().filter(|leaving| leaving.recorded.is_zero()) {
-            leaving.recorded = begun.elapsed();
-        }
-        self.saved = Some(saved);
-        Ok(())
-    }
-
-    fn on_moved(&mut self, event: Moved) {
-        let name = |device: DeviceId| self.shared.name_of(device);
-        match event {
-            Moved::NotMoved(attempt, because) => {
-                if self.leaving.as_ref().is_some_and(|leaving| leaving.attempt == attempt) {
-                    let to = self.leaving.as_ref().map(|leaving| name(leaving.to)).unwrap_or_default();
-                    self.not_moved(format!("it was not moved to {to}: {because}"));
-                }
-            }
-            Moved::Decided(_, to) => {
-                let text = format!("it is {}'s now; waiting for it to say so", name(to));
-                self.note(AppLevel::System, text);
-            }
-            Moved::Moved(_, to) => {
-                let mut text = name(to);
-                let paused = self.leaving.take().and_then(|it| Some((it.rested?.elapsed(), it.recorded)));
-                if let Some((paused, recorded)) = paused {
-                    let millis = |it: Duration| it.as_secs_f64() * 1e3;
-                    let (paused, recorded) = (millis(paused), millis(recorded));
-                    text.push_str(&format!(
-                        "; it stood still for {paused:.2} ms, its record here took {recorded:.2} ms"
-                    ));
-                }
-                self.note(AppLevel::System, format!("it has moved to {text}"));
-                self.audit(AuditWhat::Left, text);
-            }
-            Moved::LostAtTarget(to) => {
-                let text = format!(
-                    "{} has lost what it was sent; `tutti app recover --accept-loss` goes on from the copy here",
-                    name(to)
-                );
-                self.reason = Some(text.clone());
-                self.note(AppLevel::System, text);
-            }
-            Moved::Superseded(by) => {
-                let text = format!("an owner gave this copy up; {} goes on with another", name(by.home));
-                self.reason = Some(text.clone());
-                self.note(AppLevel::System, text);
-            }
-            Moved::Refused(because) => {
-                if self.leaving.as_ref().is_some_and(|leaving| leaving.phase == MovePhase::Asking) {
-                    self.not_moved(because.to_string());
-                }
-                self.refused = Some(because);
-            }
-        }
-    }
-
-    // --- people ----------------------------------------------------------------------------------------------
-
-    fn on_person(&mut self, want: Want, reply: Reply) {
-        self.refused = None;
-        let wrong = |what: &str, hint: &str| Err(ErrorDetail::new(ErrorCode::WrongState, what, hint));
-        let result = match want {
-            Want::Guard(standby, settings) => match self.begin_guard(standby, settings) {
-                // Answered when it is so.
-                Ok(()) => return self.guarding.wait(reply),
-                Err(error) => Err(error),
-            },
-            Want::Stop | Want::End if self.guard().is_some() => return self.unguard_for(want, reply),
-            Want::Move(to) => self.begin_move(to),
-            Want::Cancel => self.cancel_move(),
-            Want::Stop => {
-                if self.leaving.is_some() {
-                    wrong("it is being moved", "wait for that to end, or cancel it")
-                } else {
-                    return self.stop(reply);
-                }
-            }
-            Want::Start => self.restart(),
-            Want::End => {
-                let stray = matches!(self.standing(), Some(Standing::Stray { .. }));
-                self.mover(if stray { Input::Discard } else { Input::Retire });
-                match self.refused.take() {
-                    Some(because) => wrong(&because.to_string(), "`tutti app ls` shows where it stands"),
-                    None => {
-                        self.audit(AuditWhat::Ended, "by a person".into());
-                        Ok(())
-                    }
-                }
-            }
-            Want::Recover => self.recover(),
-            Want::Tell(text) => {
-                if self.live.is_none() {
-                    wrong("it does not run here now", "`tutti app ls` shows where it stands")
-                } else {
-                    let event = Event::Message(NOBODY, text.into_bytes());
-                    self.home(home::Input::Event(Incoming { origin: None, event }));
-                    Ok(())
-                }
-            }
-        };
-        let shown = self.describe().unwrap_or_else(|| self.describe_gone());
-        let _ = reply.send(result.map(|()| shown));
-    }
-
-    fn recover(&mut self) -> Result<(), ErrorDetail> {
-        let base = match self.standing().cloned() {
-            Some(Standing::Leaving { next, .. } | Standing::Prepared { next, .. }) => next,
-            Some(Standing::Stray { by, .. }) => by,
-            // Its standby is lost.
-            Some(Standing::Home { epoch }) if self.guard().is_some() => epoch,
-            _ => {
-                let hint = "only a copy that waits for a device that is lost can be recovered";
-                return Err(ErrorDetail::new(ErrorCode::WrongState, "there is nothing to recover here", hint));
-            }
-        };
-        let branch = base.branch.saturating_add(1);
-        let warrant = Warrant::sign(self.id, branch, self.shared.me, &self.shared.key);
-        self.mover(Input::Recover(warrant));
-        match self.refused.take() {
-            Some(Because::AlreadyThere) => {
-                let what = "it is at home here, and the run-lease of its standby lasts";
-                let hint = "try again when it is over, or reach the standby";
-                Err(ErrorDetail::new(ErrorCode::WrongState, what, hint))
-            }
-            Some(because) => Err(ErrorDetail::new(ErrorCode::WrongState, because.to_string(), "try again in a moment")),
-            None => {
-                self.note(AppLevel::System, "an owner accepted the loss of other copies; it goes on here".into());
-                Ok(())
             }
         }
     }

@@ -15,7 +15,7 @@ use tutti_model::{DeviceId, Role};
 
 use super::{
     Actor,
-    running::{follow, max_patch},
+    durable::{follow, max_patch},
 };
 use crate::apps::{
     MAX_MEMORY_KIB,

@@ -1,0 +1,86 @@
+//! What people want of an instance that is here.
+
+use tutti_app::{
+    handover::{Because, Input, Standing, Warrant},
+    home::{self, Incoming},
+    runtime::host::Event,
+};
+use tutti_control::{AppLevel, AuditWhat, ErrorCode, ErrorDetail};
+
+use super::{Actor, NOBODY, Reply, Want};
+
+impl Actor {
+    pub(super) fn on_person(&mut self, want: Want, reply: Reply) {
+        self.refused = None;
+        let wrong = |what: &str, hint: &str| Err(ErrorDetail::new(ErrorCode::WrongState, what, hint));
+        let result = match want {
+            Want::Guard(standby, settings) => match self.begin_guard(standby, settings) {
+                // Answered when it is so.
+                Ok(()) => return self.guarding.wait(reply),
+                Err(error) => Err(error),
+            },
+            Want::Stop | Want::End if self.guard().is_some() => return self.unguard_for(want, reply),
+            Want::Move(to) => self.begin_move(to),
+            Want::Cancel => self.cancel_move(),
+            Want::Stop => {
+                if self.leaving.is_some() {
+                    wrong("it is being moved", "wait for that to end, or cancel it")
+                } else {
+                    return self.stop(reply);
+                }
+            }
+            Want::Start => self.restart(),
+            Want::End => {
+                let stray = matches!(self.standing(), Some(Standing::Stray { .. }));
+                self.mover(if stray { Input::Discard } else { Input::Retire });
+                match self.refused.take() {
+                    Some(because) => wrong(&because.to_string(), "`tutti app ls` shows where it stands"),
+                    None => {
+                        self.audit(AuditWhat::Ended, "by a person".into());
+                        Ok(())
+                    }
+                }
+            }
+            Want::Recover => self.recover(),
+            Want::Tell(text) => {
+                if self.live.is_none() {
+                    wrong("it does not run here now", "`tutti app ls` shows where it stands")
+                } else {
+                    let event = Event::Message(NOBODY, text.into_bytes());
+                    self.home(home::Input::Event(Incoming { origin: None, event }));
+                    Ok(())
+                }
+            }
+        };
+        let shown = self.describe().unwrap_or_else(|| self.describe_gone());
+        let _ = reply.send(result.map(|()| shown));
+    }
+
+    fn recover(&mut self) -> Result<(), ErrorDetail> {
+        let base = match self.standing().cloned() {
+            Some(Standing::Leaving { next, .. } | Standing::Prepared { next, .. }) => next,
+            Some(Standing::Stray { by, .. }) => by,
+            // Its standby is lost.
+            Some(Standing::Home { epoch }) if self.guard().is_some() => epoch,
+            _ => {
+                let hint = "only a copy that waits for a device that is lost can be recovered";
+                return Err(ErrorDetail::new(ErrorCode::WrongState, "there is nothing to recover here", hint));
+            }
+        };
+        let branch = base.branch.saturating_add(1);
+        let warrant = Warrant::sign(self.id, branch, self.shared.me, &self.shared.key);
+        self.mover(Input::Recover(warrant));
+        match self.refused.take() {
+            Some(Because::AlreadyThere) => {
+                let what = "it is at home here, and the run-lease of its standby lasts";
+                let hint = "try again when it is over, or reach the standby";
+                Err(ErrorDetail::new(ErrorCode::WrongState, what, hint))
+            }
+            Some(because) => Err(ErrorDetail::new(ErrorCode::WrongState, because.to_string(), "try again in a moment")),
+            None => {
+                self.note(AppLevel::System, "an owner accepted the loss of other copies; it goes on here".into());
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What an owner's grant says of a package.
+
+use tutti_app::package::{Grant, Manifest, Package, Version};
+use tutti_fabric::group::{AppGrant, Granted};
+use tutti_model::Name;
+
+use super::{MAX_MEMORY_KIB, Shared, binder, packages::Facts};
+
+/// The least version that a grant allows.
+pub(super) fn floor(grant: &AppGrant) -> Version {
+    let (major, minor, patch) = grant.floor;
+    Version(major, minor, patch)
+}
+
+impl Shared {
+    /// Whether an owner allows this package to run; else why not.
+    pub(super) fn granted(&self, package: &Package) -> Result<(), String> {
+        let view = self.view();
+        let found = view.group.grants.get(&package.manifest().name).ok_or("no owner allows an app of this name")?;
+        let grant = &found.grant;
+        let grant = Grant {
+            author: grant.author,
+            name: grant.name,
+            floor: floor(grant),
+            wants: grant.wants.clone(),
+            memory_kib: grant.memory_kib.min(MAX_MEMORY_KIB),
+        };
+        grant.covers(package).map_err(|error| error.to_string())
+    }
+
+    pub(super) fn granted_wants(&self, app: Name) -> Vec<Name> {
+        self.view().group.grants.get(&app).map(|it| it.grant.wants.clone()).unwrap_or_default()
+    }
+
+    /// The best package here of what was granted.
+    pub(super) fn best(&self, granted: &Granted) -> Option<Facts> {
+        let grant = &granted.grant;
+        self.packages.best(grant.name, grant.author, floor(grant))
+    }
+
+    pub(super) fn missing(&self, manifest: &Manifest) -> Option<Name> {
+        binder::missing(&self.pool.catalogue(), manifest)
+    }
+}
