@@ -18,14 +18,16 @@
 //! }
 //! ```
 //!
-//! A tree with faults builds no firmware. `tests/generated.rs` builds one with cargo.
+//! A library that several firmwares share takes [`constants`], of each domain that it speaks of: linker regions are for those who
+//! link. A tree with faults builds nothing. `firmware/` in this repository is built so, and the memory of a remote core that is a
+//! process; `tests/build_script.rs` shows that another tree makes others, and `tests/generated.rs` builds one with cargo.
 
 use std::path::Path;
 
 use crate::command;
 use crate::diag::Diags;
-use crate::emit;
-use crate::load::{Reading, load};
+use crate::emit::{self, Layout};
+use crate::load::{Loaded, Reading, load};
 use crate::source::Disk;
 use crate::system::System;
 
@@ -35,27 +37,51 @@ use crate::system::System;
 /// # Errors
 /// The text of the faults, with their source lines.
 pub fn firmware(tree: &str, domain: &str, out: &str) -> Result<Vec<String>, String> {
+    let (loaded, layout) = layout_of(tree, domain)?;
+    let at = |name: &str| Path::new(out).join(name);
+    write(&at("domain.rs"), emit::rust_constants(&layout).as_bytes())?;
+    write(&at("memory.x"), emit::memory_x(&layout).as_bytes())?;
+    if let Some(table) = emit::resource_table(&layout).map_err(|e| e.to_string())? {
+        write(&at("resource_table.bin"), &table)?;
+    }
+    let mut lines = vec![format!("cargo:rustc-link-search={out}")];
+    lines.extend(watched(&loaded));
+    Ok(lines)
+}
+
+/// Writes the Rust constants of a domain into the file `to`, and nothing else; returns the lines that the build script prints.
+///
+/// # Errors
+/// The text of the faults, with their source lines.
+pub fn constants(tree: &str, domain: &str, to: &Path) -> Result<Vec<String>, String> {
+    let (loaded, layout) = layout_of(tree, domain)?;
+    write(to, emit::rust_constants(&layout).as_bytes())?;
+    Ok(watched(&loaded).collect())
+}
+
+/// The domain's layout, by a tree without faults.
+fn layout_of(tree: &str, domain: &str) -> Result<(Loaded, Layout), String> {
     let mut loaded = load(&[tree], &Disk, &Reading::default());
     command::check(&mut loaded);
     if loaded.diags.has_errors() {
         return Err(loaded.render(false));
     }
-    let system = System::read(&loaded.tree, &mut Diags::default());
-    let index = system.domain(domain).ok_or_else(|| {
-        let names: Vec<&str> = system.domains.iter().map(|d| d.name.as_str()).collect();
-        format!("{tree} has no domain '{domain}'; it has: {}", names.join(", "))
-    })?;
-    let layout = emit::layout(&system, index).ok_or("the domain has no layout")?;
-    let write = |name: &str, bytes: &[u8]| {
-        let path = Path::new(out).join(name);
-        std::fs::write(&path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))
+    let layout = {
+        let system = System::read(&loaded.tree, &mut Diags::default());
+        let index = system.domain(domain).ok_or_else(|| {
+            let names: Vec<&str> = system.domains.iter().map(|d| d.name.as_str()).collect();
+            format!("{tree} has no domain '{domain}'; it has: {}", names.join(", "))
+        })?;
+        emit::layout(&system, index).ok_or("the domain has no layout")?
     };
-    write("domain.rs", emit::rust_constants(&layout).as_bytes())?;
-    write("memory.x", emit::memory_x(&layout).as_bytes())?;
-    if let Some(table) = emit::resource_table(&layout).map_err(|e| e.to_string())? {
-        write("resource_table.bin", &table)?;
-    }
-    let mut lines = vec![format!("cargo:rustc-link-search={out}")];
-    lines.extend(loaded.sources.files().iter().map(|f| format!("cargo:rerun-if-changed={}", f.name)));
-    Ok(lines)
+    Ok((loaded, layout))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    std::fs::write(path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+/// Every file that was read: when one changes, so may what was built.
+fn watched(loaded: &Loaded) -> impl Iterator<Item = String> + '_ {
+    loaded.sources.files().iter().map(|f| format!("cargo:rerun-if-changed={}", f.name))
 }

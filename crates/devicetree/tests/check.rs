@@ -139,7 +139,7 @@ fn the_base_has_no_fault() {
 }
 
 /// Name, what is replaced by what, the code that must be among the findings.
-const FAULTS: [(&str, &str, &str, Code); 34] = [
+const FAULTS: [(&str, &str, &str, Code); 35] = [
     (
         "reg_length",
         "reg = <0x40000000 0x1000>; interrupts = <0 1 4>",
@@ -218,6 +218,12 @@ const FAULTS: [(&str, &str, &str, Code); 34] = [
         "vring_not_aligned",
         "vring1@88103000 { reg = <0x88103000 0x3000>",
         "vring1@88103010 { reg = <0x88103010 0x2ff0>",
+        Code::Vring,
+    ),
+    (
+        "vrings_of_different_length",
+        "host = <&linux>;\n",
+        "host = <&linux>;\n\t\t\t\t\tvring-num = <128>;\n",
         Code::Vring,
     ),
     ("mailbox_of_the_other", "mbox = <&mbox_a 0>", "mbox = <&mbox_m 0>", Code::Mailbox),

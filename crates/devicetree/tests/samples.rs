@@ -113,14 +113,15 @@ fn the_resource_table_of_the_second_core() {
     let system = System::read(&loaded.tree, &mut Diags::default());
     let layout = emit::layout(&system, 1).expect("it has one");
     let table = emit::resource_table(&layout).expect("32-bit addresses").expect("a host starts it");
-    assert_eq!(table.len(), 16 + 8 + 56 + 28 + 2 * 20);
+    assert_eq!(table.len(), 16 + 3 * 4 + 2 * 56 + 28 + 2 * 20);
     let table = Table::new_checked(table).expect("it is one");
     assert_eq!(table.lint().next(), None);
     let entries: Vec<_> = table.entries().collect();
-    let [Entry::Carveout(carveout), Entry::Vdev(vdev)] = entries[..] else { panic!("{entries:?}") };
-    assert_eq!((carveout.da, carveout.name.to_string()), (Claim(0x3800_0000), "core1_image".to_owned()));
+    let [Entry::Carveout(code), Entry::Carveout(data), Entry::Vdev(vdev)] = entries[..] else { panic!("{entries:?}") };
+    assert_eq!((code.da, code.name.to_string()), (Claim(0x3800_0000), "core1_code".to_owned()));
+    assert_eq!((data.da, data.name.to_string()), (Claim(0x3801_0000), "core1_data".to_owned()));
     let vrings: Vec<_> = vdev.vrings.iter().map(|vring| (vring.da, vring.num, vring.notifyid)).collect();
-    assert_eq!(vrings, [(0x3810_0000, 256, 0), (0x3810_3000, 256, 1)]);
+    assert_eq!(vrings, [(0x3810_0000, 8, 0), (0x3810_2000, 8, 1)]);
 }
 
 #[test]

@@ -150,6 +150,21 @@ fn one(system: &System<'_>, index: usize, relation: usize, diags: &mut Diags) {
                         .help("one says 'remote', the other 'host'"),
                     );
                 }
+                if relation.host && relation.kind == RelationKind::Rpmsg && back.vring_num != relation.vring_num {
+                    let says = |domain: &str, num: u32| format!("'{domain}' has {num}");
+                    diags.push(
+                        fault(
+                            tree,
+                            relation.node,
+                            Some("vring-num"),
+                            Code::Vring,
+                            format!("'{}' and '{}' have vrings of different length", domain.name, peer.name),
+                        )
+                        .note(says(&domain.name, relation.vring_num))
+                        .place(at(tree, back.node, Some("vring-num"), says(&peer.name, back.vring_num)))
+                        .help("give both the same vring-num; without one it is 256"),
+                    );
+                }
                 let missing: Vec<_> = relation.carveouts.iter().filter(|c| !back.carveouts.contains(c)).collect();
                 if let Some(first) = missing.first() {
                     diags.push(

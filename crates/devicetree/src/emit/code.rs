@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::layout::{Channel, Device, Layout, Named, RegionKind, upper_text};
+use super::resource_table::VRING_ALIGN;
 use crate::system::RelationKind;
 
 fn banner(layout: &Layout, comment: &str, end: &str) -> String {
@@ -54,6 +55,18 @@ pub fn rust_constants(layout: &Layout) -> String {
                 numbers.len()
             );
         }
+        for (name, number) in &device.named {
+            let _ = writeln!(
+                out,
+                "/// The interrupt `{}`.\npub const {}_INTERRUPT_{name}: u32 = {number};",
+                name.to_lowercase(),
+                device.name
+            );
+        }
+        for (name, rate) in &device.rates {
+            let what = if *name == "CURRENT_SPEED" { "Bits in a second" } else { "Its clock, in hertz" };
+            let _ = writeln!(out, "/// {what}.\npub const {}_{name}: u32 = {rate};", device.name);
+        }
     }
     for channel in &layout.channels {
         let name = channel_name(channel);
@@ -67,6 +80,7 @@ pub fn rust_constants(layout: &Layout) -> String {
         }
         if !channel.vrings.is_empty() {
             let _ = writeln!(out, "/// Descriptors in each vring.\npub const {name}_VRING_NUM: u16 = {};", channel.num);
+            let _ = writeln!(out, "/// The alignment of a vring.\npub const {name}_VRING_ALIGN: u32 = {VRING_ALIGN};");
         }
         for (i, buffer) in channel.buffers.iter().enumerate() {
             let suffix = if i == 0 { String::new() } else { i.to_string() };
@@ -84,6 +98,12 @@ pub fn rust_constants(layout: &Layout) -> String {
             }
             if let Some(number) = args.first() {
                 let _ = writeln!(out, "/// Its channel.\npub const {name}_DOORBELL_CHANNEL: u32 = {number};");
+            }
+            if let Some(number) = device.numbers.first() {
+                let _ = writeln!(
+                    out,
+                    "/// The interrupt when the other side rings.\npub const {name}_DOORBELL_INTERRUPT: u32 = {number};"
+                );
             }
         }
     }
@@ -176,7 +196,7 @@ pub fn c_header(layout: &Layout) -> String {
         if let [first, second, ..] = &channel.vrings[..] {
             define("NUM_VRINGS", "2".to_owned());
             define("VRING_COUNT", "2".to_owned());
-            define("VRING_ALIGN", "0x1000".to_owned());
+            define("VRING_ALIGN", format!("{VRING_ALIGN:#x}"));
             define("VRING_SIZE", channel.num.to_string());
             define("RING_TX", format!("0x{:x}", first.region.start));
             define("RING_RX", format!("0x{:x}", second.region.start));

@@ -47,6 +47,10 @@ pub struct Device {
     pub interrupts: Vec<Vec<u32>>,
     /// Their numbers as programmers write them: what a GIC's interrupt id or an NVIC's line is.
     pub numbers: Vec<u32>,
+    /// Those that `interrupt-names` names, in `UPPER_SNAKE`.
+    pub named: Vec<(String, u32)>,
+    /// `clock-frequency` and `current-speed`, as far as it has them: what a driver divides by what.
+    pub rates: Vec<(&'static str, u32)>,
 }
 
 /// An RPMsg or libmetal channel.
@@ -218,8 +222,16 @@ fn device_of(system: &System<'_>, index: DomainIndex, node: NodeId) -> Device {
         let names = tree.node(controller).property("compatible").and_then(|p| p.value.as_texts()).unwrap_or_default();
         names.iter().any(|n| n.contains("gic") || n.contains("pl390"))
     };
-    let numbers = seen.iter().filter_map(|r| interrupt_number(&r.cells, gic(r.controller))).collect();
+    let numbers: Vec<u32> = seen.iter().filter_map(|r| interrupt_number(&r.cells, gic(r.controller))).collect();
     let interrupts = seen.into_iter().map(|r| r.cells).collect();
+    let names = tree.node(node).property("interrupt-names").and_then(|p| p.value.as_texts()).unwrap_or_default();
+    let names: Vec<String> = names.into_iter().map(upper_text).collect();
+    // A device some of whose interrupts end elsewhere has names for those too: which is whose cannot be told then.
+    let distinct = (1..names.len()).all(|i| !names[..i].contains(&names[i]));
+    let whole = names.len() == numbers.len() && distinct;
+    let named = names.into_iter().zip(numbers.iter().copied()).filter(|_| whole).collect();
+    let rate = |name, property: &str| Some((name, tree.node(node).cell(property)?));
+    let rates = [rate("CLOCK_FREQUENCY", "clock-frequency"), rate("CURRENT_SPEED", "current-speed")];
     Device {
         name: upper(tree, node),
         node,
@@ -227,6 +239,8 @@ fn device_of(system: &System<'_>, index: DomainIndex, node: NodeId) -> Device {
         region: system.address_for(index, node),
         interrupts,
         numbers,
+        named,
+        rates: rates.into_iter().flatten().collect(),
     }
 }
 

@@ -9,7 +9,8 @@ use tutti_virtio::VringEntry;
 use super::layout::{Channel, Layout};
 use crate::system::RelationKind;
 
-const VRING_ALIGN: u32 = 4096;
+/// What vrings are aligned to: Linux' pages.
+pub(super) const VRING_ALIGN: u32 = 4096;
 
 /// Why there is no table.
 #[derive(Debug, Clone, PartialEq, Eq)]
