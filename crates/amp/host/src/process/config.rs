@@ -9,7 +9,7 @@ use tutti_remoteproc::elf::LoadError;
 use tutti_rpmsg::Address;
 use tutti_virtio::Corrupt;
 
-use super::layout::LayoutFault;
+use super::layout::{LayoutFault, MEMORY};
 use crate::MappingError;
 
 /// The message that asks a firmware to stop: there is no standard one.
@@ -51,7 +51,7 @@ impl ProcessConfig {
             arguments: Vec::new(),
             environment: Vec::new(),
             socket: socket.into(),
-            memory: 1 << 20,
+            memory: MEMORY,
             endpoints: 64,
             shutdown: None,
             dump: None,

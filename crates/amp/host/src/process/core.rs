@@ -16,16 +16,16 @@ use tutti_metal::{Doorbell, Memory, PhysAddr, Region, Sleep};
 use tutti_remoteproc::core_dump::{Area, CoreDump};
 use tutti_remoteproc::elf::{Class, Loader, Machine, Want};
 use tutti_remoteproc::life::{Abilities, Action, Cause, Generation, Sign};
-use tutti_remoteproc::table::{Claim, Entry, Label, Trace, Vdev, buffer_len, emit};
+use tutti_remoteproc::table::{buffer_len, emit};
 use tutti_remoteproc::trace::{TraceReader, Traced};
 use tutti_remoteproc::{Platform, Space, Spaces};
 use tutti_rpmsg::{Address, Endpoint, F_NS, Heap, Host, HostSetup, Link};
-use tutti_virtio::{Corrupt, Features, Status, VringEntry};
+use tutti_virtio::{Corrupt, Features, Status};
 
 use super::config::{Doing, ProcessConfig, ProcessFault};
 use super::control::{self, PATIENCE, Shared, read_byte};
 use super::inbox::{Delivery, Inbox, InboxError};
-use super::layout::{self, Header, LayoutFault, Word};
+use super::layout::{self, Header, LayoutFault, USUAL, Word};
 use super::remote::SOCKET;
 use super::ring::UsedRing;
 use super::{DEVICE, HostLink, Processes};
@@ -69,12 +69,6 @@ pub struct ProcessCore {
     heartbeat: u32,
     traces: Vec<(String, TraceReader)>,
 }
-
-const QUEUE: VringEntry = VringEntry { da: u32::MAX, align: 4096, num: 256, notifyid: 0 };
-const USUAL: &[Entry<'static>] = &[
-    Entry::Vdev(Vdev::rpmsg(&[QUEUE, VringEntry { notifyid: 1, ..QUEUE }])),
-    Entry::Trace(Trace { da: Claim(DEVICE.0 as u32 + 0x2000), len: 0x2000, name: Label::literal("log") }),
-];
 
 impl ProcessCore {
     /// A core that will run, or runs, this program.

@@ -1,26 +1,56 @@
 //! What lies where in the memory of a process remote.
 //!
-//! A page of words for the two sides to agree by, the resource table, and behind it what the table asks for, in order:
-//! carveouts, traces and queues of the host's choice of place, then the buffers.
+//! A page of words for the two sides to agree by, the resource table, and behind it what the table asks for. All of that is in
+//! `process.dts`, beside this file, and the constants here are made of it at build time: a tree in which regions collide, or vrings that
+//! are too small, builds nothing.
+//!
+//! The tree has the places of a firmware without a table of its own. One that brings a table is served at run time, as Linux serves
+//! one: what it places itself stays there, and what it leaves to the host (queues, carveouts, always the buffers) comes behind, in
+//! order; of the tree, it has the first address, the header and the place of its table.
 
 use std::fmt;
 
 use tutti_metal::{DeviceAddr, Memory, OutOfBounds};
 use tutti_remoteproc::life::Generation;
-use tutti_remoteproc::table::{Claim, Entry, Finding, Severity, Table};
-use tutti_virtio::{Layout, LayoutError, QueueSize, VdevEntry, VdevError, Vring};
+use tutti_remoteproc::table::{Claim, Entry, Finding, Label, Severity, Table, Trace, Vdev};
+use tutti_virtio::{Layout, LayoutError, QueueSize, VdevEntry, VdevError, Vring, VringEntry};
 
 use crate::SharedMemory;
 
+/// What the tree gives the remote.
+#[allow(dead_code, unreachable_pub, reason = "the tree says more than is used here, to whomever it is included by")]
+mod tree {
+    include!(concat!(env!("OUT_DIR"), "/process.rs"));
+}
+
 /// What both sides call the first byte of the memory.
-pub const DEVICE: DeviceAddr = DeviceAddr(0x3ed0_0000);
+pub const DEVICE: DeviceAddr = DeviceAddr(tree::WHOLE_START as u64);
+/// How many bytes of memory there are, unless the configuration says otherwise.
+pub(super) const MEMORY: usize = tree::WHOLE_SIZE;
 
 /// `TTP1`.
 const MAGIC: u32 = u32::from_le_bytes(*b"TTP1");
-const TABLE_AT: usize = 0x1000;
-const TABLE_MOST: usize = 0x1000;
-const FREE_AT: usize = 0x2000;
+const TABLE_AT: usize = tree::TABLE_START - tree::WHOLE_START;
+const TABLE_MOST: usize = tree::TABLE_SIZE;
+/// Behind the table: free, for what a table asks for.
+const FREE_AT: usize = TABLE_AT + TABLE_MOST;
 const BUFFER: usize = 512;
+
+const _: () = assert!(tree::HEADER_START == tree::WHOLE_START, "the header is found at the first byte");
+const _: () = assert!(Word::Base as usize + 8 <= tree::HEADER_SIZE, "the words of the header do not fit");
+const _: () = assert!(TABLE_AT >= tree::HEADER_SIZE && tree::LOG_START - tree::WHOLE_START >= FREE_AT);
+
+const fn queue(at: usize, notifyid: u32) -> VringEntry {
+    VringEntry { da: at as u32, align: tree::RPMSG_HOST_VRING_ALIGN, num: tree::RPMSG_HOST_VRING_NUM as u32, notifyid }
+}
+
+const QUEUES: [VringEntry; 2] = [queue(tree::RPMSG_HOST_VRING0, 0), queue(tree::RPMSG_HOST_VRING1, 1)];
+
+/// The table of a firmware that brings none: an RPMsg device and a trace, where the tree has them.
+pub(super) const USUAL: &[Entry<'static>] = &[
+    Entry::Vdev(Vdev::rpmsg(&QUEUES)),
+    Entry::Trace(Trace { da: Claim(tree::LOG_START as u32), len: tree::LOG_SIZE as u32, name: Label::literal("log") }),
+];
 
 /// A word of the header. The comment says who writes it.
 #[derive(Clone, Copy)]
@@ -202,11 +232,24 @@ impl Header {
     }
 }
 
+/// Where in the memory something stands that the firmware has chosen a place for.
+fn place_of(memory: &SharedMemory, address: DeviceAddr, len: u32) -> Result<usize, LayoutFault> {
+    memory.offset_of(address, len).map_err(|error| {
+        // What lies in the tree's memory, and behind the end of this one, needs nothing but more of it.
+        let end =
+            address.checked_sub(DEVICE).and_then(|offset| usize::try_from(offset).ok()?.checked_add(len as usize));
+        match end.filter(|end| *end <= MEMORY) {
+            Some(needed) => LayoutFault::NoRoom { needed, memory: memory.len() },
+            None => LayoutFault::Place(error),
+        }
+    })
+}
+
 /// Behind everything that the firmware has chosen a place for.
 fn placed<T: AsRef<[u8]>>(memory: &SharedMemory, table: &Table<T>) -> Result<usize, LayoutFault> {
     let mut end = 0;
     let mut at = |address: DeviceAddr, len: u32| {
-        end = end.max(memory.offset_of(address, len)? + len as usize);
+        end = end.max(place_of(memory, address, len)? + len as usize);
         Ok::<_, LayoutFault>(())
     };
     for entry in table.entries() {
@@ -298,7 +341,7 @@ fn place(
     len: u32,
 ) -> Result<(), LayoutFault> {
     if let Some(address) = da.address() {
-        let at = memory.offset_of(address, len)?;
+        let at = place_of(memory, address, len)?;
         room.at = room.at.max(at + len as usize);
         return Ok(());
     }
@@ -312,8 +355,7 @@ fn place(
 
 #[cfg(test)]
 mod tests {
-    use tutti_remoteproc::table::{Label, Trace, Vdev, buffer_len, emit};
-    use tutti_virtio::VringEntry;
+    use tutti_remoteproc::table::{buffer_len, emit};
 
     use super::*;
     use crate::Mapping;
@@ -335,6 +377,37 @@ mod tests {
             let to_host = header.queue_to_host().unwrap();
             assert!(to_host.descriptors >= 0x4000, "{to_host:?}");
             assert!(header.get(Word::Buffers) as usize > to_host.used);
+        }
+    }
+    /// What the host finds room for comes to lie where the tree has it too.
+    #[test]
+    fn a_firmware_without_a_table_has_everything_where_the_tree_says() {
+        let memory = Mapping::create(MEMORY, DEVICE).unwrap();
+        let mut table = vec![0; buffer_len(USUAL)];
+        emit(USUAL, &mut table).unwrap();
+        let header = serve(&memory, &table).unwrap();
+        let at = |address: usize| address - tree::WHOLE_START;
+        assert_eq!(header.queue_to_host().unwrap().descriptors, at(tree::VDEV0VRING0_START));
+        assert_eq!(header.vdev().unwrap().queue(1).unwrap().da as usize, tree::VDEV0VRING1_START);
+        assert_eq!(header.get(Word::Buffers) as usize, at(tree::VDEV0BUFFER_START));
+        assert_eq!(2 * BUFFER * usize::from(tree::RPMSG_HOST_VRING_NUM), tree::VDEV0BUFFER_SIZE);
+        assert_eq!(header.traces(), [("log".to_owned(), at(tree::LOG_START), tree::LOG_SIZE)]);
+    }
+
+    #[test]
+    fn a_place_behind_the_end_asks_for_more_memory_and_one_elsewhere_is_none() {
+        let memory = Mapping::create(0x8000, DEVICE).unwrap();
+        let mut table = vec![0; buffer_len(USUAL)];
+        emit(USUAL, &mut table).unwrap();
+        assert!(
+            matches!(serve(&memory, &table), Err(LayoutFault::NoRoom { needed, memory: 0x8000 }) if needed > 0x8000)
+        );
+        for da in [0x1000, DEVICE.0 as u32 + MEMORY as u32] {
+            let trace = Entry::Trace(Trace { da: Claim(da), len: 16, name: Label::literal("log") });
+            let entries = &[USUAL[0], trace];
+            let memory = Mapping::create(MEMORY, DEVICE).unwrap();
+            emit(entries, &mut table).unwrap();
+            assert!(matches!(serve(&memory, &table), Err(LayoutFault::Place(_))), "{da:#x}");
         }
     }
 }
