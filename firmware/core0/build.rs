@@ -1,10 +1,20 @@
-//! Tells the linker where this core's memories are, and puts core 1's image, without what only debuggers read, where it is
-//! included from.
+//! Tells the linker where this core's memories are, which the device tree of the board says, and puts core 1's image, without
+//! what only debuggers read, where it is included from.
 
 use std::path::PathBuf;
 use std::{env, fs};
 
+/// Names another tree: a board that was laid out otherwise.
+const TREE: &str = "TUTTI_AN521_TREE";
+
 fn main() {
+    println!("cargo:rerun-if-env-changed={TREE}");
+    let tree = env::var(TREE).unwrap_or_else(|_| "../../examples/devicetree/mps2-an521.dts".to_owned());
+    let out = env::var("OUT_DIR").expect("cargo sets it");
+    match tutti_devicetree::build_script::firmware(&tree, "core0", &out) {
+        Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
+        Err(faults) => panic!("{faults}"),
+    }
     let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
     println!("cargo:rustc-link-arg=-L{here}/../an521");
     println!("cargo:rustc-link-arg=-T{here}/core0.x");
@@ -18,7 +28,7 @@ fn main() {
     println!("cargo:rerun-if-changed={}", path.display());
     let image = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let stripped = stripped(&image).unwrap_or_else(|| panic!("{} is no 32-bit ELF file", path.display()));
-    let to = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("core1.elf");
+    let to = PathBuf::from(out).join("core1.elf");
     fs::write(&to, stripped).unwrap_or_else(|error| panic!("{}: {error}", to.display()));
 }
 

@@ -71,6 +71,9 @@ fn folder() -> PathBuf {
     target_dir().join("firmware")
 }
 
+/// The device tree that the images of the an521 are built from.
+pub(crate) const TREE: &str = "examples/devicetree/mps2-an521.dts";
+
 /// Builds both images of the an521.
 pub(crate) fn steps() -> Result<Vec<Program>, String> {
     println!(
@@ -78,6 +81,25 @@ pub(crate) fn steps() -> Result<Vec<Program>, String> {
         if has_target(TARGET) { "rustup's toolchain" } else { "Debian's rustc, with the library from source" }
     );
     Ok(vec![build(Image::Core1), build(Image::Core0).env("TUTTI_CORE1", Image::Core1.path())])
+}
+
+/// Builds both from another tree and puts core 0's, which carries the other, at `to`. It is built where the ordinary ones are, which
+/// are to be built afterwards.
+pub(crate) fn steps_for(tree: &Path, to: &Path) -> Vec<Program> {
+    let build = |image| build(image).env("TUTTI_AN521_TREE", tree);
+    let copy = Program::new("cp").args([Image::Core0.path().as_path(), to]);
+    vec![build(Image::Core1), build(Image::Core0).env("TUTTI_CORE1", Image::Core1.path()), copy]
+}
+
+/// What the build of core 1 says of a tree that it refuses.
+///
+/// # Errors
+/// If it does not refuse it.
+pub(crate) fn refusal(tree: &Path) -> Result<String, String> {
+    match build(Image::Core1).env("TUTTI_AN521_TREE", tree).output() {
+        Ok(_) => Err(format!("core 1 was built from {}, in which regions collide", tree.display())),
+        Err(said) => Ok(said),
+    }
 }
 
 fn build(image: Image) -> Program {

@@ -1,4 +1,4 @@
-//! The time, in microseconds since this core started, by its SysTick at 20 MHz.
+//! The time, in microseconds since this core started, by its SysTick.
 
 use core::cell::{Cell, RefCell};
 use core::task::Waker;
@@ -8,9 +8,11 @@ use embassy_time_driver::Driver;
 use embassy_time_queue_utils::Queue;
 
 use crate::hardware::{ICSR, SYSTICK};
+use crate::tree::core0;
 
 /// Counts of the timer in a microsecond.
-const PER_MICRO: u32 = 20;
+const PER_MICRO: u32 = core0::SYSTICK_CLOCK_FREQUENCY / 1_000_000;
+const _: () = assert!(PER_MICRO > 0 && PER_MICRO <= (1 << 24) / TICK, "SysTick has 24 bits");
 /// How often it wakes who waits, in microseconds: the finest wait there is.
 pub const TICK: u32 = 2_000;
 /// SysTick's interrupt is pending.

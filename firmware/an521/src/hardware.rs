@@ -6,14 +6,18 @@ use core::arch::asm;
 
 use tutti_metal::{DeviceAddr, OutOfBounds, Region};
 
-/// A register of 32 bits of this board. They can only be made here, each for a register that there is.
+use crate::tree::{core0, core1};
+
+/// A register of 32 bits of this board. They can only be made here, each for a register that there is: a device's first
+/// address, as the device tree has it, and the register's place in the device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Register(usize);
 
 impl Register {
-    /// The register `offset` bytes further on, in the same block of 4 KiB.
-    const fn at(self, offset: usize) -> Self {
-        Self((self.0 & !0xfff) + ((self.0 + offset) & 0xfff))
+    /// The register so many bytes into a device.
+    const fn of(device: usize, offset: usize) -> Self {
+        assert!(device.is_multiple_of(4) && offset.is_multiple_of(4) && offset < 0x1000);
+        Self(device + offset)
     }
 
     /// Reads it.
@@ -34,45 +38,57 @@ impl Register {
 }
 
 /// SysTick: control, reload, current value.
-pub(crate) const SYSTICK: [Register; 3] = [Register(0xe000_e010), Register(0xe000_e014), Register(0xe000_e018)];
+pub(crate) const SYSTICK: [Register; 3] = [
+    Register::of(core0::SYSTICK_BASE, 0x0),
+    Register::of(core0::SYSTICK_BASE, 0x4),
+    Register::of(core0::SYSTICK_BASE, 0x8),
+];
 /// Interrupt control and state.
-pub(crate) const ICSR: Register = Register(0xe000_ed04);
+pub(crate) const ICSR: Register = Register::of(core0::SCB_BASE, 0x4);
 /// Which core this is.
-const CPUID: Register = Register(0x5001_f000);
+const CPUID: Register = Register::of(core0::CPU_IDENTITY_BASE, 0x0);
 /// Where core 1 finds its first vectors.
-pub(crate) const INITSVTOR1: Register = Register(0x5002_1114);
+pub(crate) const INITSVTOR1: Register = Register::of(core0::SYSTEM_CONTROL_BASE, 0x114);
 /// Which cores wait before their first instruction.
-pub(crate) const CPUWAIT: Register = Register(0x5002_1118);
-/// The board's two LEDs.
-pub const LEDS: Register = Register(0x5030_2000);
+pub(crate) const CPUWAIT: Register = Register::of(core0::SYSTEM_CONTROL_BASE, 0x118);
+/// The board's two LEDs, which are core 1's.
+pub const LEDS: Register = Register::of(core1::FPGAIO_BASE, 0x0);
 
 /// The enabling register of this interrupt, and its bit there.
 pub(crate) const fn enable_of(interrupt: u8) -> (Register, u32) {
-    (Register(0xe000_e100 + 4 * (interrupt as usize / 32)), 1 << (interrupt % 32))
+    (Register::of(core0::NVIC0_BASE, 4 * (interrupt as usize / 32)), 1 << (interrupt % 32))
+}
+
+/// An interrupt's number, as vectors have it.
+pub(crate) const fn interrupt(number: u32) -> u8 {
+    assert!(number < crate::start::INTERRUPTS as u32, "the subsystem has no such interrupt");
+    number as u8
 }
 
 /// One of the two message handling units.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Mhu(Register);
+pub(crate) struct Mhu(usize);
 
 impl Mhu {
-    pub(crate) const MESSAGES: Self = Self(Register(0x5000_3000));
-    pub(crate) const PARKING: Self = Self(Register(0x5000_4000));
+    pub(crate) const MESSAGES: Self = Self(core0::RPMSG_CORE1_DOORBELL);
+    pub(crate) const PARKING: Self = Self(core0::MHU1_BASE);
 
     /// What rings the given core.
     pub(crate) const fn set(self, core: Core) -> Register {
-        self.0.at(0x4 + core.shift())
+        Register::of(self.0, 0x4 + core.shift())
     }
     /// What takes the given core's rings back.
     pub(crate) const fn clear(self, core: Core) -> Register {
-        self.0.at(0x8 + core.shift())
+        Register::of(self.0, 0x8 + core.shift())
     }
 }
 
-/// One of the serial lines: data, state, control, interrupt status, divider.
-pub(crate) const fn uart(number: usize) -> [Register; 5] {
-    let base = Register(0x5020_0000 + 0x1000 * (number % 3));
-    [base, base.at(0x4), base.at(0x8), base.at(0xc), base.at(0x10)]
+/// The serial lines: data, state, control, interrupt status, divider.
+pub(crate) const UARTS: [[Register; 5]; 3] =
+    [uart(core0::UART0_BASE), uart(core0::UART1_BASE), uart(core0::UART2_BASE)];
+
+const fn uart(at: usize) -> [Register; 5] {
+    [Register::of(at, 0x0), Register::of(at, 0x4), Register::of(at, 0x8), Register::of(at, 0xc), Register::of(at, 0x10)]
 }
 
 /// One of the two cores.
@@ -142,7 +158,7 @@ pub fn fault() -> ! {
     unsafe { asm!("udf #0", options(noreturn)) }
 }
 
-/// Reads where there is nothing: for the one who tests what happens then.
+/// Reads where there is nothing, in no tree either: for the one who tests what happens then.
 #[must_use]
 pub fn read_nowhere() -> u32 {
     Register(0x9000_0000).read()

@@ -2,6 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`tree`] | what the board's device tree says: every address, interrupt and clock rate of the other modules |
 //! | [`hardware`] | registers, interrupts, memory windows: the unsafe code of what runs on this board |
 //! | [`start`] | an image's vectors, its reset, and embassy's executor, which sleeps by `wfi` |
 //! | [`clock`] | the time, by each core's SysTick |
@@ -24,6 +25,7 @@ pub mod mhu;
 pub mod park;
 pub mod remote;
 pub mod start;
+pub mod tree;
 pub mod uart;
 
 pub use embassy_executor::Spawner;

@@ -1,44 +1,81 @@
-//! Who has which memory.
+//! Who has which memory, as the tree has it.
 //!
-//! | from | length | who |
-//! |---|---|---|
-//! | 0x1000_0000 | 4 MiB | core 0's code |
-//! | 0x3000_0000 | 128 KiB | core 0's data, the parking stub's among it |
-//! | 0x3800_0000 | 64 KiB | core 1's code, written by core 0 |
-//! | 0x3801_0000 | 16 KiB | core 1's data, its resource table among it |
-//! | 0x3810_0000 | 32 KiB | shared: words, queues, buffers, trace |
+//! | in the tree | who |
+//! |---|---|
+//! | `ssram1` | core 0's code |
+//! | `isram` | core 0's data, the parking stub's among it |
+//! | `core1_code` | core 1's code, written by core 0 |
+//! | `core1_data` | core 1's data, its resource table among it |
+//! | `vdev0vring0`, `vdev0vring1`, `vdev0buffer`, `core1_words`, `core1_trace` | shared: queues, buffers, words, trace |
+//!
+//! The first four go to the linker (`memory.x`), the others to here.
 
 use tutti_metal::{DeviceAddr, OutOfBounds, Region};
 
 use crate::hardware::window;
+use crate::tree::core0;
 
 /// Core 1's code, its vectors first, and its data.
-pub const CORE1: (u32, u32) = (0x3800_0000, 0x1_4000);
+pub const CORE1: (u32, u32) =
+    around(&[(core0::CORE1_CODE_START, core0::CORE1_CODE_SIZE), (core0::CORE1_DATA_START, core0::CORE1_DATA_SIZE)]);
 /// Core 1's data.
-pub const CORE1_RAM: (u32, u32) = (0x3801_0000, 0x4000);
+pub const CORE1_RAM: (u32, u32) = around(&[(core0::CORE1_DATA_START, core0::CORE1_DATA_SIZE)]);
 /// What both share.
-pub const SHARED: (u32, u32) = (0x3810_0000, 0x8000);
+pub const SHARED: (u32, u32) = around(&[
+    (core0::VDEV0VRING0_START, core0::VDEV0VRING0_SIZE),
+    (core0::VDEV0VRING1_START, core0::VDEV0VRING1_SIZE),
+    (core0::VDEV0BUFFER_START, core0::VDEV0BUFFER_SIZE),
+    (core0::CORE1_WORDS_START, core0::CORE1_WORDS_SIZE),
+    (core0::CORE1_TRACE_START, core0::CORE1_TRACE_SIZE),
+]);
+
+/// From the first byte of these regions to the last, which leaves out nothing between them: one window is opened for all.
+const fn around(regions: &[(usize, usize)]) -> (u32, u32) {
+    let (mut from, mut to, mut sum) = (usize::MAX, 0, 0);
+    let mut i = 0;
+    while i < regions.len() {
+        let (start, size) = regions[i];
+        (from, to, sum) =
+            (if start < from { start } else { from }, if start + size > to { start + size } else { to }, sum + size);
+        i += 1;
+    }
+    assert!(to - from == sum, "these regions do not lie side by side in the device tree");
+    (from as u32, sum as u32)
+}
+
+/// Where in [`SHARED`] an address of the tree is.
+const fn offset(address: usize) -> usize {
+    address - SHARED.0 as usize
+}
 
 /// Where in [`SHARED`] core 0 says in which generation core 1 runs.
-pub const GENERATION: usize = 0;
+pub const GENERATION: usize = offset(core0::CORE1_WORDS_START);
 /// Where core 1 counts up as long as its executor runs.
-pub const HEARTBEAT: usize = 4;
+pub const HEARTBEAT: usize = GENERATION + 4;
 /// Where core 0 asks core 1 to stop, by [`ASKED`], and core 1 says that it has, by [`STOPPED`].
-pub const STOP: usize = 8;
+pub const STOP: usize = GENERATION + 8;
 /// See [`STOP`].
 pub const ASKED: u32 = 1;
 /// See [`STOP`].
 pub const STOPPED: u32 = 2;
 /// The queues, each of [`ENTRIES`] and this alignment.
-pub const QUEUES: [u32; 2] = [SHARED.0 + 0x1000, SHARED.0 + 0x1400];
-/// Buffers of 512 bytes, those of both queues.
-pub const BUFFERS: usize = 0x2000;
+pub const QUEUES: [u32; 2] = [core0::RPMSG_CORE1_VRING0 as u32, core0::RPMSG_CORE1_VRING1 as u32];
+/// What the first of them may take.
+pub const QUEUE: usize = core0::VDEV0VRING0_SIZE;
+/// Where in [`SHARED`] the buffers are, those of both queues.
+pub const BUFFERS: usize = offset(core0::RPMSG_CORE1_SHARED);
+/// What a buffer holds.
+pub const BUFFER: u32 = 512;
 /// How many entries a queue has.
-pub const ENTRIES: usize = 8;
+pub const ENTRIES: usize = core0::RPMSG_CORE1_VRING_NUM as usize;
 /// The alignment of a queue.
-pub const ALIGN: u32 = 16;
+pub const ALIGN: u32 = core0::RPMSG_CORE1_VRING_ALIGN;
 /// Core 1's trace.
-pub const TRACE: (u32, u32) = (SHARED.0 + 0x6000, 0x800);
+pub const TRACE: (u32, u32) = around(&[(core0::CORE1_TRACE_START, core0::CORE1_TRACE_SIZE)]);
+
+const _: () =
+    assert!(2 * ENTRIES * BUFFER as usize <= core0::RPMSG_CORE1_SHARED_SIZE, "the buffers of both queues do not fit");
+const _: () = assert!(STOP + 4 - GENERATION <= core0::CORE1_WORDS_SIZE, "the words do not fit");
 
 /// What both share, to be reached from either core.
 ///

@@ -5,12 +5,13 @@ use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
 use tutti_metal::Doorbell;
 
-use crate::hardware::{Core, Mhu, barrier, enable_of};
+use crate::hardware::{Core, Mhu, barrier, enable_of, interrupt};
+use crate::tree::core0;
 
 /// The interrupt of the unit for messages.
-pub const MESSAGES: u8 = 6;
+pub const MESSAGES: u8 = interrupt(core0::RPMSG_CORE1_DOORBELL_INTERRUPT);
 /// The interrupt of the unit for parking.
-pub const PARKING: u8 = 7;
+pub const PARKING: u8 = interrupt(core0::MHU1_INTERRUPTS[0]);
 
 /// The other core has rung for a message.
 pub static RUNG: Signal<CriticalSectionRawMutex, ()> = Signal::new();

@@ -13,7 +13,8 @@
 //!
 //! The vectors are the stub's as well: faults and the doorbell that says stop are its own, the others are the firmware's,
 //! copied by core 0 at each start. So a firmware that has overwritten its own vectors still ends here, and no firmware needs to do
-//! anything for it, but for two things that it must leave alone: VTOR, and the priority of interrupt 7, above all others.
+//! anything for it, but for two things that it must leave alone: VTOR, and the priority of the interrupt of
+//! [`mhu::PARKING`](crate::mhu::PARKING), above all others.
 //!
 //! # What it cannot do
 //! A firmware that masks interrupts and never faults does not hear the doorbell, and a core that faults within the stub's own handler
@@ -28,13 +29,31 @@ use tutti_metal::{Memory, OutOfBounds};
 use crate::hardware::{CPUWAIT, Core, INITSVTOR1, Mhu, barrier};
 use crate::memory;
 use crate::start::INTERRUPTS;
+use crate::tree::core0;
 
 core::arch::global_asm!(
     ".equ PARK_STACK_FROM, {from}",
     ".equ PARK_STACK_TO, {to}",
+    ".equ PARK_SYSTICK, {systick}",
+    ".equ PARK_NVIC, {nvic}",
+    ".equ PARK_SCB, {scb}",
+    ".equ PARK_MESSAGES, {messages}",
+    ".equ PARK_BELL, {bell}",
+    ".equ PARK_INTERRUPT, {interrupt}",
+    ".equ PARK_WORD, {word}",
+    ".equ PARK_BIT, {bit}",
     include_str!("park.s"),
     from = const memory::CORE1_RAM.0,
     to = const memory::CORE1_RAM.0 + memory::CORE1_RAM.1,
+    systick = const core0::SYSTICK_BASE,
+    nvic = const core0::NVIC0_BASE,
+    scb = const core0::SCB_BASE,
+    messages = const core0::RPMSG_CORE1_DOORBELL,
+    bell = const core0::MHU1_BASE,
+    interrupt = const crate::mhu::PARKING,
+    // Where in the registers of a bit for each interrupt its own is.
+    word = const 4 * (crate::mhu::PARKING as usize / 32),
+    bit = const 1u32 << (crate::mhu::PARKING % 32),
 );
 
 unsafe extern "C" {

@@ -1,4 +1,5 @@
-// The resident stub of core 1: see park.rs (where braces are doubled for Rust). Words of PARK_CONTROL, by their offset:
+// The resident stub of core 1: see park.rs, which says where the devices are (braces are doubled for Rust). Words of PARK_CONTROL, by
+// their offset:
 //   0 state (1 parked, 2 running)   4 go (a generation)   8 stack pointer   12 entry
 //   16 exception number             20 EXC_RETURN         24 CFSR  28 HFSR  32 MMFAR  36 BFAR
 //   40 r0-r3   56 r4-r11   88 r12   92 sp   96 lr   100 pc   104 xpsr   108 whether 40-52 and 88-104 hold
@@ -28,7 +29,7 @@ park_taken:
     str lr, [r0, #20]
     add r1, r0, #56
     stmia r1, {{r4-r11}}
-    ldr r4, =0xE000ED28
+    ldr r4, =PARK_SCB + 0x28
     ldr r5, [r4]
     str r5, [r0, #24]
     ldr r5, [r4, #4]
@@ -79,7 +80,7 @@ park_taken:
     movs r5, #0
     msr msplim, r5
     msr psplim, r5
-    ldr r4, =0xE000ED24
+    ldr r4, =PARK_SCB + 0x24
     ldr r5, [r4]
     bic r5, r5, #0xD80
     str r5, [r4]
@@ -88,7 +89,7 @@ park_taken:
     .thumb_func
 park_leave:
     mrs r2, ipsr
-    ldr r4, =0xE000E300
+    ldr r4, =PARK_NVIC + 0x200
     movs r5, #0
 3:
     ldr r6, [r4], #4
@@ -135,50 +136,50 @@ park_rest:
     msr faultmask, r0
     ldr r1, =PARK_STACK + 256
     mov sp, r1
-    ldr r1, =0xE000E010
+    ldr r1, =PARK_SYSTICK
     str r0, [r1]
-    ldr r1, =0xE000ED04
+    ldr r1, =PARK_SCB + 0x04
     ldr r2, =0x0A000000
     str r2, [r1]
     mvn r2, #0
-    ldr r1, =0xE000E180
+    ldr r1, =PARK_NVIC + 0x80
     str r2, [r1]
     str r2, [r1, #4]
     str r2, [r1, #8]
     str r2, [r1, #12]
     // Both doorbells are taken back before what they left pending.
     movs r3, #15
-    ldr r1, =0x50003018
+    ldr r1, =PARK_MESSAGES + 0x18
     str r3, [r1]
-    ldr r1, =0x50004018
+    ldr r1, =PARK_BELL + 0x18
     str r3, [r1]
     dsb
-    ldr r1, =0xE000E280
+    ldr r1, =PARK_NVIC + 0x180
     str r2, [r1]
     str r2, [r1, #4]
     str r2, [r1, #8]
     str r2, [r1, #12]
-    ldr r1, =0xE000ED28
+    ldr r1, =PARK_SCB + 0x28
     str r2, [r1]
     str r2, [r1, #4]
-    ldr r1, =0xE000ED08
+    ldr r1, =PARK_SCB + 0x08
     ldr r2, =PARK_VECTORS
     str r2, [r1]
     // The doorbell that says stop comes before everything else that a firmware may enable.
-    ldr r1, =0xE000E400
+    ldr r1, =PARK_NVIC + 0x300
     ldr r2, =0x40404040
     movs r3, #32
 7:
     str r2, [r1], #4
     subs r3, #1
     bne 7b
-    ldr r1, =0xE000E407
+    ldr r1, =PARK_NVIC + 0x300 + PARK_INTERRUPT
     strb r0, [r1]
-    ldr r1, =0xE000ED1C
+    ldr r1, =PARK_SCB + 0x1C
     str r2, [r1]
     str r2, [r1, #4]
-    ldr r1, =0xE000E100
-    movs r2, #0x80
+    ldr r1, =PARK_NVIC + PARK_WORD
+    ldr r2, =PARK_BIT
     str r2, [r1]
     // Say so, and wait for the word.
     ldr r4, =PARK_CONTROL
@@ -186,16 +187,16 @@ park_rest:
     movs r2, #1
     str r2, [r4]
     dsb
-    ldr r1, =0x50004004
+    ldr r1, =PARK_BELL + 0x04
     str r2, [r1]
 8:
     wfi
     movs r2, #15
-    ldr r1, =0x50004018
+    ldr r1, =PARK_BELL + 0x18
     str r2, [r1]
     dsb
-    movs r2, #0x80
-    ldr r1, =0xE000E280
+    ldr r2, =PARK_BIT
+    ldr r1, =PARK_NVIC + 0x180 + PARK_WORD
     str r2, [r1]
     ldr r2, [r4, #4]
     cmp r2, #0

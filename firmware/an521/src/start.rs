@@ -67,7 +67,7 @@ extern "C" fn unexpected() {
 /// Makes an image: what starts its tasks, and the handlers of its interrupts.
 #[macro_export]
 macro_rules! image {
-    ($start:path, { $($number:literal => $handler:path),* $(,)? }) => {
+    ($start:path, { $($number:expr => $handler:path),* $(,)? }) => {
         /// This image, for its reset.
         enum This {}
         impl $crate::start::Image for This {

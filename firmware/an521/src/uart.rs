@@ -5,7 +5,8 @@ use core::fmt;
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::pipe::Pipe;
 
-use crate::hardware::{enable_of, uart};
+use crate::hardware::{Register, UARTS, enable_of, interrupt};
+use crate::tree::core0;
 
 /// Bits of the state.
 const SENDING: u32 = 1;
@@ -22,29 +23,34 @@ const KEPT: usize = 256;
 
 /// A serial line.
 pub struct Uart {
-    number: usize,
+    registers: [Register; 5],
+    /// Ticks of its clock in a bit.
+    divider: u32,
     received: Pipe<CriticalSectionRawMutex, KEPT>,
 }
 
 /// The line for people.
-pub static CONSOLE: Uart = Uart::new(0);
+pub static CONSOLE: Uart = Uart::new(UARTS[0], core0::UART0_CLOCK_FREQUENCY / core0::UART0_CURRENT_SPEED);
 /// The line of the satellite protocol.
-pub static LINE: Uart = Uart::new(1);
+pub static LINE: Uart = Uart::new(UARTS[1], core0::UART1_CLOCK_FREQUENCY / core0::UART1_CURRENT_SPEED);
 /// The line that core dumps go out by.
-pub static DUMP: Uart = Uart::new(2);
+pub static DUMP: Uart = Uart::new(UARTS[2], core0::UART2_CLOCK_FREQUENCY / core0::UART2_CURRENT_SPEED);
 
-/// The receive interrupts of the first two lines.
-pub const INTERRUPTS: [u8; 2] = [32, 34];
+/// The receive interrupt of the line for people.
+pub const CONSOLE_INTERRUPT: u8 = interrupt(core0::UART0_INTERRUPT_RX);
+/// The receive interrupt of the line of the satellite protocol.
+pub const LINE_INTERRUPT: u8 = interrupt(core0::UART1_INTERRUPT_RX);
 
 impl Uart {
-    const fn new(number: usize) -> Self {
-        Self { number, received: Pipe::new() }
+    const fn new(registers: [Register; 5], divider: u32) -> Self {
+        assert!(divider >= 16, "the UART's clock is too slow for this many bits in a second");
+        Self { registers, divider, received: Pipe::new() }
     }
 
     /// Opens it; with an interrupt, for receiving too.
     pub fn open(&self, interrupt: Option<u8>) {
-        let [_, _, control, _, divider] = uart(self.number);
-        divider.write(20_000_000 / 115_200);
+        let [_, _, control, _, divider] = self.registers;
+        divider.write(self.divider);
         control.write(SEND | if interrupt.is_some() { RECEIVE | INTERRUPT } else { 0 });
         if let Some(interrupt) = interrupt {
             let (register, bit) = enable_of(interrupt);
@@ -54,7 +60,7 @@ impl Uart {
 
     /// Sends bytes; how many left before the line was taken to be stuck.
     pub fn write(&self, bytes: &[u8]) -> usize {
-        let [data, state, ..] = uart(self.number);
+        let [data, state, ..] = self.registers;
         for (sent, byte) in bytes.iter().enumerate() {
             if (0..PATIENCE).all(|_| state.read() & SENDING != 0) {
                 return sent;
@@ -75,7 +81,7 @@ impl Uart {
     /// Takes what has arrived, as long as there is room. What there is none for stays in the UART, and holds the sender up
     /// if the line has a flow control, as an emulated one does; otherwise the next byte is lost.
     fn fetch(&self) {
-        let [data, state, _, status, _] = uart(self.number);
+        let [data, state, _, status, _] = self.registers;
         status.write(RECEIVED);
         while state.read() & RECEIVED != 0 && self.received.free_capacity() > 0 {
             let byte = data.read() as u8;

@@ -17,7 +17,7 @@ mod commands;
 mod messages;
 mod satellite;
 
-use an521::uart::{CONSOLE, DUMP, INTERRUPTS, LINE};
+use an521::uart::{CONSOLE, CONSOLE_INTERRUPT, DUMP, LINE, LINE_INTERRUPT};
 use an521::{Spawner, mhu, say, uart};
 use chip::Chip;
 use satellite::Uplink;
@@ -29,15 +29,15 @@ use tutti_satellite::Resource;
 static CORE1: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/core1.elf"));
 
 an521::image!(start, {
-    6 => mhu::on_message,
-    7 => mhu::on_parked,
-    32 => uart::on_console,
-    34 => uart::on_line,
+    mhu::MESSAGES => mhu::on_message,
+    mhu::PARKING => mhu::on_parked,
+    CONSOLE_INTERRUPT => uart::on_console,
+    LINE_INTERRUPT => uart::on_line,
 });
 
 fn start(spawner: Spawner) {
-    CONSOLE.open(Some(INTERRUPTS[0]));
-    LINE.open(Some(INTERRUPTS[1]));
+    CONSOLE.open(Some(CONSOLE_INTERRUPT));
+    LINE.open(Some(LINE_INTERRUPT));
     DUMP.open(None);
     mhu::listen(mhu::MESSAGES);
     mhu::listen(mhu::PARKING);

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use an521::memory::{self, BUFFERS, ENTRIES, QUEUES};
+use an521::memory::{self, BUFFER, BUFFERS, ENTRIES, QUEUES};
 use an521::remote::Fault;
 use an521::{mhu, say};
 use embassy_futures::select::{Either, Either4 as E, select, select4};
@@ -120,7 +120,7 @@ async fn serve(chip: &Chip, uplink: &Uplink<'_>, generation: Generation) -> Resu
     let shared = memory::shared().map_err(Fault::Memory)?;
     let attaching = Attaching::new(chip.with(|core| core.vdev())?)?;
     let queues = [(QUEUES[0], 0), (QUEUES[1], 1)];
-    let setup = attaching.setup(queues, &shared, BUFFERS, F_NS, 512)?;
+    let setup = attaching.setup(queues, &shared, BUFFERS, F_NS, BUFFER)?;
     let link = Port::new(setup, mhu::Bell, Inline)?;
     attaching.ready();
     tutti_metal::Doorbell::ring(&mhu::Bell, 0);

@@ -37,7 +37,7 @@ tutti_remoteproc::resource_table! {
 /// Where the vdev entry, the first of the two, stands in the table, behind its type.
 const VDEV: usize = HEADER + 2 * 4 + 4;
 
-an521::image!(start, { 6 => mhu::on_message });
+an521::image!(start, { mhu::MESSAGES => mhu::on_message });
 
 /// What the link stands on.
 enum Chip {}

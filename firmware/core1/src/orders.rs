@@ -61,7 +61,7 @@ fn overflow_the_stack(depth: u32) {
 fn lie() {
     let queue = (memory::QUEUES[0] - memory::SHARED.0) as usize;
     if let Ok(shared) = memory::shared() {
-        for at in (queue..queue + 0x100).step_by(4) {
+        for at in (queue..queue + memory::QUEUE).step_by(4) {
             let _ = shared.put(at, &0xa5a5_a5a5u32);
         }
     }

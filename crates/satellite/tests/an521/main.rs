@@ -180,6 +180,27 @@ fn restarts(board: &mut Board) {
     println!("\nok restarts: 50 in a row, {} ms each", start.elapsed().as_millis() / 50);
 }
 
+/// Firmware that was built from another device tree: memories, queues and doorbells are all elsewhere, and it works the same.
+#[test]
+fn another_tree_is_another_firmware() {
+    let Some(moved) = image("TUTTI_AN521_MOVED") else { return };
+    let mut board = Board::start(&moved, &[]);
+    board.wait_for("link: first message ", SHORT);
+    board.wait_for("core1| found tutti-clock, where it is ", SHORT);
+    board.echo(2_000, 496);
+    board.say("trace");
+    assert!(board.wait_for("trace: ", SHORT).contains("core 1 runs"));
+    board.say("order fault");
+    board.wait_for("core1: its core dump has ", SHORT);
+    board.wait_for("core1: running ", SHORT);
+    board.wait_for("link: first message ", SHORT);
+    let mut host = Host::connect(&board.line);
+    host.wait_behind(SHORT, |event| matches!(event, Event::Joined(..)).then_some(()));
+    board.say("restart");
+    board.wait_for("core1: running ", SHORT);
+    println!("\nok moved: the same with memories, queues and doorbells elsewhere, by another device tree");
+}
+
 /// What a round trip costs, where the clock counts instructions: one a nanosecond, those of both cores.
 #[test]
 fn instructions_are_counted() {
