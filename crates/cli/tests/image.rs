@@ -6,119 +6,16 @@ mod support;
 
 use std::{
     fs,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
-use support::device::{Device, Plan, TUTTI, eventually};
+use support::{
+    booted::{BOOT, Booted, built, json, named, product},
+    device::{Device, Plan, eventually},
+};
 
 const S: fn(u64) -> Duration = Duration::from_secs;
-
-/// A boot by an emulator that is an interpreter, on a machine with other things to do.
-const BOOT: Duration = Duration::from_secs(240);
-
-/// What the layer names; nothing without it.
-fn named(variable: &str) -> Option<PathBuf> {
-    let path = std::env::var_os(variable).map(PathBuf::from);
-    if path.is_none() {
-        eprintln!("left out: {variable} names nothing; use `cargo xtask test image`");
-    }
-    path
-}
-
-/// Runs `tutti image …`, which has to go well; what it printed.
-fn image(args: &[&str]) -> String {
-    let ran = Command::new(TUTTI).arg("image").args(args).stdin(Stdio::null()).output().expect("tutti runs");
-    assert!(
-        ran.status.success(),
-        "{args:?}: {}{}",
-        String::from_utf8_lossy(&ran.stdout),
-        String::from_utf8_lossy(&ran.stderr)
-    );
-    String::from_utf8(ran.stdout).expect("it prints text")
-}
-
-fn json(args: &[&str]) -> Value {
-    serde_json::from_str(&image(args)).expect("it prints JSON")
-}
-
-/// One of the repository's products in a folder of its own, with these words changed.
-fn product(name: &str, folder: &Path, changes: &[(&str, &str)]) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../products").join(name).join("product.toml");
-    let text = fs::read_to_string(path).expect("the product is there");
-    let text = changes.iter().fold(text, |text, (from, to)| {
-        assert!(text.contains(from), "{name} has no {from:?}");
-        text.replace(from, to)
-    });
-    let into = folder.join(name);
-    fs::create_dir_all(&into).unwrap();
-    let path = into.join("product.toml");
-    fs::write(&path, text).unwrap();
-    path
-}
-
-/// Builds it; the image. What is not optimised is larger than what is promised, and compressing it hard takes long.
-fn built(product: &Path) -> PathBuf {
-    let said = json(&["build", "--fast", "--json", &product.display().to_string()]);
-    PathBuf::from(said["file"].as_str().expect("it says which file"))
-}
-
-/// A booted image. It ends with this.
-struct Booted {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Booted {
-    fn start(host: &Device, image: &Path, more: &[&str]) -> Self {
-        let log = image.with_extension("log");
-        let file = fs::File::create(&log).unwrap();
-        let mut command = host.plan.command(&["image", "run", "--join"]);
-        command.arg(image).args(more).stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
-        Self { child: command.spawn().expect("tutti runs"), log }
-    }
-
-    fn said(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
-    }
-
-    /// The seconds after the kernel's start at which it said this.
-    fn seconds(&self, what: &str) -> Option<f64> {
-        let said = self.said();
-        let line = said.lines().find(|line| line.contains(what))?;
-        line.split_once(what)?.1.split_whitespace().find_map(|word| word.parse().ok())
-    }
-
-    /// Ends it as Ctrl-C does, and waits for that.
-    fn end(mut self) -> Duration {
-        let begun = Instant::now();
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
-        eventually(S(60), "it ends", || self.child.try_wait().is_ok_and(|it| it.is_some()));
-        begun.elapsed()
-    }
-}
-
-impl Drop for Booted {
-    fn drop(&mut self) {
-        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
-            // It has an emulator to end, which it does when it is asked.
-            let pid = rustix::process::Pid::from_child(&self.child);
-            for _ in 0..2 {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
-                std::thread::sleep(Duration::from_millis(500));
-            }
-            let _ = self.child.wait();
-        }
-        if std::thread::panicking() {
-            let said = self.said();
-            let lines: Vec<_> = said.lines().collect();
-            eprintln!("--- {} ---\n{}", self.log.display(), lines[lines.len().saturating_sub(60)..].join("\n"));
-        }
-    }
-}
 
 /// Two devices of one group on this machine.
 fn pool(folder: &Path) -> (Device, Device) {
@@ -132,7 +29,7 @@ fn pool(folder: &Path) -> (Device, Device) {
 /// translation of addresses, and of others it knows none.)
 fn boots_and_joins(studio: &Device, image: &Path, more: &[&str]) -> (Booted, f64) {
     let node = ["--node=--simulate", "--node=room-temperature,lamp"];
-    let booted = Booted::start(studio, image, &[more, &node].concat());
+    let booted = Booted::start(studio, image, &[&["--join"], more, &node].concat());
     eventually(BOOT, "it joins the pool", || studio.sees(&["gateway"]));
     eventually(S(20), "its sensor is read", || {
         studio.reading("gateway/room-temperature").is_ok_and(|degrees| (10.0..35.0).contains(&degrees))
@@ -181,7 +78,7 @@ fn a_mini_image_joins_by_its_serial_line() {
     let own = "../../target/firmware/thumbv8m.main-none-eabi/release/core0";
     let image = built(&product("sensor", folder.path(), &[(own, &firmware.display().to_string())]));
     let (studio, attic) = pool(folder.path());
-    let booted = Booted::start(&studio, &image, &[]);
+    let booted = Booted::start(&studio, &image, &["--join"]);
     // The link is called by the product, and so is the satellite at its end.
     for core in ["sensor", "an521-core1"] {
         eventually(S(60), &format!("{core} joins"), || attic.sees(&[core]));

@@ -11,7 +11,7 @@ use tutti_app::package::{MAX_PACKAGE, Package};
 
 use crate::{
     bundle,
-    cpio::Archive,
+    cpio::{Archive, Kind},
     elf::Elf,
     fault::{Code, Fault, Faults},
     kernel::{Kernel, modules::Store, read_at_most},
@@ -19,7 +19,7 @@ use crate::{
     product::{Group, Said},
     project::Project,
     size::Size,
-    system,
+    stage, system,
 };
 
 pub use system::{ProgramError, Programs, SETTINGS};
@@ -28,6 +28,9 @@ pub use system::{ProgramError, Programs, SETTINGS};
 const MAX_FIRMWARE: u64 = 64 << 20;
 /// The largest file that a part carries, in bytes.
 const MAX_FILE: u64 = 256 << 20;
+
+/// The part that takes a command that runs apps.
+const APPS: &str = "compute";
 
 /// The window of the compression: 2 MiB.
 const WINDOW_LOG: u32 = 21;
@@ -173,11 +176,9 @@ impl Builder<'_> {
         let console = self.project.board.as_ref().and_then(|board| board.console.as_ref());
         let console = console.map(|console| format!("console={console}"));
         let own = Some(self.project.product.command_line.clone()).filter(|own| !own.is_empty());
-        let rescue = self.project.product.rescue.then(|| "tutti.rescue".to_owned());
         // The kernel unpacks into a file system that may fill half of the memory, unless it is told to take the one without
         // a limit (`init/do_mounts.c`): a system that did not fit would be cut off in the middle of a file.
-        let words =
-            console.into_iter().chain(["panic=10".to_owned(), "rootfstype=ramfs".to_owned()]).chain(rescue).chain(own);
+        let words = console.into_iter().chain(["panic=10".to_owned(), "rootfstype=ramfs".to_owned()]).chain(own);
         match self.project.product.profile.value {
             Profile::Standard => words.collect::<Vec<_>>().join(" "),
             Profile::Mini | Profile::Core => String::new(),
@@ -196,17 +197,38 @@ impl Builder<'_> {
         let architecture = &project.target.architecture;
         let programs = self.options.programs;
         system::put_program(&mut archive, &programs.init, "/init", architecture, "the first process")?;
-        let why = "the node, and the command to speak with it";
-        system::put_program(&mut archive, &programs.tutti, "/usr/bin/tutti", architecture, why)?;
+        let runs_apps = project.plan.parts.contains_key(APPS) || !project.product.apps.is_empty();
+        let (tutti, why) = match &programs.without_apps {
+            Some(program) if !runs_apps => {
+                (program, "the node, without what runs apps, and the command to speak with it")
+            }
+            _ => (&programs.tutti, "the node, and the command to speak with it"),
+        };
+        system::put_program(&mut archive, tutti, "/usr/bin/tutti", architecture, why)?;
         let wanted = project.modules();
+        let packed = stage::is_for(kernel, self.options.compression);
+        let mut first = Archive::default();
         if let Some(folder) = &kernel.modules {
             say("modules of the kernel");
-            self.modules(&mut archive, kernel, folder, &wanted)?;
+            let mut store = Store::open(folder).map_err(|error| BuildError::Other(error.to_string()))?;
+            self.modules(&mut archive, kernel, &mut store, &wanted)?;
+            if packed {
+                let early = stage::modules(&project.product, &project.catalogue, &project.plan);
+                self.modules(&mut first, kernel, &mut store, &early)?;
+            }
         } else if let Some((name, why)) = wanted.iter().find(|(name, _)| !self.is_built_in(kernel, name)) {
             say(&format!("the module {name} is taken to be built in, as no folder of modules is named ({why})"));
         }
         self.files(&mut archive)?;
         archive.file(SETTINGS, self.settings().into_bytes(), "what the product says of the device");
+        if packed {
+            system::put_skeleton(&mut first);
+            system::put_program(&mut first, &programs.init, "/init", architecture, "finds the system and enters it")?;
+            first.file(SETTINGS, self.settings().into_bytes(), "where the state is, and what may have changed");
+        }
+        if project.product.rescue.is_some() {
+            self.shell(if packed { &mut first } else { &mut archive })?;
+        }
         let mut made = vec![Made {
             role: Role::Kernel,
             name: "kernel",
@@ -216,19 +238,25 @@ impl Builder<'_> {
         }];
         let raw = archive.to_bytes();
         say(&format!("compressing {}", Size(raw.len() as u64)));
-        let bytes = match self.options.compression {
-            Compression::None => raw,
-            Compression::Zstd(level) => {
-                compress(&raw, level).map_err(|error| BuildError::Other(format!("zstd: {error}")))?
+        let (bytes, files) = match self.options.compression {
+            Compression::Zstd(level) if packed => {
+                stage::initramfs(&first, &archive, level, |bytes| compress(bytes, level))
             }
-        };
+            Compression::Zstd(level) => compress(&raw, level).map(|bytes| (bytes, archive.files())),
+            Compression::None => Ok((raw, archive.files())),
+        }
+        .map_err(|error| BuildError::Other(format!("the system cannot be compressed: {error}")))?;
         self.hold_size(bytes.len() as u64, "initramfs")?;
         made.push(Made {
             role: Role::Initramfs,
             name: "initramfs",
             bytes,
-            why: "the system, unpacked into memory".into(),
-            files: archive.files(),
+            why: if packed {
+                "the system, which stays compressed in memory, and what enters it".into()
+            } else {
+                "the system, unpacked into memory".into()
+            },
+            files,
         });
         if let Some(chip) = &project.chip {
             let why = "describes the hardware to the kernel".into();
@@ -245,11 +273,9 @@ impl Builder<'_> {
         &self,
         archive: &mut Archive,
         kernel: &Kernel,
-        folder: &Path,
+        store: &mut Store,
         wanted: &[(String, String)],
     ) -> Result<(), BuildError> {
-        let other = |error: crate::kernel::modules::ModuleError| BuildError::Other(error.to_string());
-        let mut store = Store::open(folder).map_err(other)?;
         for (name, part) in self.project.plan.parts.keys().filter_map(|name| {
             let part = self.project.catalogue.parts.get(name)?;
             Some((name, part))
@@ -267,8 +293,20 @@ impl Builder<'_> {
                 return Err(self.faults(fault.help("take a kernel that has it, or take the part out")));
             }
         }
-        let chosen = store.choose(wanted).map_err(other)?;
+        let chosen = store.choose(wanted).map_err(|error| BuildError::Other(error.to_string()))?;
         system::put_modules(archive, &kernel.release, &chosen);
+        Ok(())
+    }
+
+    /// The rescue shell: one program that is all of the usual commands.
+    fn shell(&self, archive: &mut Archive) -> Result<(), BuildError> {
+        let Some(shell) = &self.options.programs.shell else {
+            return Err(BuildError::Other("the product asks for a rescue shell, and none was named".into()));
+        };
+        let architecture = &self.project.target.architecture;
+        system::put_program(archive, shell, system::SHELL, architecture, "the rescue shell that the product asks for")?;
+        // What a person types, and what the first process looks for.
+        archive.put("/bin/sh", 0o777, Kind::Link("busybox".into()), "");
         Ok(())
     }
 

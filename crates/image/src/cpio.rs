@@ -89,6 +89,11 @@ impl Archive {
         self.0.iter().filter_map(file).collect()
     }
 
+    /// Everything that is in it, by path without the first `/`: mode and kind; folders before what is in them.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, u32, &Kind)> {
+        self.0.iter().map(|(path, entry)| (path.as_str(), entry.mode, &entry.kind))
+    }
+
     /// The archive's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();

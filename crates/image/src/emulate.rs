@@ -69,10 +69,14 @@ pub fn command(manifest: &Manifest, members: &Path, machine: &Machine) -> Result
     let mut more = |list: &[&str]| words.extend(list.iter().map(|it| (*it).to_owned()));
     match manifest.profile {
         Profile::Standard => {
-            more(&["-m", &format!("{}M", ram.0 >> 20), "-display", "none", "-no-reboot", "-serial", "stdio"]);
+            more(&["-m", &format!("{}M", ram.0 >> 20), "-display", "none", "-serial", "stdio"]);
             let monitor = format!("unix:{},server=on,wait=off", at(MONITOR));
             more(&["-monitor", &monitor, "-kernel", &at("kernel"), "-initrd", &at("initramfs"), "-append", &line]);
             more(&["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]);
+            // What it starts anew for is on its disk; without one, whatever went wrong would go wrong for ever.
+            if machine.disk.is_none() {
+                more(&["-no-reboot"]);
+            }
             if let Some(disk) = &machine.disk {
                 more(&["-drive", &format!("if=virtio,format=raw,file={}", disk.display())]);
             }
@@ -91,12 +95,11 @@ pub fn command(manifest: &Manifest, members: &Path, machine: &Machine) -> Result
 fn user_mode(at: &dyn Fn(&str) -> String, ram: Size, line: &str, machine: &Machine) -> Vec<String> {
     let mut words = vec![at("kernel"), format!("mem={}M", ram.0 >> 20), format!("initrd={}", at("initramfs"))];
     // Its standard input is the cable of its network, see `usernet`.
-    words.extend(
-        ["con0=null,fd:1", "vec0:transport=fd,fd=0,vec=0", "con=null", "ssl=null", "noreboot"].map(str::to_owned),
-    );
-    if let Some(disk) = &machine.disk {
-        words.push(format!("ubd0={}", disk.display()));
-    }
+    words.extend(["con0=null,fd:1", "vec0:transport=fd,fd=0,vec=0", "con=null", "ssl=null"].map(str::to_owned));
+    words.push(match &machine.disk {
+        Some(disk) => format!("ubd0={}", disk.display()),
+        None => "noreboot".to_owned(),
+    });
     // `tty0` is the first console of a PC, and of this kernel.
     words.extend(line.split_whitespace().map(str::to_owned));
     words

@@ -35,6 +35,8 @@ pub mod product;
 pub mod project;
 pub mod resolve;
 pub mod size;
+pub mod squashfs;
+mod stage;
 mod system;
 mod tree;
 pub mod usernet;

@@ -21,6 +21,9 @@ use crate::{
 /// The largest file of parts, in bytes.
 const MAX_PARTS_FILE: u64 = 1 << 20;
 
+/// Debian's package of the rescue shell.
+const SHELL: &str = "busybox-static";
+
 /// A product that can be built.
 #[derive(Debug)]
 pub struct Project {
@@ -106,6 +109,20 @@ impl Project {
                 fault.help("see whether apt works here (apt-cache policy), or name the kernel's files in [kernel]"),
             )
         })
+    }
+
+    /// The rescue shell, if the product asks for one: Debian's, which is one program without libraries.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    pub fn shell(&self, cache: &debian::Cache, say: &mut dyn FnMut(&str)) -> Result<Option<PathBuf>, Box<Fault>> {
+        let Some(rescue) = &self.product.rescue else { return Ok(None) };
+        let folder = cache.package(SHELL, &self.target.architecture, say).map_err(|error| {
+            let fault = Fault::new(Code::File, error.to_string()).at(rescue, "a rescue shell is asked for here");
+            Box::new(fault.help(format!("see whether apt works here (apt-cache policy {SHELL}), or take it out")))
+        })?;
+        let places = ["bin/busybox", "usr/bin/busybox"].map(|place| folder.join(place));
+        Ok(places.into_iter().find(|place| place.is_file()))
     }
 
     /// What the chosen parts need of a kernel, held against its configuration.

@@ -29,9 +29,16 @@ const MAX_LIBRARIES: usize = 64;
 pub struct Programs {
     /// The command `tutti`, which is also the node.
     pub tutti: PathBuf,
+    /// The same without what runs apps, for products that do not; half as large.
+    pub without_apps: Option<PathBuf>,
     /// The first process.
     pub init: PathBuf,
+    /// The shell for a product that asks for a rescue shell.
+    pub shell: Option<PathBuf>,
 }
+
+/// Where the rescue shell is.
+pub(crate) const SHELL: &str = "/bin/busybox";
 
 /// Why a program cannot be in the image.
 #[derive(Debug)]
@@ -153,6 +160,8 @@ fn library(path: &Path, architecture: &str) -> Option<Vec<u8>> {
 pub(crate) fn put_skeleton(archive: &mut Archive) {
     FOLDERS.iter().for_each(|folder| archive.put(folder, 0o755, Kind::Folder, ""));
     archive.put("/tmp", 0o1777, Kind::Folder, "");
+    // The first process writes there who knows addresses.
+    archive.put("/etc/resolv.conf", 0o777, Kind::Link("/run/resolv.conf".into()), "");
     // The kernel opens it for the first process before that can make any.
     archive.put("/dev/console", 0o600, Kind::Device { major: 5, minor: 1 }, "");
 }
@@ -195,6 +204,9 @@ pub(crate) fn settings(product: &Product, modules: &[String], key: &str) -> Stri
     // Which system to start has to outlast a power cut, so there are updates only where there is a disk.
     if let Some(state) = &product.state {
         let _ = writeln!(out, "\n[state]\ndevice = {}\n\n[update]\nkey = {}", quoted(&state.value), quoted(key));
+        if let Some(deadline) = product.deadline {
+            let _ = writeln!(out, "deadline = {deadline}");
+        }
     }
     out
 }

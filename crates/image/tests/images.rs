@@ -3,7 +3,8 @@
 #![allow(missing_docs)]
 
 use std::{
-    fs,
+    collections::BTreeMap,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +16,7 @@ use tutti_image::{
     diff,
     kernel::Kernel,
 };
+use tutti_init::cpio::Target;
 
 const PRODUCT: &str = "name = \"box\"\nversion = \"1.2.3\"\nparts = [\"storage\", \"gpio\"]\nparts-from = [\"own.toml\"]\n\
     [hardware]\nboard = \"qemu-x86-64\"\n[state]\ndevice = \"/dev/vda\"\n[network]\nmode = \"static\"\n\
@@ -58,6 +60,8 @@ fn kernel(folder: &Path, config: &str) -> Kernel {
         ("drivers/virtio_net.ko", "alias=virtio:d00000001v*\0depends=\0"),
         ("drivers/virtio_pci.ko", "depends=\0"),
         ("drivers/other.ko", "depends=jbd2\0"),
+        ("drivers/block/brd.ko", "depends=\0"),
+        ("fs/squashfs.ko", "depends=\0"),
     ] {
         put(modules.join("kernel").join(path), &module(says));
     }
@@ -89,7 +93,7 @@ impl Stage {
         let kernel = kernel(&self.folder.path().join("kernel"), config);
         // Any program with its libraries will do here.
         let own = std::env::current_exe().unwrap();
-        let programs = Programs { tutti: own.clone(), init: own };
+        let programs = Programs { tutti: own.clone(), without_apps: None, init: own, shell: None };
         let options = Options { programs: &programs, compression: Compression::Zstd(1), key: &self.key };
         build::build(&project, Some(&kernel), &options, &mut |_| ())
     }
@@ -129,6 +133,54 @@ fn the_same_product_makes_the_same_bytes_with_all_that_it_needs() {
     let told: tutti_init::settings::Settings =
         told.split("07070100").next().unwrap().trim_end_matches('\0').parse().unwrap();
     assert_eq!((told.node.join.as_deref(), told.node.arguments), (Some("a ticket"), vec!["--no-hardware".to_owned()]));
+}
+
+/// The plain files of an archive.
+#[derive(Default)]
+struct Files(BTreeMap<PathBuf, Vec<u8>>);
+
+impl Target for Files {
+    fn folder(&mut self, _: &Path, _: u32) -> io::Result<()> {
+        Ok(())
+    }
+    fn file(&mut self, path: &Path, _: u32, content: &mut dyn io::Read) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes)?;
+        self.0.insert(path.into(), bytes);
+        Ok(())
+    }
+    fn link(&mut self, _: &Path, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+    fn device(&mut self, _: &Path, _: u32, _: u32, _: u32) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_system_stays_packed_where_the_kernel_can_read_it() {
+    let config = format!("{CONFIG}CONFIG_BLK_DEV_RAM=m\nCONFIG_SQUASHFS=m\nCONFIG_SQUASHFS_ZSTD=y\n");
+    let (image, again) = (Stage::new(PRODUCT).build(&config).unwrap(), Stage::new(PRODUCT).build(&config).unwrap());
+    assert!(image.bytes == again.bytes, "it differs");
+    let bundle = Bundle::parse(&image.bytes).unwrap();
+    let mut first = Files::default();
+    tutti_init::cpio::unpack(bundle.member("initramfs").unwrap(), &mut first).unwrap();
+    let has = |path: &str| first.0.contains_key(Path::new(path.trim_start_matches('/')));
+    let modules = "lib/modules/6.0-x/kernel";
+    // What finds the state, and what enters the system; nothing else.
+    for wanted in ["/init", SETTINGS, tutti_init::packed::FILE, "/lib64/ld-linux-x86-64.so.2"] {
+        assert!(has(wanted), "{wanted}");
+    }
+    for wanted in ["drivers/block/brd.ko", "fs/squashfs.ko", "fs/ext4.ko", "crypto/crc32c_generic.ko"] {
+        assert!(has(&format!("{modules}/{wanted}")), "{wanted}");
+    }
+    assert!(!has("/usr/bin/tutti") && !has(&format!("{modules}/drivers/virtio_net.ko")));
+    assert!(first.0[Path::new("system.squashfs")].starts_with(b"hsqs"));
+    let files: Vec<_> = image.manifest.members.iter().flat_map(|it| &it.files).map(|it| it.path.as_str()).collect();
+    for listed in ["/usr/bin/tutti", "/lib/modules/6.0-x/kernel/drivers/virtio_net.ko", "initramfs:/system.squashfs"] {
+        assert!(files.contains(&listed), "{listed} is missing in {files:?}");
+    }
 }
 
 #[test]

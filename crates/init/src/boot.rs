@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Where a system is unpacked.
-const NEW: &str = "/newroot";
+pub(crate) const NEW: &str = "/newroot";
 
 /// How deep the folders of a system are at most that are removed.
 const DEPTH: usize = 64;
@@ -137,24 +137,23 @@ fn switch(slots: &Slots, slot: Slot, system: &mut System, log: &mut Log) -> Stri
         ));
         Ok(())
     })();
-    let moved = unpacked.and_then(|()| {
-        system.write(Path::new(FILE)).map_err(|error| error.to_string())?;
-        // From here on there is no way back but a restart, which the counter has counted.
-        take_its_place().map_err(|error| error.to_string())
-    });
-    match moved {
-        Ok(()) => {
-            let error = Command::new("/init").exec();
-            log.say(format_args!("its /init cannot be run: {error}; the device starts anew"));
-            crate::power::Goal::Reboot.take();
-            error.to_string()
-        }
-        Err(why) => {
-            let _ = fs::remove_file(FILE);
-            let _ = rustix::mount::unmount(NEW, rustix::mount::UnmountFlags::DETACH);
-            why
-        }
+    let told = unpacked.and_then(|()| system.write(Path::new(FILE)).map_err(|error| error.to_string()));
+    let why = told.map_or_else(|why| why, |()| hand_over(log));
+    let _ = fs::remove_file(FILE);
+    let _ = rustix::mount::unmount(NEW, rustix::mount::UnmountFlags::DETACH);
+    why
+}
+
+/// The system in [`NEW`] becomes the root, and its first program this one. Comes back only with why that did not go.
+pub(crate) fn hand_over(log: &mut Log) -> String {
+    // From here on there is no way back but a restart, which the counter has counted.
+    if let Err(error) = take_its_place() {
+        return error.to_string();
     }
+    let error = Command::new("/init").exec();
+    log.say(format_args!("its /init cannot be run: {error}; the device starts anew"));
+    crate::power::Goal::Reboot.take();
+    error.to_string()
 }
 
 /// The new system becomes the root, with everything that is mounted below the old one.
@@ -202,7 +201,7 @@ pub(crate) fn confirm(system: &System) -> Result<Record, String> {
 }
 
 /// The system on trial has failed.
-pub(crate) fn condemn(system: &System) -> Result<(), String> {
+pub(crate) fn condemn(system: &System, failure: Failure) -> Result<(), String> {
     let slots = system.updates()?;
-    slots.write(&slots.record().failed(system.version, Failure::NotJoined)).map_err(|error| error.to_string())
+    slots.write(&slots.record().failed(system.version, failure)).map_err(|error| error.to_string())
 }

@@ -41,6 +41,7 @@ pub mod mounts;
 pub mod net;
 pub mod notify;
 mod once;
+pub mod packed;
 mod pid1;
 pub mod power;
 mod process;

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::{notify::printable, ring::Ring};
 
 /// Where everything is told.
@@ -17,7 +19,10 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn new() -> Self {
-        Self { ring: Ring::default(), started: Instant::now() }
+        // As the kernel's own log counts: this program may be the second one, or the third.
+        let now = clock_gettime(ClockId::Boottime);
+        let since = Duration::try_from(now).unwrap_or_default();
+        Self { ring: Ring::default(), started: Instant::now().checked_sub(since).unwrap_or_else(Instant::now) }
     }
 
     /// Tells something of our own, on the console and in the log.
@@ -53,7 +58,7 @@ impl Log {
         self.ring.close();
     }
 
-    /// How long this program has been running.
+    /// How long it is since the kernel began.
     pub(crate) fn uptime(&self) -> Duration {
         self.started.elapsed()
     }

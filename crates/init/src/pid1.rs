@@ -19,7 +19,7 @@ use rustix::{
     system::RebootCommand,
 };
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
-use tutti_update::{System, system::FILE};
+use tutti_update::{Choice, Failure, System, system::FILE};
 
 use crate::{
     boot,
@@ -34,6 +34,7 @@ use crate::{
     net::interfaces::{Interfaces, RESOLV},
     notify::Said,
     once::Once,
+    packed,
     power::Goal,
     process::{NOTIFY, Notify, Process},
     settings::{self, Mode, Network, Settings, State},
@@ -49,6 +50,9 @@ const GOODBYE: Duration = Duration::from_secs(3);
 
 /// How often new power buttons are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How long a device waits before it starts anew if the system that it has cannot be started.
+const SORRY: Duration = Duration::from_secs(5);
 
 /// How long a device waits before it starts anew if there is nothing to be run.
 const DESPAIR: Duration = Duration::from_secs(60);
@@ -90,7 +94,8 @@ impl Init {
         let mut log = Log::new();
         let mounted = mounts::mount_all();
         let version = env!("CARGO_PKG_VERSION");
-        let second = if boot::is_second() { " of the new system" } else { "" };
+        let told = System::read(Path::new(FILE));
+        let second = if told.is_some_and(|it| it.choice() != Choice::BuiltIn) { " of the new system" } else { "" };
         log.say(format_args!(
             "version {version}{second}, Linux {}",
             rustix::system::uname().release().to_string_lossy()
@@ -131,30 +136,24 @@ impl Init {
     /// Everything that the node needs.
     fn prepare(&mut self) {
         self.devices.look(&mut self.log);
-        match KernelLog::open() {
-            Ok(kernel) => self.kernel = Some(kernel),
-            Err(error) => self.log.say(format_args!("the kernel's log cannot be read: {error}")),
-        }
         if self.devices.available() > 0 {
             // A kernel that cannot load modules has no such file, and does not ask.
             let _ = load::register(c"/init");
+        }
+        if packed::is_here() {
+            self.enter();
+        }
+        match KernelLog::open() {
+            Ok(kernel) => self.kernel = Some(kernel),
+            Err(error) => self.log.say(format_args!("the kernel's log cannot be read: {error}")),
         }
         for module in std::mem::take(&mut self.settings.modules) {
             self.devices.load(&module, &mut self.log);
         }
         self.devices.hear(&mut self.log);
-        if self.line.rescue && !boot::is_second() {
-            self.rescue();
-        }
-        let on_disk = self.mount_state();
-        self.system = if boot::is_second() {
-            System::read(Path::new(FILE))
-        } else {
-            boot::decide(&self.settings, self.line.slot.as_deref(), on_disk, &mut self.log)
-        };
+        self.decide();
         let trial = self.system.as_ref().and_then(|system| system.trial);
         self.deadline = trial.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
-        self.log.keep_in(&Path::new(STATE).join("log"), self.settings.log_bytes);
         let name = self.line.hostname.as_ref().unwrap_or(&self.settings.hostname);
         if let Err(error) = rustix::system::sethostname(name.as_bytes()) {
             self.log.say(format_args!("the machine cannot be called {name}: {error}"));
@@ -175,6 +174,39 @@ impl Init {
         }
         let ticket = self.settings.node.join.take().map(|ticket| vec!["pair".to_owned(), ticket]);
         self.once = Once::new(ticket.into_iter().chain(self.settings.node.once.drain(..)));
+    }
+
+    /// Finds the state, and with it which system is to run. Does not come back if that is another one.
+    fn decide(&mut self) {
+        if self.line.rescue && !boot::is_second() {
+            self.rescue();
+        }
+        let on_disk = self.mount_state();
+        self.log.keep_in(&Path::new(STATE).join("log"), self.settings.log_bytes);
+        self.system = if boot::is_second() {
+            System::read(Path::new(FILE))
+        } else {
+            boot::decide(&self.settings, self.line.slot.as_deref(), on_disk, &mut self.log)
+        };
+    }
+
+    /// The first stage of a packed system: that system goes on from here.
+    fn enter(&mut self) -> ! {
+        self.decide();
+        let why = packed::enter(&mut self.devices, &mut self.log);
+        self.log.say(format_args!("the system cannot be started: {why}; the device starts anew"));
+        if let Some(system) = self.system.as_ref().filter(|system| system.trial.is_some())
+            && let Err(error) = boot::condemn(system, Failure::NotStarted)
+        {
+            // The counter of its starts ends it then.
+            self.log.say(format_args!("that it has failed cannot be written down: {error}"));
+        }
+        self.log.close();
+        let _ = mounts::unmount_state();
+        // Somebody may want to read it, and nobody shall wear anything out by starting without an end.
+        thread::sleep(SORRY);
+        Goal::Reboot.take();
+        despair()
     }
 
     /// The settings' network, unless the kernel's command line has another.
@@ -341,7 +373,7 @@ impl Init {
         self.deadline = None;
         let wait = system.trial.unwrap_or_default();
         self.log.say(format_args!("this system has not joined the pool within {wait} s; the one before it runs again"));
-        if let Err(error) = boot::condemn(system) {
+        if let Err(error) = boot::condemn(system, Failure::NotJoined) {
             // The counter of its starts ends it then.
             self.log.say(format_args!("that it has failed cannot be written down: {error}"));
         }
@@ -475,15 +507,17 @@ pub(crate) fn how_it_ended(status: WaitStatus) -> String {
 }
 
 fn read_settings(log: &mut Log) -> Settings {
-    let text = match fs::metadata(settings::PATH) {
+    let path = [settings::CARRIED, settings::PATH].into_iter().find(|path| Path::new(path).exists());
+    let path = path.unwrap_or(settings::PATH);
+    let text = match fs::metadata(path) {
         Ok(about) if about.len() > settings::MAX => Err(io::Error::other("it is too long")),
-        _ => fs::read_to_string(settings::PATH),
+        _ => fs::read_to_string(path),
     };
     let read = text
         .map_err(|error| error.to_string())
         .and_then(|text| text.parse().map_err(|error: settings::BadSettings| error.to_string()));
     read.unwrap_or_else(|error| {
-        log.say(format_args!("{} cannot be used; the defaults are:", settings::PATH));
+        log.say(format_args!("{path} cannot be used; the defaults are:"));
         error.lines().for_each(|line| log.say(line));
         Settings::default()
     })

@@ -51,6 +51,10 @@ use serde::Deserialize;
 /// Where the settings are in an image.
 pub const PATH: &str = "/etc/tutti/device.toml";
 
+/// Where a first stage leaves its settings to the system that it unpacks: they count more than that system's own, which
+/// know nothing of what was put behind the image.
+pub const CARRIED: &str = "/run/tutti-device.toml";
+
 /// The most bytes of settings.
 pub const MAX: u64 = 1 << 20;
 

@@ -1,8 +1,8 @@
 //! The layer `image`: products become images, and these boot, in emulators and as user-mode Linux, and join a pool.
 //!
 //! The tests are `crates/cli/tests/image.rs`: a standard and a mini image in QEMU, by software alone, and the same system as
-//! user-mode Linux, by the kernel of the layer `linux-peer`. They say how each part went. The first process by itself
-//! is the layer `init`.
+//! user-mode Linux, by the kernel of the layer `linux-peer`; and `image_update.rs`: such devices get new systems by `tutti update`.
+//! They say how each part went. The first process by itself is the layer `init`.
 
 use super::{layers::some_tests, linux_peer};
 use crate::{
@@ -20,15 +20,18 @@ pub(crate) const NEEDS: &[Need] = &[
     Need::LinuxSource,
     Need::Program { name: "qemu-system-x86_64", package: "qemu-system-x86" },
     Need::Program { name: "qemu-system-arm", package: "qemu-system-arm" },
+    Need::File { path: "/sbin/mke2fs", package: "e2fsprogs" },
 ];
 
 /// The parts that must have been seen.
-const PARTS: [&str; 6] = ["same", "standard", "left", "mini", "unplugged", "user-mode"];
+const PARTS: [&str; 9] = ["same", "standard", "left", "mini", "unplugged", "user-mode", "update", "fallback", "cut"];
 
 pub(crate) fn steps() -> Result<Vec<Program>, String> {
     let (mut steps, kernel) = linux_peer::kernel()?;
     steps.extend(firmware::steps()?);
-    let tests = cargo(["test", "--workspace", "--test", "image", "--", "--nocapture", "--test-threads=1"])
+    let named = ["test", "--workspace", "--test", "image", "--test", "image_update"];
+    let tests = cargo(named)
+        .args(["--", "--nocapture", "--test-threads=1"])
         .env("TUTTI_IMAGE_FIRMWARE", Image::Core0.path())
         .env("TUTTI_LINUX", kernel);
     steps.push(tests);

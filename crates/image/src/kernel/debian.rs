@@ -1,4 +1,4 @@
-//! Debian's kernel packages, for this processor or another, from this machine's own apt sources.
+//! Debian's packages (a kernel, a rescue shell), for this processor or another, from this machine's own apt sources.
 //!
 //! apt keeps its state for this in a folder of ours: the machine's own lists and packages stay as they are, and no
 //! privileges are needed. What was unpacked once is taken again; [`Cache::refresh`] looks for a newer one.
@@ -51,10 +51,23 @@ impl Cache {
     /// # Errors
     /// There is no apt, no such package, or no network.
     pub fn kernel(&self, package: &str, architecture: &str, say: &mut dyn FnMut(&str)) -> Result<Kernel, KernelError> {
+        Kernel::of_package(&self.package(package, architecture, say)?)
+    }
+
+    /// The folder that a package is unpacked in; it is fetched if it is not here yet.
+    ///
+    /// # Errors
+    /// There is no apt, no such package, or no network.
+    pub fn package(
+        &self,
+        package: &str,
+        architecture: &str,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<PathBuf, KernelError> {
         let fetch = |what: String| KernelError::Fetch(what);
         let debian = debian_word(architecture);
         let architecture = debian.ok_or_else(|| {
-            fetch(format!("no kernel of Debian's is known for {architecture}; name files in [kernel]"))
+            fetch(format!("no package of Debian's is known for {architecture}; name a kernel's files in [kernel]"))
         })?;
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-.+".contains(c);
         if package.is_empty() || !package.chars().all(allowed) || package.starts_with('-') {
@@ -63,7 +76,7 @@ impl Cache {
         let at = self.folder.join("debian").join(architecture);
         let unpacked = self.unpacked(package, architecture);
         if unpacked.is_dir() && !self.refresh {
-            return Kernel::of_package(&unpacked);
+            return Ok(unpacked);
         }
         let apt = Apt { at: &at, architecture };
         apt.prepare().map_err(|error| fetch(format!("{}: {error}", at.display())))?;
@@ -81,8 +94,7 @@ impl Cache {
             moved.map_err(|error| KernelError::File(unpacked.clone(), error))
         });
         let _ = fs::remove_dir_all(&work);
-        result?;
-        Kernel::of_package(&unpacked)
+        result.map(|()| unpacked)
     }
 }
 

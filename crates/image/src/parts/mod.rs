@@ -51,6 +51,8 @@ pub struct Part {
     pub profiles: Vec<Profile>,
     /// Whether every image of its profiles has it.
     pub always: bool,
+    /// Whether its modules are there before the system is: what it takes to find that.
+    pub early: bool,
     /// What it needs.
     pub needs: Needs,
     /// The parts that it cannot be with.
@@ -70,6 +72,8 @@ struct Raw {
     profiles: Vec<Profile>,
     #[serde(default)]
     always: bool,
+    #[serde(default)]
+    early: bool,
     #[serde(default)]
     needs: RawNeeds,
     #[serde(default)]
@@ -174,6 +178,7 @@ fn part(file: FileId, key: Spanned<String>, raw: Raw) -> Part {
         about: raw.about,
         profiles: raw.profiles,
         always: raw.always,
+        early: raw.early,
         needs: Needs {
             parts: list(raw.needs.parts),
             interfaces: list(raw.needs.interfaces),

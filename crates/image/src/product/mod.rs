@@ -158,10 +158,12 @@ pub struct Product {
     pub network: Network,
     /// The partition that keeps its state, as `/dev/vda` or `PARTLABEL=state`; in memory if there is none.
     pub state: Option<Said<String>>,
-    /// Whether it offers a rescue shell on its console.
-    pub rescue: bool,
+    /// Where it asks for a rescue shell on its console, if it does.
+    pub rescue: Option<Span>,
     /// The file with the update key.
     pub update_key: Option<Said<String>>,
+    /// Seconds that a new system has to join the pool, if not the usual ones.
+    pub deadline: Option<u32>,
     /// Limits.
     pub limits: Limits,
     /// Firmware of other cores.
@@ -255,14 +257,14 @@ struct RawState {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct RawConsole {
-    #[serde(default)]
-    rescue: bool,
+    rescue: Option<Spanned<bool>>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct RawUpdate {
     key: Option<Spanned<String>>,
+    deadline: Option<Spanned<u32>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -355,6 +357,10 @@ impl Reader<'_> {
         let group = self.group(raw.group)?;
         let network = self.network(raw.network)?;
         let state = self.state(raw.state)?;
+        if let Some(wait) = raw.update.deadline.as_ref().filter(|wait| !(10..=3600).contains(wait.get_ref())) {
+            let message = format!("a new system cannot have {} s to join the pool", wait.get_ref());
+            self.wrong(wait.span(), message, "write 10 to 3600 seconds; 120 is what it has if nothing is said");
+        }
         let core = |it: RawCore| Core { domain: self.said(it.domain), firmware: self.said(it.firmware) };
         let cores = raw.core.into_iter().take(MAX_LIST).map(core).collect();
         let size = |it: Option<Spanned<Size>>| it.map(|it| self.said(it));
@@ -374,7 +380,8 @@ impl Reader<'_> {
             group,
             network,
             state,
-            rescue: raw.console.rescue,
+            rescue: raw.console.rescue.filter(|it| *it.get_ref()).map(|it| self.span(it.span())),
+            deadline: raw.update.deadline.map(Spanned::into_inner),
             update_key: raw.update.key.map(|it| self.said(it)),
             limits,
             cores,

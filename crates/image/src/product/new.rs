@@ -65,6 +65,7 @@ join = \"pair\"
 [update]
 # Signs the images; made by the first build if it is not there. Whoever has it can replace the device's system: keep it.
 key = \"update.key\"
+# How many seconds a new system has to join the pool, before the one before it runs again: deadline = 120
 ";
     out
 }
@@ -84,7 +85,8 @@ mode = \"dhcp\"
 # device = \"PARTLABEL=state\"
 
 [console]
-# A shell on the console, for whoever holds the device in the hand.
+# A shell in the image, for whoever holds the device in the hand: the word tutti.rescue in the kernel's command line opens it
+# on the console, before anything is started.
 rescue = false
 
 [limits]

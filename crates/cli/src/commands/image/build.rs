@@ -27,7 +27,8 @@ pub(super) struct BuildArgs {
     /// The image's file; NAME-VERSION.tutti beside the product file if left out
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// The folder with the programs `tutti` and `tutti-init` for the device; that of this program if left out
+    /// The folder with the programs `tutti` and `tutti-init` for the device; that of this program if left out.
+    /// A `tutti-without-apps` beside them, which is built with --no-default-features, goes into products that run none
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
     /// Compress in a quarter of the time; the image becomes a fifth larger
@@ -69,7 +70,11 @@ pub(super) fn run(args: &BuildArgs, context: &mut Context) -> Result<Exit, Failu
         None => project.folder.join("update.key"),
     };
     let (key, new_key) = key::load_or_make(&key_file).map_err(|error| Failure::new(error.to_string()))?;
-    let programs = programs(args)?;
+    let shell = match project.shell(&cache, &mut say) {
+        Ok(shell) => shell,
+        Err(fault) => return faulty(&project.faults(vec![*fault]), args.json, context),
+    };
+    let programs = Programs { shell, ..programs(args)? };
     let compression = if args.fast { Compression::Zstd(3) } else { Compression::Zstd(19) };
     // A kernel that does not say what it can unpack gets what every one can.
     let zstd = kernel.as_ref().and_then(|kernel| kernel.config.as_ref()?.get("RD_ZSTD")).is_some();
@@ -117,6 +122,6 @@ fn programs(args: &BuildArgs) -> Result<Programs, Failure> {
         None => own().explain(|| "it is not known where this program is".into())?,
     };
     let program = |name: &str| folder.join(name);
-    let programs = Programs { tutti: program("tutti"), init: program("tutti-init") };
-    Ok(programs)
+    let without_apps = Some(program("tutti-without-apps")).filter(|path| path.is_file());
+    Ok(Programs { tutti: program("tutti"), without_apps, init: program("tutti-init"), shell: None })
 }

@@ -1,0 +1,151 @@
+//! Devices that run get new systems by `tutti update`, over the pool that they are in: one that joins, one that does not,
+//! and one whose power is cut while it comes. By the layer `image`, which names the kernel of user-mode Linux in
+//! `TUTTI_LINUX` and asks for the emulator with `TUTTI_IMAGE_FIRMWARE`; without these nothing is booted.
+#![allow(clippy::print_stdout, reason = "the layer reads what each part says")]
+
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use support::{
+    booted::{BOOT, Booted, built, named, product},
+    device::{Device, Plan, Ran, eventually},
+};
+
+const S: fn(u64) -> Duration = Duration::from_secs;
+
+/// An update with all that belongs to it, on a machine with other things to do.
+const UPDATE: Duration = Duration::from_secs(300);
+
+/// A product in its versions, a disk for its device, and a device of this machine that is the owner of the group.
+struct Stage {
+    folder: tempfile::TempDir,
+    /// What differs from the repository's product, whatever the version.
+    changes: Vec<(String, String)>,
+    studio: Device,
+}
+
+impl Stage {
+    fn new(changes: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = fs::File::create(folder.path().join("disk")).unwrap();
+        disk.set_len(512 << 20).unwrap();
+        let mut make = Command::new("/sbin/mke2fs");
+        make.args(["-q", "-F", "-t", "ext4"]).arg(folder.path().join("disk"));
+        assert!(make.status().expect("mke2fs (package e2fsprogs)").success());
+        let studio = Plan::new(folder.path(), "studio").start();
+        let changes = changes.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
+        Self { folder, changes, studio }
+    }
+
+    /// An image of this version, with more changes. All versions are signed by the key that the first one has made.
+    fn image(&self, version: &str, more: &[(&str, &str)]) -> PathBuf {
+        let own = [("0.1.0", version), ("[update]\n", "[update]\ndeadline = 20\n")];
+        let all = self.changes.iter().map(|(from, to)| (from.as_str(), to.as_str())).chain(own);
+        let all: Vec<_> = all.chain(more.iter().copied()).collect();
+        built(&product("gateway", self.folder.path(), &all))
+    }
+
+    fn boot(&self, image: &Path, more: &[&str]) -> Booted {
+        let disk = self.folder.path().join("disk");
+        let booted = Booted::start(&self.studio, image, &[&["--disk", &disk.display().to_string()], more].concat());
+        eventually(BOOT, "it is in the pool", || self.studio.sees(&["gateway"]));
+        booted
+    }
+
+    fn update(&self, image: &Path) -> Ran {
+        Ran::of(self.studio.plan.command(&["update", "gateway", &image.display().to_string()]), UPDATE)
+    }
+
+    /// What the device says of its system.
+    fn says(&self) -> String {
+        let mut said = String::new();
+        eventually(BOOT, "it says what it runs", || {
+            said = self.studio.run(&["read", "gateway/system"]).out;
+            said.contains(" runs, ")
+        });
+        said
+    }
+}
+
+/// The product on a disk, with user-mode Linux as its machine.
+#[test]
+fn new_systems_come_over_the_pool() {
+    let Some(kernel) = named("TUTTI_LINUX") else { return };
+    let kernel = format!("board = \"user-mode-linux\"\n\n[kernel]\nfile = {kernel:?}");
+    let stage = Stage::new(&[
+        ("board = \"qemu-x86-64\"", kernel.as_str()),
+        ("image = \"15 MiB\"", "image = \"256 MiB\""),
+        (", \"watchdog\"", ""),
+        ("[network]\n", "[state]\ndevice = \"/dev/ubda\"\n\n[network]\n"),
+    ]);
+    let old = stage.image("0.1.0", &[]);
+    let booted = stage.boot(&old, &["--ram", "512 MiB", "--join"]);
+    assert!(stage.says().contains("gateway 0.1.0 runs, built in"), "{}", stage.says());
+
+    let begun = Instant::now();
+    let ran = stage.update(&stage.image("0.2.0", &[]));
+    assert!(ran.ok && ran.out.contains("gateway 0.2.0 runs, from slot a"), "{ran:?}\n{}", booted.said());
+    assert!(booted.said().contains("gateway 0.2.0 has joined the pool: it is good"), "{}", booted.said());
+    println!("\nok update: 0.2.0 was sent, checked, started and joined, {:.1?} after the command", begun.elapsed());
+
+    // Of the network that this one is for there is nobody here.
+    let elsewhere = [("mode = \"dhcp\"", "mode = \"static\"\naddress = \"203.0.113.9/24\"")];
+    let begun = Instant::now();
+    let ran = stage.update(&stage.image("0.3.0", &elsewhere));
+    assert!(!ran.ok && ran.err.contains("gateway runs the old system again"), "{ran:?}\n{}", booted.said());
+    let said = stage.says();
+    assert!(said.contains("gateway 0.2.0 runs, from slot a; 0.3.0 has failed"), "{said}");
+    println!("\nok fallback: 0.3.0 did not join, 0.2.0 ran again by itself, {:.1?} after the command", begun.elapsed());
+
+    let ran = stage.update(&old);
+    assert!(!ran.ok && ran.err.contains("older than 0.2.0"), "{ran:?}");
+    drop(booted);
+}
+
+/// The power is cut while an image comes; the device runs what it ran, and the same command goes on where it was.
+#[test]
+fn an_update_bears_a_power_cut() {
+    if named("TUTTI_IMAGE_FIRMWARE").is_none() {
+        return;
+    }
+    let stage = Stage::new(&[
+        ("image = \"15 MiB\"", "image = \"64 MiB\""),
+        ("[network]\n", "[state]\ndevice = \"/dev/vda\"\n\n[network]\n"),
+    ]);
+    let (old, new) = (stage.image("0.1.0", &[]), stage.image("0.2.0", &[]));
+    let parts = fs::metadata(&new).unwrap().len().div_ceil(1 << 20);
+    let booted = stage.boot(&old, &["--ram", "256 MiB", "--join"]);
+
+    let mut update = stage.studio.plan.command(&["update", "gateway", &new.display().to_string()]);
+    let mut update = update.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let there = || {
+        let ran = stage.studio.run(&["store", "ls", "gateway/system-parts", "--json"]);
+        serde_json::from_str::<serde_json::Value>(&ran.out).ok()?["entries"].as_array().map(Vec::len)
+    };
+    eventually(UPDATE, "a third of it has come", || there().is_some_and(|count| count as u64 > parts / 3));
+    let sent = there().unwrap_or_default();
+    booted.cut_power();
+    let _ = update.wait();
+
+    // It knows its group by what is on its disk.
+    let booted = stage.boot(&old, &["--ram", "256 MiB"]);
+    let said = stage.says();
+    assert!(said.contains("gateway 0.1.0 runs, built in"), "{said}");
+    let kept = there().expect("it says what has come");
+    assert!(kept > 0, "of {sent} parts none was kept");
+    let begun = Instant::now();
+    let ran = stage.update(&new);
+    assert!(ran.ok && ran.out.contains("gateway 0.2.0 runs, from slot a"), "{ran:?}\n{}", booted.said());
+    println!(
+        "\nok cut: killed with {sent} of {parts} parts there, the old system ran with {kept} of them; the same command \
+         went on, and 0.2.0 had joined {:.1?} later",
+        begun.elapsed()
+    );
+    booted.end();
+}
