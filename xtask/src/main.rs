@@ -11,6 +11,7 @@ mod deny;
 mod firmware;
 mod needs;
 mod process;
+mod programs;
 mod rustdoc;
 mod setup;
 mod table;
@@ -24,6 +25,7 @@ Usage: cargo xtask COMMAND
   test [NAME…]     run all layers of tests, or these; `test --list` shows them
   bench [GROUP]    run all benchmarks, or one group, and compare them with the goals in SPECIFICATION.md
   firmware         build the images for microcontrollers and remote cores, and show their sizes
+  programs ARCH    build what a device with another processor runs, for `tutti image build --programs`
   setup [NAME…]    install what the layers need, without running them
 
 Each has --help.
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         "test" => test::run(&rest),
         "bench" => bench::run(&rest),
         "firmware" => firmware::run(&rest),
+        "programs" => programs::run(&rest),
         "setup" => setup::run(&rest),
         "" | "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -1,5 +1,6 @@
 //! Products become images, and these boot and join a pool. By the layer `image`, which builds the firmware and the
-//! kernel of user-mode Linux and names them in `TUTTI_IMAGE_FIRMWARE` and `TUTTI_LINUX`; without these nothing is booted.
+//! kernel of user-mode Linux and names them in `TUTTI_IMAGE_FIRMWARE` and `TUTTI_LINUX`; and by the layer `arm64`, which names
+//! programs for that in `TUTTI_IMAGE_ARM64`. Without these nothing is booted.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the layer reads what each part says")]
 
 mod support;
@@ -11,7 +12,7 @@ use std::{
 };
 
 use support::{
-    booted::{BOOT, Booted, built, json, named, product},
+    booted::{BOOT, Booted, built, built_with, json, named, product},
     device::{Device, Plan, eventually},
 };
 
@@ -46,29 +47,46 @@ fn gone(on: &Device, name: &str) -> Duration {
 
 #[test]
 fn a_standard_image_joins_from_an_emulator() {
-    if named("TUTTI_IMAGE_FIRMWARE").is_none() {
-        return;
+    if named("TUTTI_IMAGE_FIRMWARE").is_some() {
+        joins_from_an_emulator(["same", "standard", "left"], "qemu-x86-64", &[]);
     }
+}
+
+/// By the layer `arm64`, which names the folder with the programs for it.
+#[test]
+fn a_standard_image_for_arm64_joins_from_an_emulator() {
+    let Some(programs) = named("TUTTI_IMAGE_ARM64") else { return };
+    let programs = programs.display().to_string();
+    let parts = ["arm64-same", "arm64", "arm64-left"];
+    joins_from_an_emulator(parts, "qemu-arm64", &["--programs", &programs]);
+}
+
+/// Builds the gateway for a board, boots it, uses it and switches it off; `parts` are what these are called.
+fn joins_from_an_emulator(parts: [&str; 3], board: &str, options: &[&str]) {
+    let [same, boots, left] = parts;
     let folder = tempfile::tempdir().unwrap();
-    let large = [("image = \"15 MiB\"", "image = \"64 MiB\"")];
-    let product = product("gateway", folder.path(), &large);
-    let first = built(&product);
+    let board = format!("board = {board:?}");
+    let changes = [("image = \"15 MiB\"", "image = \"64 MiB\""), ("board = \"qemu-x86-64\"", board.as_str())];
+    let product = product("gateway", folder.path(), &changes);
+    let first = built_with(&product, options);
     let bytes = fs::read(&first).unwrap();
     let begun = Instant::now();
-    assert!(built(&product) == first && fs::read(&first).unwrap() == bytes, "the same product makes the same bytes");
-    println!("\nok same: built twice, the same {} bytes, {:.1?}", bytes.len(), begun.elapsed());
+    let again = built_with(&product, options);
+    assert!(again == first && fs::read(&first).unwrap() == bytes, "the same product makes the same bytes");
+    println!("\nok {same}: built twice, the same {} bytes, {:.1?}", bytes.len(), begun.elapsed());
     let inspected = json(&["inspect", "--json", &first.display().to_string()]);
     assert_eq!(inspected["manifest"]["product"], "gateway");
     assert_eq!(json(&["ls", "--json", &first.parent().unwrap().display().to_string()])[0]["version"], "0.1.0");
 
     let studio = Plan::new(folder.path(), "studio").start();
     let (booted, ready) = boots_and_joins(&studio, &first, &["--ram", "256 MiB"]);
+    let used = studio.reading("gateway/memory-used").expect("it says what it uses") / f64::from(1 << 20);
     println!(
-        "\nok standard: Debian's kernel in QEMU, its node ready {ready:.1} s after the start, used from another device"
+        "\nok {boots}: Debian's kernel in QEMU, its node ready {ready:.1} s after the start, used from another device, {used:.0} MiB in use"
     );
     let took = booted.end();
     let all = gone(&studio, "gateway");
-    println!("\nok left: switched off in {took:.1?}, gone from another device {all:.1?} later");
+    println!("\nok {left}: switched off in {took:.1?}, gone from another device {all:.1?} later");
 }
 
 #[test]

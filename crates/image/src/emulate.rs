@@ -10,10 +10,6 @@ use crate::{
 
 /// The socket of the emulator's monitor, in the folder of the members.
 pub const MONITOR: &str = "monitor";
-/// What the monitor takes for three keys, by which Linux tells its first process to end. User-mode Linux has no monitor
-/// unless its kernel is configured so.
-pub const END: &str = "sendkey ctrl-alt-delete\n";
-
 /// What the emulated device is to have.
 #[derive(Debug, Clone)]
 pub struct Machine {
@@ -42,6 +38,12 @@ impl std::error::Error for CannotRun {}
 /// Whether its standard input is the cable of its network.
 pub fn has_cable(manifest: &Manifest) -> bool {
     manifest.board == USER_MODE
+}
+
+/// What the monitor is told when the system may end: three keys, or the power button. (User-mode Linux has no monitor unless its
+/// kernel is configured so.)
+pub fn end(manifest: &Manifest) -> Option<String> {
+    Some(boards().remove(&manifest.board)?.end? + "\n")
 }
 
 /// The board that is a program of this machine.

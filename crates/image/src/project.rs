@@ -252,6 +252,7 @@ impl Reader {
                     profile,
                     architecture: board.architecture.clone(),
                     has: board.has.iter().cloned().collect(),
+                    parts: board.parts.clone(),
                     ram: board.ram,
                     flash: board.flash,
                 };
@@ -308,6 +309,7 @@ impl Reader {
             profile: product.profile.value,
             architecture: found.architecture.to_owned(),
             has: found.has.iter().cloned().collect::<BTreeSet<_>>(),
+            parts: Vec::new(),
             ram: Size(found.ram),
             flash: None,
         })

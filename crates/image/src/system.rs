@@ -45,8 +45,17 @@ pub(crate) const SHELL: &str = "/bin/busybox";
 pub enum ProgramError {
     /// It cannot be read.
     File(PathBuf, std::io::Error),
-    /// It is no program of this processor.
-    Form(PathBuf, String),
+    /// It is no program.
+    Form(PathBuf),
+    /// It is a program of another processor.
+    Processor {
+        /// Which program.
+        path: PathBuf,
+        /// What it is for, as far as that is known.
+        of: Option<&'static str>,
+        /// What it has to be for.
+        wanted: String,
+    },
     /// A library is nowhere.
     Library {
         /// Which.
@@ -60,7 +69,11 @@ impl std::fmt::Display for ProgramError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::Form(path, what) => write!(f, "{}: {what}", path.display()),
+            Self::Form(path) => write!(f, "{} is no program of Linux", path.display()),
+            Self::Processor { path, of, wanted } => {
+                let of = of.unwrap_or("another processor");
+                write!(f, "{} is for {of}, and the device is {wanted}", path.display())
+            }
             Self::Library { name, of } => write!(f, "{} needs {name}, which is not on this machine", of.display()),
         }
     }
@@ -68,14 +81,62 @@ impl std::fmt::Display for ProgramError {
 
 impl std::error::Error for ProgramError {}
 
-/// A program's machine number in the ABI, by Linux's word.
-fn machine(architecture: &str) -> u16 {
-    match architecture {
-        "x86_64" => 62,
-        "aarch64" => 183,
-        "riscv64" => 243,
-        _ => 0,
+impl ProgramError {
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        match self {
+            Self::File(path, _) | Self::Form(path) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                format!(
+                    "build it in Tutti's sources (cargo build -p tutti-cli -p tutti-init), and name the folder that {name} is in: --programs DIR"
+                )
+            }
+            Self::Processor { wanted, .. } => {
+                let build = match wanted.as_str() {
+                    "aarch64" => "cargo xtask programs aarch64 --release".to_owned(),
+                    other => {
+                        format!("cargo build --release --target {other}-unknown-linux-gnu -p tutti-cli -p tutti-init")
+                    }
+                };
+                format!(
+                    "build both for it in Tutti's sources ({build}), and name the folder that they are in: --programs DIR"
+                )
+            }
+            Self::Library { .. } => {
+                "install it; Debian has libraries of another processor in packages such as libc6-arm64-cross".into()
+            }
+        }
     }
+}
+
+impl Programs {
+    /// Whether they are there and for this processor, which is soon said.
+    ///
+    /// # Errors
+    /// One is not.
+    pub fn check(&self, architecture: &str) -> Result<(), ProgramError> {
+        let all = [&self.tutti, &self.init].into_iter().chain(&self.without_apps);
+        all.into_iter().try_for_each(|path| read(path, architecture).map(drop))
+    }
+}
+
+/// Processors that Linux runs on, by its words, with their numbers in the ABI.
+const MACHINES: [(&str, u16); 3] = [("x86_64", 62), ("aarch64", 183), ("riscv64", 243)];
+
+/// Whether it is for this processor.
+fn is_for(elf: Elf<'_>, architecture: &str) -> bool {
+    elf.is_wide() && MACHINES.contains(&(architecture, elf.machine()))
+}
+
+/// A program of this processor.
+fn read(path: &Path, architecture: &str) -> Result<Vec<u8>, ProgramError> {
+    let bytes = fs::read(path).map_err(|error| ProgramError::File(path.into(), error))?;
+    let elf = Elf::new(&bytes).ok_or_else(|| ProgramError::Form(path.into()))?;
+    if is_for(elf, architecture) {
+        return Ok(bytes);
+    }
+    let of = MACHINES.iter().find(|(_, machine)| elf.is_wide() && *machine == elf.machine()).map(|(name, _)| *name);
+    Err(ProgramError::Processor { path: path.into(), of, wanted: architecture.to_owned() })
 }
 
 /// Where libraries of a processor are: on this machine, and in the image. Debian's places for its own and for those of
@@ -109,14 +170,8 @@ pub(crate) fn put_program(
     architecture: &str,
     why: &str,
 ) -> Result<(), ProgramError> {
-    let bytes = fs::read(from).map_err(|error| ProgramError::File(from.into(), error))?;
-    let Some(elf) = Elf::new(&bytes) else {
-        return Err(ProgramError::Form(from.into(), "this is no program of Linux".into()));
-    };
-    if !elf.is_wide() || elf.machine() != machine(architecture) {
-        let what = format!("this program is not for {architecture}; build it for that and name it with --programs");
-        return Err(ProgramError::Form(from.into(), what));
-    }
+    let bytes = read(from, architecture)?;
+    let elf = Elf::new(&bytes).ok_or_else(|| ProgramError::Form(from.into()))?;
     archive.program(to, elf.stripped(), why);
     let places = places(architecture);
     let mut open: Vec<String> = elf.libraries().into_iter().map(str::to_owned).collect();
@@ -153,7 +208,7 @@ pub(crate) fn put_program(
 fn library(path: &Path, architecture: &str) -> Option<Vec<u8>> {
     let bytes = fs::read(path).ok()?;
     let elf = Elf::new(&bytes)?;
-    (elf.is_wide() && elf.machine() == machine(architecture)).then(|| elf.stripped())
+    is_for(elf, architecture).then(|| elf.stripped())
 }
 
 /// Puts the folders and devices that a system has to find.

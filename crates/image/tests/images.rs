@@ -15,6 +15,7 @@ use tutti_image::{
     bundle::{Bundle, BundleError, Head},
     diff,
     kernel::Kernel,
+    resolve::Why,
 };
 use tutti_init::cpio::Target;
 
@@ -250,4 +251,32 @@ fn the_reader_of_updates_takes_it() {
     assert_eq!((head.manifest.product.as_str(), head.manifest.version.to_string().as_str()), ("box", "1.2.3"));
     assert_eq!(head.image_len(), image.bytes.len() as u64);
     head.check_members(&mut from).unwrap();
+}
+
+#[test]
+fn a_board_brings_its_own_parts() {
+    let stage = Stage::new(&PRODUCT.replace("qemu-x86-64", "qemu-arm64"));
+    let project = Project::read(&stage.folder.path().join("product.toml")).unwrap();
+    assert_eq!(project.plan.parts.get("power-button"), Some(&Why::OfBoard));
+    assert!(project.modules().iter().any(|(module, _)| module == "gpio_keys"));
+    let project = Project::read(&Stage::new(PRODUCT).folder.path().join("product.toml")).unwrap();
+    assert_eq!(project.plan.parts.get("power-button"), None);
+}
+
+#[test]
+fn programs_of_another_processor_are_refused_with_where_to_get_those_of_its_own() {
+    let own = std::env::current_exe().unwrap();
+    let stage = Stage::new(PRODUCT);
+    let (text, missing) = (stage.folder.path().join("product.toml"), stage.folder.path().join("tutti-init"));
+    let programs =
+        |init: &Path| Programs { tutti: own.clone(), without_apps: None, init: init.to_owned(), shell: None };
+    assert!(programs(&own).check(std::env::consts::ARCH).is_ok());
+    let other = if cfg!(target_arch = "aarch64") { "x86_64" } else { "aarch64" };
+    let error = programs(&own).check(other).unwrap_err();
+    assert!(error.to_string().ends_with(&format!("is for {}, and the device is {other}", std::env::consts::ARCH)));
+    let builds = ["cargo xtask programs aarch64", "--target x86_64-unknown-linux-gnu"];
+    assert!(builds.iter().any(|it| error.help().contains(it)) && error.help().contains(other), "{}", error.help());
+    let error = programs(&missing).check(std::env::consts::ARCH).unwrap_err();
+    assert!(error.to_string().contains("tutti-init") && error.help().contains("--programs"), "{error}");
+    assert!(programs(&text).check(std::env::consts::ARCH).unwrap_err().to_string().contains("no program"));
 }

@@ -1,4 +1,5 @@
-//! The layer `arm64`: the workspace built for 64-bit Arm and run under qemu's user mode.
+//! The layer `arm64`: the workspace built for 64-bit Arm and run under qemu's user mode; then a whole emulated machine
+//! boots an image with what was built, and joins a pool with a device of this one (the test `image`).
 //!
 //! Two compilers will do. rustup's, if it has the target's standard library. Where rustup cannot download that, Debian's
 //! (`rustc-web`, from the security updates), which has the library as source: cargo builds it along, which takes a
@@ -11,15 +12,40 @@
 //! what is built here is optimised a little, and the demo's bounds are [`SLOW`] times as long: it is checked that
 //! all works, not how fast. The product's own limits stay what they are.
 
-use std::path::Path;
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
-use super::layers::{Kind, selection};
+use super::{
+    image,
+    layers::{Kind, selection, some_steps, some_tests},
+};
 use crate::{
-    cargo::{cargo_path, has_target},
+    cargo::{cargo, cargo_path, has_target},
+    needs::Need,
     process::{Program, target_dir},
 };
 
 pub(crate) const TARGET: &str = "aarch64-unknown-linux-gnu";
+
+/// What building for it needs of the machine.
+pub(crate) const TO_BUILD: [Need; 2] = [
+    Need::Arm64Compiler,
+    Need::Program { name: "aarch64-linux-gnu-gcc", package: "gcc-aarch64-linux-gnu libc6-dev-arm64-cross" },
+];
+
+/// What the layer needs.
+pub(crate) const NEEDS: &[Need] = &[
+    TO_BUILD[0],
+    TO_BUILD[1],
+    Need::Program { name: "qemu-aarch64", package: "qemu-user" },
+    Need::Program { name: "qemu-system-aarch64", package: "qemu-system-arm" },
+    Need::Apt,
+];
+
+/// The parts of the image's test that must have been seen.
+const IMAGE: [&str; 3] = ["arm64-same", "arm64", "arm64-left"];
 
 /// Makes the kernel start programs for Arm.
 const SCRIPT: &str = "xtask/src/test/arm64.sh";
@@ -65,17 +91,39 @@ enum Compiler {
     Debian,
 }
 
-/// The compiler to take, if there is one.
-fn compiler() -> Option<Compiler> {
-    match has_target(TARGET) {
-        true => Some(Compiler::Rustup),
-        false => debian_is_new_enough().then_some(Compiler::Debian),
+impl Compiler {
+    /// The one to take, if there is one.
+    fn found() -> Option<Self> {
+        match has_target(TARGET) {
+            true => Some(Self::Rustup),
+            false => debian_is_new_enough().then_some(Self::Debian),
+        }
+    }
+
+    /// Says which one it is.
+    fn chosen() -> Result<Self, String> {
+        let compiler = Self::found().ok_or("there is no compiler for 64-bit Arm")?;
+        println!(
+            "arm64: compiled by {}",
+            match compiler {
+                Self::Rustup => "rustup's toolchain, which has the target",
+                Self::Debian => "Debian's rustc, with the standard library from source",
+            }
+        );
+        Ok(compiler)
+    }
+
+    fn cargo(self) -> OsString {
+        match self {
+            Self::Rustup => cargo_path(),
+            Self::Debian => "/usr/bin/cargo".into(),
+        }
     }
 }
 
 /// Whether something here can compile for Arm.
 pub(crate) fn has_compiler() -> bool {
-    compiler().is_some()
+    Compiler::found().is_some()
 }
 
 /// Whether Debian's compiler and the library's source are there, and as new as this workspace demands.
@@ -96,14 +144,7 @@ fn version_in(text: &str) -> Option<(u32, u32)> {
 }
 
 pub(crate) fn steps() -> Result<Vec<Program>, String> {
-    let compiler = compiler().ok_or("there is no compiler for 64-bit Arm")?;
-    println!(
-        "arm64: compiled by {}",
-        match compiler {
-            Compiler::Rustup => "rustup's toolchain, which has the target",
-            Compiler::Debian => "Debian's rustc, with the standard library from source",
-        }
-    );
+    let compiler = Compiler::chosen()?;
     let tests = selection(Kind::Unit)?;
     let tests: Vec<_> = tests.iter().map(String::as_str).collect();
     let all = ["test", "--workspace", "--no-fail-fast"];
@@ -112,13 +153,39 @@ pub(crate) fn steps() -> Result<Vec<Program>, String> {
         run(compiler, &["build", "--workspace", "--all-targets"], &[]),
         run(compiler, &[&all[..], &tests].concat(), &but),
         demo(),
+        boots(),
     ])
+}
+
+pub(crate) fn check(output: &str) -> Result<String, String> {
+    some_steps(output)?;
+    Ok(format!("{}; {}", some_tests(output)?, image::said(output, &IMAGE)?))
+}
+
+/// Where what is built for it is.
+fn built() -> PathBuf {
+    target_dir().join("arm64").join(TARGET)
+}
+
+/// The step that builds the programs of a device, and where they are then.
+pub(crate) fn programs(release: bool) -> Result<(Program, PathBuf), String> {
+    let args = ["build", "--workspace", "--bins", "--release"];
+    let args = if release { &args[..] } else { &args[..3] };
+    let compiler = Compiler::chosen()?;
+    let folder = built().join(if release { "release" } else { "debug" });
+    Ok((told(Program::new(compiler.cargo()), compiler, args, &[]), folder))
+}
+
+/// An image with what the first step built boots in an emulator of a whole machine. Its test is a program of this one.
+fn boots() -> Program {
+    let test = ["test", "--workspace", "--test", "image", "arm64", "--", "--nocapture", "--test-threads=1"];
+    cargo(test).env("TUTTI_IMAGE_ARM64", built().join("debug"))
 }
 
 /// The demo, by the command that the first step built. (`cargo run` would choose features for the command alone, and build
 /// most of it again.)
 fn demo() -> Program {
-    let command = target_dir().join("arm64").join(TARGET).join("debug/tutti");
+    let command = built().join("debug/tutti");
     emulated(Program::new("sh").args([SCRIPT]).args([command.as_os_str()]).args(["demo", "--check"]))
 }
 
@@ -127,28 +194,32 @@ fn emulated(program: Program) -> Program {
     program.env("QEMU_LD_PREFIX", LIBRARIES).env("TUTTI_SLOW", SLOW)
 }
 
-/// A cargo command for Arm; what it builds can be run. It has a target folder of its own: another compiler's work would
-/// only lie beside this one's, and the two can build at the same time.
+/// A cargo command for Arm; what it builds can be run.
 fn run(compiler: Compiler, args: &[&str], to_program: &[&str]) -> Program {
-    let program = Program::new("sh").args([SCRIPT]);
+    let program = Program::new("sh").args([SCRIPT]).args([compiler.cargo()]);
+    emulated(told(program, compiler, args, to_program))
+}
+
+/// What cargo is told. It has a target folder of its own: another compiler's work would only lie beside this one's, and the
+/// two can build at the same time. Nobody debugs what is built here.
+fn told(cargo: Program, compiler: Compiler, args: &[&str], to_program: &[&str]) -> Program {
+    let program = cargo.args(args);
     let program = match compiler {
-        Compiler::Rustup => program.args([cargo_path()]).args(args),
+        Compiler::Rustup => program,
         Compiler::Debian => program
-            .args(["/usr/bin/cargo"])
-            .args(args)
             .args(["-Zbuild-std=std,panic_abort,test"])
             .env("RUSTC", "/usr/bin/rustc")
             .env("RUSTC_BOOTSTRAP", "1"),
     };
-    let program = program
+    program
         .args(["--target", TARGET])
         .args(["--target-dir".as_ref(), target_dir().join("arm64").as_os_str()])
         .args((!to_program.is_empty()).then_some("--"))
         .args(to_program)
         .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
         .env("CC_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-gcc")
-        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
-    emulated(program)
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
 }
 
 #[cfg(test)]
@@ -161,6 +232,15 @@ mod tests {
         assert!(version_in("rustc 1.100.0") > version_in("rustc 1.95"));
         assert_eq!(version_in(""), None);
         assert!(version_in(concat!("rustc ", env!("CARGO_PKG_RUST_VERSION"))).is_some());
+    }
+
+    #[test]
+    fn it_has_passed_when_an_image_booted_too() {
+        let all: String = IMAGE.iter().map(|part| format!("ok {part}: 7 of {part}\n")).collect();
+        let all = format!("{all}test result: ok. 3 passed; 0 failed\nStep  time  bound\nstart  1 s  3 s\n");
+        assert!(check(&all).unwrap().ends_with("7 of arm64; 7 of arm64-left"));
+        let without = check(&all.replace("ok arm64-left", "arm64-left"));
+        assert!(without.unwrap_err().contains("arm64-left"));
     }
 
     #[test]

@@ -58,7 +58,11 @@ pub(crate) fn product(name: &str, folder: &Path, changes: &[(&str, &str)]) -> Pa
 
 /// Builds it; the image. What is not optimised is larger than what is promised, and compressing it hard takes long.
 pub(crate) fn built(product: &Path) -> PathBuf {
-    let said = json(&["build", "--fast", "--json", &product.display().to_string()]);
+    built_with(product, &[])
+}
+
+pub(crate) fn built_with(product: &Path, more: &[&str]) -> PathBuf {
+    let said = json(&[&["build", "--fast", "--json", &product.display().to_string()][..], more].concat());
     PathBuf::from(said["file"].as_str().expect("it says which file"))
 }
 

@@ -33,6 +33,8 @@ pub struct Target {
     pub architecture: String,
     /// What it has, in the words that parts need.
     pub has: BTreeSet<String>,
+    /// The parts that every image for it has.
+    pub parts: Vec<String>,
     /// Its memory.
     pub ram: Size,
     /// Its flash.
@@ -46,6 +48,8 @@ pub enum Why {
     Wanted,
     /// Every image of the profile has it.
     Always,
+    /// Every image for the board has it.
+    OfBoard,
     /// A part needs it by name.
     Needed {
         /// Which.
@@ -65,6 +69,7 @@ impl std::fmt::Display for Why {
         match self {
             Self::Wanted => f.write_str("wanted"),
             Self::Always => f.write_str("in every image of this profile"),
+            Self::OfBoard => f.write_str("in every image for this board"),
             Self::Needed { by } => write!(f, "{by} needs it"),
             Self::Gives { interface, to } => write!(f, "gives {interface}, which {to} needs"),
         }
@@ -109,7 +114,10 @@ impl<'a> Resolver<'a> {
         let mut faults = Vec::new();
         let profile = self.product.profile.value;
         let always = self.catalogue.parts.values().filter(|part| part.always && part.profiles.contains(&profile));
-        let mut wanted: BTreeMap<_, _> = always.map(|part| (part.name.value.clone(), Why::Always)).collect();
+        let of_board = self.target.parts.iter().filter(|part| self.catalogue.parts.contains_key(*part));
+        let of_board = of_board.map(|part| (part.clone(), Why::OfBoard));
+        let mut wanted: BTreeMap<_, _> =
+            always.map(|part| (part.name.value.clone(), Why::Always)).chain(of_board).collect();
         for wish in &self.product.parts {
             match self.catalogue.parts.get(&wish.value) {
                 None => faults.push(self.unknown(wish)),
@@ -266,7 +274,7 @@ impl<'a> Resolver<'a> {
         loop {
             let next = plan.parts.iter().find(|(name, why)| {
                 let for_gone = match why {
-                    Why::Wanted | Why::Always => false,
+                    Why::Wanted | Why::Always | Why::OfBoard => false,
                     Why::Needed { by } | Why::Gives { to: by, .. } => gone.contains(by.as_str()),
                 };
                 for_gone && !gone.contains(name.as_str()) && !self.needed_elsewhere(name, &gone, plan)

@@ -19,6 +19,7 @@ fn resolved(product_text: &str, parts: &str, has: &[&str]) -> (Result<Plan, Vec<
         profile: product.profile.value,
         architecture: "x86_64".into(),
         has: has.iter().map(|it| (*it).to_owned()).collect(),
+        parts: Vec::new(),
         ram: Size(1 << 20),
         flash: None,
     };

@@ -6,8 +6,9 @@ use clap::Args;
 use serde_json::json;
 use tutti_image::{
     Project,
-    build::{self, BuildError, Compression, Options, Programs},
+    build::{self, BuildError, Compression, Options, ProgramError, Programs},
     key,
+    manifest::Profile,
     size::Size,
 };
 
@@ -52,6 +53,11 @@ pub(super) fn run(args: &BuildArgs, context: &mut Context) -> Result<Exit, Failu
         Ok(project) => project,
         Err(faults) => return faulty(&faults, args.json, context),
     };
+    let programs = programs(args)?;
+    if project.product.profile.value == Profile::Standard {
+        // A kernel is fetched for minutes.
+        programs.check(&project.target.architecture).map_err(|error| no_program(&error))?;
+    }
     let mut cache = cache(args.cache.as_deref())?;
     cache.refresh = args.refresh;
     let quiet = args.json;
@@ -74,7 +80,7 @@ pub(super) fn run(args: &BuildArgs, context: &mut Context) -> Result<Exit, Failu
         Ok(shell) => shell,
         Err(fault) => return faulty(&project.faults(vec![*fault]), args.json, context),
     };
-    let programs = Programs { shell, ..programs(args)? };
+    let programs = Programs { shell, ..programs };
     let compression = if args.fast { Compression::Zstd(3) } else { Compression::Zstd(19) };
     // A kernel that does not say what it can unpack gets what every one can.
     let zstd = kernel.as_ref().and_then(|kernel| kernel.config.as_ref()?.get("RD_ZSTD")).is_some();
@@ -84,7 +90,8 @@ pub(super) fn run(args: &BuildArgs, context: &mut Context) -> Result<Exit, Failu
     let image = match built {
         Ok(image) => image,
         Err(BuildError::Faults(faults)) => return faulty(&faults, args.json, context),
-        Err(error) => return Err(Failure::new("no image was built").why(error)),
+        Err(BuildError::Program(error)) => return Err(no_program(&error)),
+        Err(error) => return Err(Failure::new(NOT_BUILT).why(error)),
     };
     let output = args.output.clone().unwrap_or_else(|| project.folder.join(image.manifest.file_name()));
     build::write(&output, &image.bytes).explain(|| format!("cannot write {}", output.display()))?;
@@ -109,6 +116,12 @@ pub(super) fn run(args: &BuildArgs, context: &mut Context) -> Result<Exit, Failu
     }
     context.printer.note(Line::of(Tone::Faint, format!("Boot it here with: tutti image run {}", output.display())));
     Ok(Exit::Done)
+}
+
+const NOT_BUILT: &str = "no image was built";
+
+fn no_program(error: &ProgramError) -> Failure {
+    Failure::new(NOT_BUILT).why(error).next(error.help())
 }
 
 /// The programs of the system: those that are named, or this one and its neighbour.

@@ -119,7 +119,7 @@ pub(super) async fn run(args: RunArgs, context: &mut Context) -> Result<Exit, Fa
         ended = child.wait() => Some(ended),
         () = tui::asked_to_end() => None,
     };
-    if ended.is_none() && !ends_itself(folder.path(), &mut child, context).await {
+    if ended.is_none() && !ends_itself(&bundle, folder.path(), &mut child, context).await {
         child.kill().await.explain(|| format!("{program} cannot be ended"))?;
     }
     if let Some((client, name)) = link {
@@ -132,10 +132,16 @@ pub(super) async fn run(args: RunArgs, context: &mut Context) -> Result<Exit, Fa
     }
 }
 
-/// Has the device end in good order, as a PC does by three keys; whether it did.
-async fn ends_itself(folder: &Path, child: &mut tokio::process::Child, context: &mut Context) -> bool {
+/// Has the device end in good order, as a PC does by three keys, and others by their power button; whether it did.
+async fn ends_itself(
+    bundle: &Bundle<'_>,
+    folder: &Path,
+    child: &mut tokio::process::Child,
+    context: &mut Context,
+) -> bool {
+    let Some(end) = emulate::end(&bundle.head.manifest) else { return false };
     // The monitor does what it is told only while somebody is there.
-    let Ok(_monitor) = tell_to_end(folder).await else { return false };
+    let Ok(_monitor) = tell(folder, &end).await else { return false };
     context.printer.note(Line::of(Tone::Faint, "the device was told to end; Ctrl-C again ends it at once"));
     tokio::select! {
         ended = child.wait() => ended.is_ok(),
@@ -144,11 +150,11 @@ async fn ends_itself(folder: &Path, child: &mut tokio::process::Child, context: 
     }
 }
 
-/// Tells the emulator's monitor to press the three keys.
-async fn tell_to_end(folder: &Path) -> std::io::Result<tokio::net::UnixStream> {
+/// Tells the emulator's monitor something.
+async fn tell(folder: &Path, what: &str) -> std::io::Result<tokio::net::UnixStream> {
     use tokio::io::AsyncWriteExt as _;
     let mut monitor = tokio::net::UnixStream::connect(folder.join(emulate::MONITOR)).await?;
-    monitor.write_all(emulate::END.as_bytes()).await?;
+    monitor.write_all(what.as_bytes()).await?;
     Ok(monitor)
 }
 
