@@ -44,18 +44,20 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     if let Some(missing) = needs::missing(&arm64::TO_BUILD) {
         return Err(Failure::Failed(missing));
     }
-    let (step, folder) = arm64::programs(release)?;
+    let (steps, folder) = arm64::programs(release)?;
     let log = target_dir().join("xtask/programs.log");
     let logs = log.parent().map(fs::create_dir_all).transpose();
     logs.map_err(|error| format!("{}: {error}", log.display()))?;
     let _ = fs::remove_file(&log);
     let mut progress = Progress::new("programs");
-    let result = step.run(&log, None, LIMIT, &mut progress);
-    progress.clear();
-    if let Err(error) = result {
-        print!("{}", fs::read_to_string(&log).unwrap_or_default());
-        return Err(Failure::Failed(error.to_string()));
+    for step in steps {
+        if let Err(error) = step.run(&log, None, LIMIT, &mut progress) {
+            progress.clear();
+            print!("{}", fs::read_to_string(&log).unwrap_or_default());
+            return Err(Failure::Failed(error.to_string()));
+        }
     }
+    progress.clear();
     println!("tutti and tutti-init are built; name them with: tutti image build --programs {}", folder.display());
     Ok(())
 }

@@ -2,8 +2,8 @@
 //! boots an image with what was built, and joins a pool with a device of this one (the test `image`).
 //!
 //! Two compilers will do. rustup's, if it has the target's standard library. Where rustup cannot download that, Debian's
-//! (`rustc-web`, from the security updates), which has the library as source: cargo builds it along, which takes a
-//! minute of a processor, once.
+//! (`rustc-web`, from the security updates), of which Debian has the library for every processor: `arm64_library.sh` unpacks
+//! it into the target folder.
 //!
 //! The demo and several tests start their own program again, so a runner in front of cargo's test programs would not
 //! do. `arm64.sh` makes the kernel start such programs by qemu, in a namespace of their own.
@@ -49,6 +49,9 @@ const IMAGE: [&str; 3] = ["arm64-same", "arm64", "arm64-left"];
 
 /// Makes the kernel start programs for Arm.
 const SCRIPT: &str = "xtask/src/test/arm64.sh";
+
+/// Fetches Debian's library into [`folder`].
+const LIBRARY: &str = "xtask/src/test/arm64_library.sh";
 
 /// The packages of Debian's compiler.
 pub(crate) const DEBIAN: &str = "rustc-web cargo-web rust-web-src";
@@ -107,7 +110,7 @@ impl Compiler {
             "arm64: compiled by {}",
             match compiler {
                 Self::Rustup => "rustup's toolchain, which has the target",
-                Self::Debian => "Debian's rustc, with the standard library from source",
+                Self::Debian => "Debian's rustc, with Debian's library for it",
             }
         );
         Ok(compiler)
@@ -118,6 +121,11 @@ impl Compiler {
             Self::Rustup => cargo_path(),
             Self::Debian => "/usr/bin/cargo".into(),
         }
+    }
+
+    /// What is done first.
+    fn prepare(self) -> Option<Program> {
+        (self == Self::Debian).then(|| Program::new("sh").args([LIBRARY]).args([folder()]))
     }
 }
 
@@ -149,12 +157,13 @@ pub(crate) fn steps() -> Result<Vec<Program>, String> {
     let tests: Vec<_> = tests.iter().map(String::as_str).collect();
     let all = ["test", "--workspace", "--no-fail-fast"];
     let but: Vec<_> = EMULATOR.iter().flat_map(|(test, _)| ["--skip", *test]).collect();
-    Ok(vec![
+    let steps = [
         run(compiler, &["build", "--workspace", "--all-targets"], &[]),
         run(compiler, &[&all[..], &tests].concat(), &but),
         demo(),
         boots(),
-    ])
+    ];
+    Ok(compiler.prepare().into_iter().chain(steps).collect())
 }
 
 pub(crate) fn check(output: &str) -> Result<String, String> {
@@ -162,18 +171,25 @@ pub(crate) fn check(output: &str) -> Result<String, String> {
     Ok(format!("{}; {}", some_tests(output)?, image::said(output, &IMAGE)?))
 }
 
-/// Where what is built for it is.
-fn built() -> PathBuf {
-    target_dir().join("arm64").join(TARGET)
+/// A target folder of its own: another compiler's work would only lie beside this one's, and the two can build at the same
+/// time.
+fn folder() -> PathBuf {
+    target_dir().join("arm64")
 }
 
-/// The step that builds the programs of a device, and where they are then.
-pub(crate) fn programs(release: bool) -> Result<(Program, PathBuf), String> {
+/// Where what is built for it is.
+fn built() -> PathBuf {
+    folder().join(TARGET)
+}
+
+/// The steps that build the programs of a device, and where these are then.
+pub(crate) fn programs(release: bool) -> Result<(Vec<Program>, PathBuf), String> {
     let args = ["build", "--workspace", "--bins", "--release"];
     let args = if release { &args[..] } else { &args[..3] };
     let compiler = Compiler::chosen()?;
-    let folder = built().join(if release { "release" } else { "debug" });
-    Ok((told(Program::new(compiler.cargo()), compiler, args, &[]), folder))
+    let build = told(Program::new(compiler.cargo()), compiler, args, &[]);
+    let at = built().join(if release { "release" } else { "debug" });
+    Ok((compiler.prepare().into_iter().chain([build]).collect(), at))
 }
 
 /// An image with what the first step built boots in an emulator of a whole machine. Its test is a program of this one.
@@ -200,26 +216,26 @@ fn run(compiler: Compiler, args: &[&str], to_program: &[&str]) -> Program {
     emulated(told(program, compiler, args, to_program))
 }
 
-/// What cargo is told. It has a target folder of its own: another compiler's work would only lie beside this one's, and the
-/// two can build at the same time. Nobody debugs what is built here.
+/// What cargo is told. Nobody debugs what is built here, or builds it often.
 fn told(cargo: Program, compiler: Compiler, args: &[&str], to_program: &[&str]) -> Program {
-    let program = cargo.args(args);
-    let program = match compiler {
-        Compiler::Rustup => program,
-        Compiler::Debian => program
-            .args(["-Zbuild-std=std,panic_abort,test"])
-            .env("RUSTC", "/usr/bin/rustc")
-            .env("RUSTC_BOOTSTRAP", "1"),
-    };
-    program
+    let program = cargo
+        .args(args)
         .args(["--target", TARGET])
-        .args(["--target-dir".as_ref(), target_dir().join("arm64").as_os_str()])
+        .args(["--target-dir".as_ref(), folder().as_os_str()])
         .args((!to_program.is_empty()).then_some("--"))
         .args(to_program)
         .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
         .env("CC_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-gcc")
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
+        .env("CARGO_INCREMENTAL", "0");
+    match compiler {
+        Compiler::Rustup => program,
+        Compiler::Debian => {
+            let library = format!("--sysroot={}", folder().join("sysroot").display());
+            program.env("RUSTC", "/usr/bin/rustc").env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS", library)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -246,10 +262,7 @@ mod tests {
     #[test]
     fn what_cargo_is_told_and_what_the_program_is_told_are_apart() {
         let shown = run(Compiler::Debian, &["run", "-q"], &["demo", "--check"]).shown().to_owned();
-        assert!(
-            shown.contains("run -q -Zbuild-std=std,panic_abort,test --target aarch64-unknown-linux-gnu"),
-            "{shown}"
-        );
+        assert!(shown.contains("cargo run -q --target aarch64-unknown-linux-gnu --target-dir"), "{shown}");
         assert!(shown.ends_with(" -- demo --check"), "{shown}");
         let shown = run(Compiler::Rustup, &["build"], &[]).shown().to_owned();
         assert!(shown.contains(" build --target aarch64-unknown-linux-gnu") && !shown.contains(" -- "), "{shown}");
