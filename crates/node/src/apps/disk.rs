@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! STATE/apps/instances/ID/
-//!   record         where it stands (`tutti_app::handover::Record`), its run-leases (`tutti_app::standby::Record`), of which package it is, which journal is
+//!   record         see `slots`: where it stands (`tutti_app::handover::Record`), its run-leases (`tutti_app::standby::Record`), of which package it is, which journal is
 //!                  its state, and which one a replica of it, if this device is its standby
 //!   state-N        its state, or the replica: see `journal`
 //!   log, log.old   what it wrote
@@ -14,6 +14,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,8 @@ use tutti_model::{
     section::{SectionWriter, Sections, Tag},
 };
 
-use crate::state::write_file;
+use super::slots::{self, Slots};
+use crate::lock::lock;
 
 const SAVED: Tag = Tag(0x0660);
 const REPLICA: Tag = Tag(0x0661);
@@ -87,6 +89,10 @@ fn damaged(what: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("its record is damaged: {what}"))
 }
 
+fn damaged_if_invalid(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::InvalidData { damaged(error) } else { error }
+}
+
 impl Saved {
     /// Of an instance that was never here, but was heard of.
     pub(crate) fn nothing() -> Self {
@@ -124,49 +130,56 @@ impl Saved {
 }
 
 /// The folder of one instance.
-#[derive(Clone, Debug)]
-pub(crate) struct Folder(PathBuf);
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    record: Mutex<Slots>,
+}
 
 impl Folder {
     /// The folder of this instance in that of all. Not made before something is saved in it.
     pub(crate) fn new(all: &Path, instance: InstanceId) -> Self {
-        Self(all.join(instance.to_string()))
+        let path = all.join(instance.to_string());
+        let record = Mutex::new(Slots::new(&path, RECORD));
+        Self { path, record }
     }
 
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// What was saved; none if nothing was.
     pub(crate) fn load(&self) -> io::Result<Option<Saved>> {
-        match fs::read(self.0.join(RECORD)) {
-            Ok(bytes) => Saved::parse(&bytes).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        slots::load(&self.path.join(RECORD)).map_err(damaged_if_invalid)?.map(|bytes| Saved::parse(&bytes)).transpose()
     }
 
     /// Makes the folder, if it is not there.
     pub(crate) fn make(&self) -> io::Result<()> {
-        fs::create_dir_all(&self.0)
+        fs::create_dir_all(&self.path)
     }
 
     /// Saves; it is on the disk when this returns.
     pub(crate) fn save(&self, saved: &Saved) -> io::Result<()> {
         self.make()?;
-        write_file(&self.0, RECORD, &saved.emit()?)
+        lock(&self.record).save(&saved.emit()?)
+    }
+
+    /// Makes the folder and sees to it that what is saved next is on the disk after one wait for it.
+    pub(crate) fn ready(&self) -> io::Result<()> {
+        self.make()?;
+        lock(&self.record).ready()
     }
 
     /// The place of a journal.
     pub(crate) fn journal(&self, number: u64) -> PathBuf {
-        self.0.join(format!("state-{number:016x}"))
+        self.path.join(format!("state-{number:016x}"))
     }
 
     /// Removes all journals but these.
     pub(crate) fn sweep(&self, keep: &[u64]) {
         let keep: Vec<_> = keep.iter().map(|number| self.journal(*number)).collect();
-        let Ok(entries) = fs::read_dir(&self.0) else { return };
+        let Ok(entries) = fs::read_dir(&self.path) else { return };
         for entry in entries.flatten() {
             let is_journal = entry.file_name().to_string_lossy().starts_with("state-");
             if is_journal && !keep.contains(&entry.path()) {
@@ -177,8 +190,8 @@ impl Folder {
 
     /// Removes everything, if nothing was saved.
     pub(crate) fn remove_if_unused(&self) {
-        if !self.0.join(RECORD).exists() {
-            let _ = fs::remove_dir_all(&self.0);
+        if matches!(self.load(), Ok(None)) {
+            let _ = fs::remove_dir_all(&self.path);
         }
     }
 }
@@ -200,6 +213,8 @@ mod tests {
         let all_of = tempfile::tempdir().unwrap();
         let id = InstanceId::from_bytes([3; 16]);
         let folder = Folder::new(all_of.path(), id);
+        assert_eq!(folder.load().unwrap(), None);
+        folder.ready().unwrap();
         assert_eq!(folder.load().unwrap(), None);
         let epoch = Epoch::first(DeviceId::from_bytes([1; 32]));
         let saved = Saved {
@@ -229,7 +244,7 @@ mod tests {
         assert!(folder.journal(9).exists() && !folder.journal(10).exists());
         let path = folder.path().join(RECORD);
         let bytes = fs::read(&path).unwrap();
-        fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        fs::write(&path, &bytes[..60]).unwrap();
         assert_eq!(folder.load().unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

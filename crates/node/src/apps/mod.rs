@@ -6,7 +6,7 @@
 //! | [`binder`] | what an app's wants are met by; leases |
 //! | [`effects`] | effects on their way, and the ledgers of this device's resources |
 //! | [`net`], [`wire`] | what devices say to each other about apps; packages and state as streams |
-//! | [`disk`], [`journal`], [`packages`], [`lines`] | what is on the disk |
+//! | [`disk`], [`slots`], [`journal`], [`packages`], [`lines`] | what is on the disk |
 //! | [`engines`] | wasmtime, begun with the first app |
 //! | [`grants`] | what owners allow |
 //! | [`install`] | apps installed and removed |
@@ -38,6 +38,7 @@ mod orders;
 mod packages;
 mod picture;
 mod place;
+mod slots;
 mod wire;
 
 use std::{
