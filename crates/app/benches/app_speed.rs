@@ -4,17 +4,21 @@
 //! - `app.dispatch.more`: how much more that is, the median over the turns.
 //! - `app.neighbour.p99`: an event of an instance while four others loop, recurse, eat memory and flood their storage.
 //! - `app.start.cached`: from the component's bytes to a fresh instance, native code in the cache.
-//! - `app.idle.host`: resident memory of each of 1,000 idle instances beside its own memory.
+//! - `app.idle.host`: resident memory of each of 1,000 idle instances, what it has of its own memory included.
 //! - `app.move.SIZE.work`: what stands between the last event here and the first there once the state was copied beforehand and 5 % of its pages have
-//!   changed since: capture, difference, bytes, reading, applying, restoring. No network and no disk: those are the node's.
+//!   changed since: capture, difference, bytes, reading, applying, restoring. No network and no disk: those are the node's. Its parts are `.capture`,
+//!   `.differ` (up to bytes), `.follow` (from bytes to an image) and `.restore` (up to the first event there).
 //! - `app.move.SIZE.whole`: the same without a copy beforehand, as a stop and restart with the state in a file would have it.
 //! - `app.snapshot.SIZE.rate`: a whole snapshot, from the guest's memory to bytes.
 //! - `app.checkpoint.SIZE.take`: what a checkpoint for a standby adds while the app stands still, 5 % of the pages changed; and `.follow`: what it takes
 //!   the standby to go on from it.
+//!
+//! With the argument `moves` only the last three groups.
 #![allow(clippy::print_stdout, reason = "it is a benchmark")]
 
 use std::{
     hint::black_box,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -137,6 +141,44 @@ fn neighbour(engine: &Arc<Engine>) -> f64 {
     times[times.len() * 99 / 100].as_secs_f64()
 }
 
+/// What computing a move costs.
+fn moves(app: &App, name: &str, kib: usize) {
+    let started = || app.start(LIMITS, Box::new(Nothing)).expect("it starts");
+    let (mut wholes, mut works, mut parts) = (Vec::new(), Vec::new(), [const { Vec::new() }; 4]);
+    for _ in 0..9 {
+        let mut here = started();
+        here.handle(&told(&format!("fill {kib}"))).expect("it has the memory");
+        let fresh = here.fresh().expect("it can be carried").clone();
+        // What the target has before the pause, or what stopping and beginning again with the state in a file takes.
+        let (took, (base, mut there, arrived)) = time(|| {
+            let (base, first) = here.snapshot(None).expect("it can be carried");
+            let bytes = first.emit().expect("it is small enough");
+            let mut there = started();
+            let arrived = Patch::parse(&bytes, MAX_PAGES).and_then(|it| it.apply(&fresh)).expect("it is sound");
+            there.restore(&arrived, here.kept().clone()).expect("it fits");
+            (base, there, arrived)
+        });
+        wholes.push(took);
+        here.handle(&told(&format!("touch {}", kib / 20))).expect("it is well");
+        let (capture, now) = time(|| here.capture().expect("it can be carried"));
+        let (differ, bytes) = time(|| now.since(&base).emit().expect("it is small enough"));
+        let (follow, image) =
+            time(|| Patch::parse(&bytes, MAX_PAGES).and_then(|it| it.apply(&arrived)).expect("it is sound"));
+        let (restore, _) = time(|| {
+            there.restore(&image, here.kept().clone()).expect("it fits");
+            there.handle(&Event::Resumed).expect("it is well");
+        });
+        let all = [capture, differ, follow, restore];
+        works.push(all.iter().sum());
+        parts.iter_mut().zip(all).for_each(|(part, took)| part.push(took));
+    }
+    row(&format!("app.move.{name}.work"), median(works) * 1e3, "ms");
+    for (part, took) in ["capture", "differ", "follow", "restore"].into_iter().zip(parts) {
+        row(&format!("app.move.{name}.work.{part}"), median(took) * 1e3, "ms");
+    }
+    row(&format!("app.move.{name}.whole"), median(wholes) * 1e3, "ms");
+}
+
 /// What a checkpoint costs at home and at its standby.
 fn checkpoints(app: &App, name: &str, kib: usize) {
     let (instance, home) = (InstanceId::from_bytes([1; 16]), Epoch::first(DeviceId::from_bytes([1; 32])));
@@ -173,22 +215,8 @@ fn checkpoints(app: &App, name: &str, kib: usize) {
     row(&format!("app.checkpoint.{name}.follow"), median(follows) * 1e3, "ms");
 }
 
-fn main() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let engine = Engine::new(Kind::Cranelift, Some(folder.path())).expect("an engine");
-    engine.load(APP).expect("it is an app");
-    let (starts, apps): (Vec<_>, Vec<_>) = (0..20)
-        .map(|_| {
-            time(|| {
-                let app = engine.load(APP).expect("it is an app");
-                let running = app.start(LIMITS, Box::new(Nothing)).expect("it starts");
-                (app, running)
-            })
-        })
-        .unzip();
-    row("app.start.cached", median(starts) * 1e3, "ms");
-
-    let (app, _) = &apps[0];
+/// What events and idle instances cost.
+fn events(app: &App, cache: &Path) {
     let mut running = app.start(LIMITS, Box::new(Nothing)).expect("it starts");
     let event = Event::Resumed;
     let each = |running: &mut Running| {
@@ -218,49 +246,34 @@ fn main() {
 
     let before = resident();
     let idle: Vec<Running> = (0..1000).map(|_| app.start(LIMITS, Box::new(Nothing)).expect("it starts")).collect();
-    let own: usize = idle.iter().filter_map(|it| it.fresh().map(|image| image.memory().len())).sum();
-    row("app.idle.host", (resident() - before - own as f64 / 1024.0) / 1000.0, "KiB");
+    row("app.idle.host", (resident() - before) / 1000.0, "KiB");
     drop(idle);
 
-    let engine = Arc::new(Engine::new(Kind::Cranelift, Some(folder.path())).expect("an engine"));
+    let engine = Arc::new(Engine::new(Kind::Cranelift, Some(cache)).expect("an engine"));
     row("app.neighbour.p99", neighbour(&engine) * 1e3, "ms");
+}
 
+fn main() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = Engine::new(Kind::Cranelift, Some(folder.path())).expect("an engine");
+    engine.load(APP).expect("it is an app");
+    let (starts, apps): (Vec<_>, Vec<_>) = (0..20)
+        .map(|_| {
+            time(|| {
+                let app = engine.load(APP).expect("it is an app");
+                let running = app.start(LIMITS, Box::new(Nothing)).expect("it starts");
+                (app, running)
+            })
+        })
+        .unzip();
+    row("app.start.cached", median(starts) * 1e3, "ms");
+
+    let (app, _) = &apps[0];
+    if std::env::args().all(|argument| argument != "moves") {
+        events(app, folder.path());
+    }
     for (name, kib) in [("64kib", 64), ("1mib", 1024), ("64mib", 64 * 1024)] {
-        let (mut pauses, mut wholes) = (Vec::new(), Vec::new());
-        for _ in 0..9 {
-            let mut here = app.start(LIMITS, Box::new(Nothing)).expect("it starts");
-            here.handle(&told(&format!("fill {kib}"))).expect("it has the memory");
-            let (base, first) = here.snapshot(None).expect("it can be carried");
-            let bytes = first.emit().expect("it is small enough");
-            let fresh = here.fresh().expect("it can be carried").clone();
-            wholes.push(
-                time(|| {
-                    let (_, patch) = here.snapshot(None).expect("it can be carried");
-                    let bytes = patch.emit().expect("it is small enough");
-                    let mut there = app.start(LIMITS, Box::new(Nothing)).expect("it starts");
-                    let image = Patch::parse(&bytes, MAX_PAGES).and_then(|it| it.apply(&fresh)).expect("it is sound");
-                    there.restore(&image, here.kept().clone()).expect("it fits");
-                })
-                .0,
-            );
-            // What the target did while the source still ran.
-            let mut there = app.start(LIMITS, Box::new(Nothing)).expect("it starts");
-            let arrived = Patch::parse(&bytes, MAX_PAGES).and_then(|it| it.apply(&fresh)).expect("it is sound");
-            there.restore(&arrived, here.kept().clone()).expect("it fits");
-            here.handle(&told(&format!("touch {}", kib / 20))).expect("it is well");
-            pauses.push(
-                time(|| {
-                    let (_, patch) = here.snapshot(Some(&base)).expect("it can be carried");
-                    let bytes = patch.emit().expect("it is small enough");
-                    let image = Patch::parse(&bytes, MAX_PAGES).and_then(|it| it.apply(&arrived)).expect("it is sound");
-                    there.advance(&arrived, &image, here.kept().clone()).expect("it fits");
-                    there.handle(&Event::Resumed).expect("it is well");
-                })
-                .0,
-            );
-        }
-        row(&format!("app.move.{name}.work"), median(pauses) * 1e3, "ms");
-        row(&format!("app.move.{name}.whole"), median(wholes) * 1e3, "ms");
+        moves(app, name, kib);
         checkpoints(app, name, kib);
     }
 }

@@ -151,7 +151,7 @@ fn a_manifest_that_lies_gains_nothing() {
     // It grows to its limit and not beyond, and is ended.
     let mut it = start();
     it.handle(&told("fill 1024")).unwrap();
-    assert!(it.capture().unwrap().memory().len() <= memory);
+    assert!(it.capture().unwrap().size() <= memory);
     let mut it = start();
     assert!(it.handle(&told("fill 4096")).is_err());
     // An older version of itself, with another lie, is not what was allowed.

@@ -2,9 +2,13 @@
 //!
 //! - `app.move.SIZE.pause`, `app.move.SIZE.pause.p99`: how long the app stands still, from its last event at the source until the target says that it runs
 //!   there; both durable commits of each side are in it. While it moves, 5 % of its pages are changed each second.
-//! - `app.move.SIZE.commit`: what one durable record of those takes (there are four such writes in a pause).
+//! - `app.move.SIZE.commit`: what one durable record of those takes (four waits for the disk stand in a pause, one after the other: the target's state and
+//!   its record, the source's record, the target's again; five if the app had done something that was not yet saved).
+//! - `app.disk.commit`: what one wait for this disk takes, without any of Tutti: a sector written over and made durable. No pause can be below four of these.
 //! - `app.move.SIZE.whole`: the whole move, from the wish to the target's word.
 //! - `app.move.SIZE.restart`: the same app stopped and begun again on one device with its state in its file.
+//! - `app.device.idle`, `app.device.running`, `app.device.after`: resident memory of a device without an app, with one that runs (`counter`, told something
+//!   once), and once that has ended.
 //!
 //! Prints a JSON object a line: `name`, `value`, `unit`.
 
@@ -12,18 +16,24 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::{
+    os::unix::fs::FileExt,
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use support::{Device, median, millis, pair, row, wait};
+use support::{Device, MIB, median, millis, pair, row, wait};
 use tutti_app::package::Package;
 use tutti_control::{AppInstance, Client, InstanceState, RunRequest};
 
 const APP: &[u8] = include_bytes!("../../../apps/built/hostile.wasm");
+const COUNTER: &[u8] = include_bytes!("../../../apps/built/counter.wasm");
 const SIZES: [(&str, usize, usize); 3] = [("64kib", 64, 60), ("1mib", 1 << 10, 60), ("64mib", 64 << 10, 20)];
 const NAMES: [&str; 2] = ["a", "b"];
 
 fn main() {
     let folder = tempfile::tempdir().expect("a temporary folder");
+    row("app.disk.commit", commit(folder.path()), "ms");
     let devices = NAMES.map(|name| Device::start(folder.path(), name, 0));
     wait("they discover each other", || devices.iter().all(|device| device.nearby() >= 1));
     pair(&devices[0], &devices[1]);
@@ -36,17 +46,45 @@ fn main() {
             Client::unix(status["api"]["socket"].as_str().expect("a socket"))
         };
         let clients = [client(&devices[0]), client(&devices[1])];
-        clients[0].install_app(std::io::Cursor::new(package())).await.expect("it is installed");
+        memory(&devices[0], &clients[0]).await;
+        clients[0].install_app(std::io::Cursor::new(package("weight", APP))).await.expect("it is installed");
         for (name, kib, rounds) in SIZES {
             measure(&clients, name, kib, rounds).await;
         }
     });
 }
 
-fn package() -> Vec<u8> {
+fn package(name: &str, app: &[u8]) -> Vec<u8> {
     let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
-    let manifest = "name = \"weight\"\nversion = \"0.1.0\"\nlimits.memory-kib = 262144\nlimits.cpu = 1000\n";
-    Package::make(manifest, APP, None, &key).expect("a package")
+    let manifest = format!("name = \"{name}\"\nversion = \"0.1.0\"\nlimits.memory-kib = 262144\nlimits.cpu = 1000\n");
+    Package::make(&manifest, app, None, &key).expect("a package")
+}
+
+/// What one wait for the disk takes, in milliseconds.
+fn commit(folder: &Path) -> f64 {
+    let file = std::fs::File::create(folder.join("commit")).expect("a file");
+    let times = (0..50u8).map(|n| {
+        let begun = Instant::now();
+        file.write_all_at(&[n; 4096], 0).and_then(|()| file.sync_data()).expect("it is written");
+        millis(begun)
+    });
+    median(times.collect())
+}
+
+/// What apps cost the memory of a device.
+async fn memory(device: &Device, client: &Client) {
+    let settled = || tokio::time::sleep(Duration::from_secs(5));
+    settled().await;
+    row("app.device.idle", device.resident() / MIB, "MiB");
+    client.install_app(std::io::Cursor::new(package("small", COUNTER))).await.expect("it is installed");
+    let here = RunRequest { on: Some(device.name.clone()), ..RunRequest::default() };
+    let id = client.run_app("small", &here).await.expect("it runs").id;
+    client.tell_instance(&id, "add 1").await.expect("it is told");
+    settled().await;
+    row("app.device.running", device.resident() / MIB, "MiB");
+    client.end_instance(&id).await.expect("it ends");
+    settled().await;
+    row("app.device.after", device.resident() / MIB, "MiB");
 }
 
 async fn measure(clients: &[Client; 2], name: &str, kib: usize, rounds: usize) {

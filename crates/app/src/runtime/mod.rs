@@ -16,7 +16,7 @@
 //! A trap ends the instance: [`Trap`] says why, and the driver begins anew from the last state that is durable
 //! ([`home`](crate::home)).
 
-use std::{fmt, path::Path, time::Duration};
+use std::{fmt, path::Path, sync::OnceLock, time::Duration};
 
 use wasmtime::{
     Cache, CacheConfig, Config, Store, StoreLimitsBuilder,
@@ -29,7 +29,7 @@ pub mod input;
 use self::host::{Did, Event, Resources, State};
 use crate::{
     carry::{self, Obstacle},
-    snapshot::{Image, PAGE, Patch, SnapshotError},
+    snapshot::{Draft, Image, MAX_GLOBALS, PAGE, Patch, SnapshotError},
 };
 
 mod bindings {
@@ -195,7 +195,7 @@ impl Engine {
         let instance = linker.instantiate_pre(&code).map_err(unfit)?;
         bindings::AppPre::new(instance.clone()).map_err(unfit)?;
         let obstacle = carry::check_component(component).err();
-        Ok(App { instance, obstacle })
+        Ok(App { instance, obstacle, fresh: OnceLock::new() })
     }
 }
 
@@ -203,6 +203,8 @@ impl Engine {
 pub struct App {
     instance: InstancePre<State>,
     obstacle: Option<Obstacle>,
+    /// The state of its first fresh instance, which others have in common with it.
+    fresh: OnceLock<Image>,
 }
 
 impl App {
@@ -226,9 +228,11 @@ impl App {
             Some(_) => None,
         };
         let obstacle = self.obstacle.clone();
-        let mut running = Running { store, events, carry, obstacle, limits, fresh: None };
+        let known = self.fresh.get().cloned();
+        let mut running = Running { store, events, carry, obstacle, limits, fresh: None, known, moved_on: true };
         if running.carry.is_some() {
             let fresh = running.capture().map_err(|error| StartError::Unfit(error.to_string()))?;
+            self.fresh.get_or_init(|| fresh.clone());
             running.fresh = Some(fresh);
         }
         Ok(running)
@@ -282,6 +286,10 @@ pub struct Running {
     obstacle: Option<Obstacle>,
     limits: Limits,
     fresh: Option<Image>,
+    /// The state when it was last taken or put. What is taken next shares with it what is as it was.
+    known: Option<Image>,
+    /// It may have changed since.
+    moved_on: bool,
 }
 
 impl Running {
@@ -292,6 +300,7 @@ impl Running {
     pub fn handle(&mut self, event: &Event) -> Result<Did, Trap> {
         self.store.set_epoch_deadline(self.limits.ticks);
         self.store.data_mut().begin();
+        self.moved_on = true;
         // A timer goes off once; one that was set anew or cleared in the meantime does not go off now.
         if let Event::Timer(id) = event
             && !self.store.data_mut().take_timer(*id)
@@ -333,19 +342,18 @@ impl Running {
         self.fresh.as_ref()
     }
 
-    /// The state as it is now, between two events.
+    /// The state as it is now, between two events. Costs a comparison with the last that was taken or put, and a copy of what differs;
+    /// nothing if no event was handled since.
     pub fn capture(&mut self) -> Result<Image, CarryError> {
-        self.capture_after(None)
-    }
-
-    /// The same, quicker if little has changed since `earlier`.
-    fn capture_after(&mut self, earlier: Option<&Image>) -> Result<Image, CarryError> {
+        if let Some(known) = self.known.as_ref().filter(|_| !self.moved_on) {
+            return Ok(known.clone());
+        }
         let carry = self.carry.as_ref().ok_or_else(|| obstacle(&self.obstacle))?;
         let store = &mut self.store;
         store.set_epoch_deadline(self.limits.ticks);
         let (count,) = carry.globals.call(&mut *store, ())?;
         let mut globals = Vec::new();
-        for at in 0..count.min(crate::snapshot::MAX_GLOBALS as u32) {
+        for at in 0..count.min(MAX_GLOBALS as u32) {
             globals.push(carry.get_global.call(&mut *store, (at,))?.0);
         }
         let (pages,) = carry.pages.call(&mut *store, ())?;
@@ -353,7 +361,7 @@ impl Running {
         if size > self.limits.memory {
             return Err(SnapshotError::TooLarge.into());
         }
-        let mut memory = Vec::with_capacity(size);
+        let mut draft = Draft::new(self.known.as_ref(), pages as usize);
         let (half, end) = (size as u32 / 2, size as u32);
         let mut at = 0;
         while at < end {
@@ -363,57 +371,66 @@ impl Running {
             // Time counts for each piece by itself: large memories take long, and are no endless loops.
             store.set_epoch_deadline(self.limits.ticks);
             let (list,) = carry.read.call(&mut *store, (at, len, scratch))?;
-            memory.extend_from_slice(list.as_le_slice(&mut *store));
+            let bytes = list.as_le_slice(&mut *store);
+            // The app's own code answers, and could have been made to answer with less.
+            if bytes.len() != len as usize {
+                return Err(SnapshotError::Malformed.into());
+            }
+            draft.write(at as usize, bytes);
             at += len;
         }
-        let image = match earlier.or(self.fresh.as_ref()) {
-            Some(fresh) => Image::after(fresh, globals, memory),
-            None => Image::new(globals, memory),
-        };
+        let image = draft.finish(globals);
+        (self.known, self.moved_on) = (Some(image.clone()), false);
         Ok(image)
     }
 
-    /// Puts a state into this instance, which must be fresh.
+    /// Makes this its state. Only what differs from the state that it has is written. Memory cannot shrink.
+    ///
+    /// # Errors
+    /// If it does not fit, or the app broke: then the instance is of no more use.
     pub fn restore(&mut self, image: &Image, kept: host::Kept) -> Result<(), CarryError> {
-        let fresh = self.fresh.take().ok_or_else(|| obstacle(&self.obstacle))?;
-        let result = self.advance(&fresh, image, kept);
-        self.fresh = Some(fresh);
-        result
-    }
-
-    /// The same for an instance that was restored to `from` and has handled nothing since: only what differs is written. Memory cannot
-    /// shrink.
-    pub fn advance(&mut self, from: &Image, image: &Image, kept: host::Kept) -> Result<(), CarryError> {
+        let known = self.capture()?;
+        // Until all of it is there, it is neither.
+        self.moved_on = true;
         let carry = self.carry.as_ref().ok_or_else(|| obstacle(&self.obstacle))?;
         let store = &mut self.store;
         store.set_epoch_deadline(self.limits.ticks);
-        let (pages,) = carry.pages.call(&mut *store, ())?;
-        let wanted = (image.memory().len() / PAGE) as u32;
-        let grown = wanted >= pages && carry.grow.call(&mut *store, (wanted - pages,))?.0;
-        if !grown {
+        let more = image.pages().checked_sub(known.pages()).and_then(|more| u32::try_from(more).ok());
+        let grown = more.map(|more| carry.grow.call(&mut *store, (more,))).transpose()?;
+        if !matches!(grown, Some((true,))) {
             return Err(SnapshotError::TooLarge.into());
         }
-        for (at, bytes) in image.runs_since(from) {
-            for (nth, chunk) in bytes.chunks(CHUNK as usize).enumerate() {
-                store.set_epoch_deadline(self.limits.ticks);
-                carry.aim.call(&mut *store, (at + nth as u32 * CHUNK,))?;
-                carry.write.call(&mut *store, (chunk.to_vec(),))?;
+        let mut write = |at: usize, bytes: Vec<u8>| {
+            store.set_epoch_deadline(self.limits.ticks);
+            carry.aim.call(&mut *store, (at as u32,))?;
+            carry.write.call(&mut *store, (bytes,))
+        };
+        let (mut from, mut bytes) = (0, Vec::new());
+        for (at, changed) in image.changes_since(&known) {
+            if at != from + bytes.len() || bytes.len() + changed.len() > CHUNK as usize {
+                if !bytes.is_empty() {
+                    write(from, std::mem::take(&mut bytes))?;
+                }
+                from = at;
             }
+            bytes.extend_from_slice(changed);
+        }
+        if !bytes.is_empty() {
+            write(from, bytes)?;
         }
         for (at, bits) in image.globals().iter().enumerate() {
             carry.set_global.call(&mut *store, (at as u32, *bits))?;
         }
         store.data_mut().restore(kept);
+        (self.known, self.moved_on) = (Some(image.clone()), false);
         Ok(())
     }
 
     /// The state as it is now, as what makes it out of `base` (or a fresh instance).
     pub fn snapshot(&mut self, base: Option<&Image>) -> Result<(Image, Patch), CarryError> {
-        let image = self.capture_after(base)?;
-        let patch = match (base, &self.fresh) {
-            (Some(base), _) | (None, Some(base)) => image.since(base),
-            (None, None) => return Err(obstacle(&self.obstacle)),
-        };
+        let image = self.capture()?;
+        let base = base.or(self.fresh.as_ref()).ok_or_else(|| obstacle(&self.obstacle))?;
+        let patch = image.since(base);
         Ok((image, patch))
     }
 }

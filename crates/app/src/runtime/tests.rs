@@ -213,7 +213,7 @@ fn a_snapshot_edited_by_hand_harms_nobody_but_its_app() {
     for seed in 0..40u64 {
         let mut it = app.start(Limits { ticks: 20, ..Limits::default() }, Box::new(Desk)).unwrap();
         let mut state = seed;
-        let mut memory = image.memory().to_vec();
+        let mut memory = image.memory();
         for byte in &mut memory {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             if (state >> 60) == 0 {
@@ -221,12 +221,12 @@ fn a_snapshot_edited_by_hand_harms_nobody_but_its_app() {
             }
         }
         let globals = image.globals().iter().map(|it| it ^ (state >> 50)).collect();
-        it.restore(&Image::new(globals, memory), Kept::default()).unwrap();
+        it.restore(&Image::new(globals, &memory), Kept::default()).unwrap();
         // It works, or it is ended; nothing else.
         let _ = it.handle(&told("add 1"));
     }
     let mut it = app.start(Limits::default(), Box::new(Desk)).unwrap();
-    let large = Image::new(image.globals().to_vec(), vec![0; 1 << 30]);
+    let large = Image::new(image.globals().to_vec(), &vec![0; 1 << 30]);
     assert!(matches!(it.restore(&large, Kept::default()), Err(CarryError::Snapshot(SnapshotError::TooLarge))));
 }
 

@@ -125,7 +125,7 @@ impl Actor {
             app.start(limits, binder.world()).map_err(|error| failed(&error))?
         };
         let number = rand::random();
-        self.folder.make().map_err(|error| failed(&error))?;
+        self.folder.ready().map_err(|error| failed(&error))?;
         let journal = Journal::create(&self.folder.journal(number)).map_err(|error| failed(&error))?;
         let image = running.fresh().cloned();
         Ok(Arriving {
@@ -175,10 +175,10 @@ impl Actor {
         {
             let _ticking = self.shared.engines.ticking();
             let host: host::Kept = step.kept.host.clone();
-            arriving.running.advance(&before, &image, host).map_err(|error| error.to_string())?;
+            arriving.running.restore(&image, host).map_err(|error| error.to_string())?;
         }
-        // On the disk it is whole with the last step, or it is nothing.
-        arriving.journal.append(bytes, step.kept.last).map_err(|error| error.to_string())?;
+        // Each is on the disk while the app still runs there, so that only the last one is waited for while it stands still.
+        arriving.journal.append(bytes, true).map_err(|error| error.to_string())?;
         arriving.whole = step.kept.last;
         arriving.image = Some(image);
         if let Some(binder) = arriving.binder.as_ref().filter(|_| step.kept.last) {

@@ -32,7 +32,9 @@ impl Actor {
         let Some(live) = &mut self.live else { return };
         if live.writing.as_ref().is_none_or(|writing| writing.ticket != ticket) {
             let Some(running) = &mut live.running else { return };
-            let long = live.journal.as_ref().is_none_or(Journal::is_long);
+            // Nobody has to wait for a whole one while it stands still.
+            let resting = self.leaving.as_ref().is_some_and(|leaving| leaving.rest);
+            let long = live.journal.as_ref().is_none_or(|journal| journal.is_long() && !resting);
             let host = running.kept().clone();
             let (image, patch) = if running.fresh().is_some() {
                 let _ticking = self.shared.engines.ticking();
@@ -156,11 +158,21 @@ impl Actor {
         }
     }
 
-    /// The state as it is now, and what makes it of `base`.
-    pub(super) fn snapshot(&mut self, base: Option<&Image>) -> Result<(Image, Patch), String> {
+    /// The state as it is now, and that of a fresh instance.
+    pub(super) fn capture(&mut self) -> Result<(Image, Image), String> {
         let running = self.live.as_mut().and_then(|live| live.running.as_mut()).ok_or("it does not run")?;
         let _ticking = self.shared.engines.ticking();
-        running.snapshot(base).map_err(|error| error.to_string())
+        let image = running.capture().map_err(|error| error.to_string())?;
+        let fresh = running.fresh().ok_or("it cannot be carried")?;
+        Ok((image, fresh.clone()))
+    }
+
+    /// It does not run here any more. Its memory is given back beside this thread, which has others wait for it.
+    pub(super) fn let_live_go(&mut self) {
+        let Some(mut live) = self.live.take() else { return };
+        let memory = (live.running.take(), live.image.take(), std::mem::take(&mut live.sent));
+        drop(live);
+        self.shared.runtime.spawn_blocking(move || drop(memory));
     }
 
     /// What is kept beside it now.

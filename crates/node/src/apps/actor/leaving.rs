@@ -3,14 +3,20 @@
 //! The package goes first, then rounds of what changed since the round before, all while the app runs; when a round is small, or there were
 //! many, the app comes to rest and the last step goes, with what is kept beside the state and the leases.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use tokio::sync::mpsc;
 use tutti_app::{
     handover::{Input, Why},
     home,
     ids::Attempt,
-    snapshot::Image,
+    snapshot::{Image, Patch},
 };
 use tutti_control::{AppLevel, AuditWhat, ErrorCode, ErrorDetail, MovePhase};
 use tutti_model::{DeviceId, signed::Signed};
@@ -31,7 +37,8 @@ pub(super) struct Leaving {
     /// The app is to come to rest, and then the last step goes.
     pub(super) rest: bool,
     pub(super) gone: u64,
-    pub(super) total: u64,
+    /// What is known to have to go, in bytes.
+    pub(super) total: Arc<AtomicU64>,
     /// Where steps go; the stream ends when it is dropped.
     steps: Option<mpsc::Sender<Vec<u8>>>,
     /// What the target has.
@@ -40,9 +47,10 @@ pub(super) struct Leaving {
     going: Option<Image>,
     round: u32,
     last: Option<home::Kept>,
-    /// When it came to rest, and how long its own record took since.
+    /// When it was to come to rest, how long its own record took since, and when the target said that it runs there.
     pub(super) rested: Option<Instant>,
     pub(super) recorded: Duration,
+    pub(super) settled: Option<Instant>,
 }
 
 impl Actor {
@@ -81,7 +89,7 @@ impl Actor {
             phase: MovePhase::Package,
             rest: false,
             gone: 0,
-            total: size,
+            total: Arc::new(AtomicU64::new(size)),
             steps: None,
             there: None,
             going: None,
@@ -89,6 +97,7 @@ impl Actor {
             last: None,
             rested: None,
             recorded: Duration::ZERO,
+            settled: None,
         });
         self.reason = None;
         self.note(AppLevel::System, format!("it is to move to {}", self.shared.name_of(to)));
@@ -105,9 +114,10 @@ impl Actor {
         match result {
             Ok(()) => {
                 leaving.phase = MovePhase::Asking;
-                (leaving.gone, leaving.total) = (0, 0);
+                leaving.gone = 0;
+                leaving.total.store(0, Ordering::Relaxed);
                 let to = leaving.to;
-                let size = self.live.as_ref().and_then(|live| live.image.as_ref()).map_or(0, |it| it.memory().len());
+                let size = self.live.as_ref().and_then(|live| live.image.as_ref()).map_or(0, Image::size);
                 let Some((package, _)) = self.package() else { return };
                 // It has just answered, whether or not the news of its session has come here.
                 if self.shared.is_connected(to) {
@@ -153,6 +163,10 @@ impl Actor {
     /// The target will have it: the stream is opened, and the first round begins.
     pub(super) fn copy(&mut self, attempt: Attempt, to: DeviceId) {
         let (sender, steps) = mpsc::channel(1);
+        if let Err(error) = self.folder.ready() {
+            // The record is written all the same, or it is said then why not.
+            tracing::debug!(instance = %self.id, %error, "its record cannot be made ready");
+        }
         if let Some(leaving) = self.leaving.as_mut().filter(|leaving| leaving.attempt == attempt) {
             leaving.phase = MovePhase::Copying;
             leaving.steps = Some(sender);
@@ -162,38 +176,44 @@ impl Actor {
         self.send_round();
     }
 
-    /// Sends what changed since the last round, or says that it is little.
+    /// Sends what changed since the last round, or says that it is little. The app waits for no more than a comparison with what is known of
+    /// its memory: the rest is done beside it.
     fn send_round(&mut self) {
+        let taken = self.capture();
         let Some(leaving) = &mut self.leaving else { return };
-        let (attempt, round, there) = (leaving.attempt, leaving.round, leaving.there.take());
-        let taken = self.snapshot(there.as_ref());
-        let Some(leaving) = &mut self.leaving else { return };
-        leaving.there = there;
-        let (image, patch) = match taken {
+        let (attempt, round) = (leaving.attempt, leaving.round);
+        let (image, fresh) = match taken {
             Ok(taken) => taken,
             Err(why) => {
                 self.note(AppLevel::System, format!("its state cannot be copied: {why}"));
                 return self.mover(Input::Copied(attempt, Err(Why::Failed)));
             }
         };
-        if round >= ROUNDS || (round > 0 && patch.size() <= SMALL) {
+        let patch = leaving.there.as_ref().map(|there| image.since(there));
+        if round >= ROUNDS || patch.as_ref().is_some_and(|patch| patch.size() <= SMALL) {
             leaving.phase = MovePhase::Reserving;
             return self.mover(Input::Copied(attempt, Ok(())));
         }
-        leaving.going = Some(image);
+        leaving.going = Some(image.clone());
         leaving.round += 1;
+        let (Some(steps), total) = (leaving.steps.clone(), leaving.total.clone()) else {
+            return self.mover(Input::Copied(attempt, Err(Why::Failed)));
+        };
         let host = self.host_kept().map(|(host, _)| host).unwrap_or_default();
-        let kept = Kept { host, ..Kept::default() };
-        if !self.send_step(&kept, &patch) {
-            self.mover(Input::Copied(attempt, Err(Why::Failed)));
-        }
+        let (kept, handle) = (Kept { host, ..Kept::default() }, self.handle.clone());
+        self.shared.runtime.spawn_blocking(move || {
+            let patch = patch.unwrap_or_else(|| image.since(&fresh));
+            match step_of(&kept, &patch, &total) {
+                // If nobody takes it any more, that is said by whoever should have.
+                Ok(step) => _ = steps.try_send(step),
+                Err(why) => handle.insist(Ask::Sent(attempt, Err(why))),
+            }
+        });
     }
 
-    fn send_step(&mut self, kept: &Kept, patch: &tutti_app::snapshot::Patch) -> bool {
+    fn send_step(&mut self, kept: &Kept, patch: &Patch) -> bool {
         let Some(leaving) = &mut self.leaving else { return false };
-        let Ok(bytes) = patch.emit() else { return false };
-        let step = journal::emit(kept, &bytes);
-        leaving.total += step.len() as u64;
+        let Ok(step) = step_of(kept, patch, &leaving.total) else { return false };
         leaving.steps.as_ref().is_some_and(|steps| steps.try_send(step).is_ok())
     }
 
@@ -281,4 +301,11 @@ impl Actor {
     pub(super) fn turned_away(&self, app: &str, why: String) {
         self.shared.audit(app, Some(self.id), AuditWhat::Refused, why);
     }
+}
+
+/// A step as bytes, counted among what has to go.
+fn step_of(kept: &Kept, patch: &Patch, total: &AtomicU64) -> Result<Vec<u8>, String> {
+    let step = journal::emit(kept, &patch.emit().map_err(|error| error.to_string())?);
+    total.fetch_add(step.len() as u64, Ordering::Relaxed);
+    Ok(step)
 }

@@ -75,7 +75,12 @@ impl Actor {
     fn persist_record(&mut self, record: Record) -> io::Result<()> {
         let stays = matches!(record.standing, Standing::Home { .. });
         if !stays {
-            self.live = None;
+            self.let_live_go();
+        }
+        if matches!(record.standing, Standing::Gone { .. })
+            && let Some(leaving) = &mut self.leaving
+        {
+            leaving.settled.get_or_insert_with(Instant::now);
         }
         let arrived = match record.standing {
             Standing::Prepared { attempt, .. } => self.arriving.as_ref().filter(|it| it.attempt == attempt),
@@ -114,7 +119,7 @@ impl Actor {
             }
             Moved::Moved(_, to) => {
                 let mut text = name(to);
-                let paused = self.leaving.take().and_then(|it| Some((it.rested?.elapsed(), it.recorded)));
+                let paused = self.leaving.take().and_then(|it| Some((it.settled? - it.rested?, it.recorded)));
                 if let Some((paused, recorded)) = paused {
                     let millis = |it: Duration| it.as_secs_f64() * 1e3;
                     let (paused, recorded) = (millis(paused), millis(recorded));

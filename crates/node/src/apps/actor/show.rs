@@ -1,6 +1,8 @@
 //! What people see of an instance.
 
-use tutti_app::{handover::Standing, snapshot::PAGE};
+use std::sync::atomic::Ordering;
+
+use tutti_app::handover::Standing;
 use tutti_control::{AppInstance, AppMove, InstanceState};
 
 use crate::lock::lock;
@@ -54,7 +56,7 @@ impl Actor {
             to_name: self.shared.name_of(leaving.to),
             phase: leaving.phase,
             sent: leaving.gone,
-            total: leaving.total.max(leaving.gone),
+            total: leaving.total.load(Ordering::Relaxed).max(leaving.gone),
         });
         it.state = match self.standing() {
             Some(Standing::Stray { .. }) => InstanceState::GivenUp,
@@ -68,7 +70,7 @@ impl Actor {
         };
         if let Some(live) = &self.live {
             it.events = live.events;
-            it.memory = live.image.as_ref().map_or(0, |image| image.memory().len().next_multiple_of(PAGE) as u64);
+            it.memory = live.image.as_ref().map_or(0, |image| image.size() as u64);
             it.bound = live.binder.bound();
         }
         Some(it)

@@ -20,6 +20,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use tutti_model::section::{SectionError, SectionWriter, Sections, Tag};
 
+mod image;
+
+pub(crate) use image::Draft;
+pub use image::Image;
+
 /// The unit of difference, in bytes.
 pub const BLOCK: usize = 64;
 /// A page of WebAssembly, in bytes.
@@ -33,21 +38,6 @@ const SNAPSHOT: Tag = Tag(0x0630);
 
 /// A BLAKE3 digest.
 pub type Digest = [u8; 32];
-
-/// The whole state of an app.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Image {
-    globals: Vec<u64>,
-    memory: Vec<u8>,
-    /// The digest of each page, so that only pages that changed are read again for the digest of all.
-    pages: Vec<Digest>,
-}
-
-impl fmt::Debug for Image {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Image({} globals, {} pages)", self.globals.len(), self.pages.len())
-    }
-}
 
 /// Why bytes are no snapshot, or not one that fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,98 +76,34 @@ impl From<SectionError> for SnapshotError {
 }
 
 impl Image {
-    /// The state with these globals and this memory, which is cut to whole pages.
-    pub fn new(globals: Vec<u64>, memory: Vec<u8>) -> Self {
-        let mut it = Self { globals, memory, pages: Vec::new() };
-        it.memory.truncate(it.memory.len() / PAGE * PAGE);
-        it.pages = it.memory.chunks_exact(PAGE).map(digest_of_page).collect();
-        it
-    }
-
-    /// The same, when an earlier image is at hand: pages that are as they were there are not digested again.
-    pub fn after(earlier: &Self, globals: Vec<u64>, mut memory: Vec<u8>) -> Self {
-        memory.truncate(memory.len() / PAGE * PAGE);
-        let before = earlier.memory.chunks_exact(PAGE).zip(&earlier.pages);
-        let pages = memory.chunks_exact(PAGE).zip(before.map(Some).chain(std::iter::repeat(None)));
-        let pages = pages
-            .map(|(now, before)| match before {
-                Some((page, digest)) if page == now => *digest,
-                _ => digest_of_page(now),
-            })
-            .collect();
-        Self { globals, memory, pages }
-    }
-
-    /// Its mutable globals, as bits.
-    pub fn globals(&self) -> &[u64] {
-        &self.globals
-    }
-
-    /// Its memory.
-    pub fn memory(&self) -> &[u8] {
-        &self.memory
-    }
-
-    /// A digest of all of it.
-    pub fn digest(&self) -> Digest {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"tutti 1 app image");
-        hasher.update(&(self.globals.len() as u64).to_le_bytes());
-        self.globals.iter().for_each(|global| _ = hasher.update(&global.to_le_bytes()));
-        self.pages.iter().for_each(|page| _ = hasher.update(page));
-        *hasher.finalize().as_bytes()
-    }
-
     /// What makes `self` out of `base`.
     pub fn since(&self, base: &Self) -> Patch {
-        let mut blocks = Vec::new();
-        for (at, bytes) in self.runs_since(base) {
-            blocks.extend_from_slice(&(at / BLOCK as u32).to_le_bytes());
-            blocks.extend_from_slice(&((bytes.len() / BLOCK) as u32).to_le_bytes());
+        let changes = self.changes_since(base);
+        let mut blocks = Vec::with_capacity(changes.iter().map(|(_, bytes)| 8 + bytes.len()).sum());
+        // Where the number of blocks of the last run stands, and the first byte behind that run.
+        let mut last = None;
+        for (at, bytes) in changes {
+            let count = match last {
+                Some((count, end)) if end == at => count,
+                _ => {
+                    blocks.extend_from_slice(&((at / BLOCK) as u32).to_le_bytes());
+                    blocks.extend_from_slice(&[0; 4]);
+                    blocks.len() - 4
+                }
+            };
             blocks.extend_from_slice(bytes);
+            let run = (blocks.len() - count - 4) / BLOCK;
+            blocks[count..count + 4].copy_from_slice(&(run as u32).to_le_bytes());
+            last = Some((count, at + bytes.len()));
         }
         Patch {
             base: base.digest(),
             result: self.digest(),
-            pages: self.pages.len() as u32,
-            globals: self.globals.clone(),
+            pages: self.pages() as u32,
+            globals: self.globals().to_vec(),
             blocks,
         }
     }
-
-    /// Where the memory differs from `base` (which counts as zero beyond its end): the first byte, and the bytes; whole blocks.
-    pub fn runs_since<'a>(&'a self, base: &Self) -> Vec<(u32, &'a [u8])> {
-        let mut runs = Vec::new();
-        let mut run: Option<(usize, usize)> = None;
-        let mut close = |run: &mut Option<(usize, usize)>| {
-            if let Some((from, to)) = run.take() {
-                runs.push((from as u32, &self.memory[from..to]));
-            }
-        };
-        let zero = [0; PAGE];
-        for (at, page) in self.memory.chunks_exact(PAGE).enumerate() {
-            let before = base.memory.get(at * PAGE..(at + 1) * PAGE);
-            if base.pages.get(at) == Some(&self.pages[at]) {
-                close(&mut run);
-                continue;
-            }
-            let before = before.unwrap_or(&zero);
-            for (nth, (now, was)) in page.chunks_exact(BLOCK).zip(before.chunks_exact(BLOCK)).enumerate() {
-                let from = at * PAGE + nth * BLOCK;
-                match &mut run {
-                    _ if now == was => close(&mut run),
-                    Some((_, to)) => *to = from + BLOCK,
-                    None => run = Some((from, from + BLOCK)),
-                }
-            }
-        }
-        close(&mut run);
-        runs
-    }
-}
-
-fn digest_of_page(page: &[u8]) -> Digest {
-    *blake3::hash(page).as_bytes()
 }
 
 /// What differs between two images.
@@ -262,24 +188,24 @@ impl Patch {
         if base.digest() != self.base {
             return Err(SnapshotError::OtherBase);
         }
-        let mut memory = base.memory.clone();
-        memory.resize(self.pages as usize * PAGE, 0);
+        let mut draft = Draft::new(Some(base), self.pages as usize);
         let (mut rest, mut free) = (self.blocks.as_slice(), 0);
         while let Some((head, behind)) = rest.split_first_chunk::<8>() {
             let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]) as usize;
             let (first, count) = (number(0), number(4));
             let end = first.checked_add(count).ok_or(SnapshotError::Malformed)?;
-            if count == 0 || first < free || end > memory.len() / BLOCK || behind.len() / BLOCK < count {
+            let room = self.pages as usize * (PAGE / BLOCK);
+            if count == 0 || first < free || end > room || behind.len() / BLOCK < count {
                 return Err(SnapshotError::Malformed);
             }
             let (bytes, behind) = behind.split_at(count * BLOCK);
-            memory[first * BLOCK..end * BLOCK].copy_from_slice(bytes);
+            draft.write(first * BLOCK, bytes);
             (rest, free) = (behind, end + 1);
         }
         if !rest.is_empty() {
             return Err(SnapshotError::Malformed);
         }
-        let image = Image::after(base, self.globals.clone(), memory);
+        let image = draft.finish(self.globals.clone());
         if image.digest() == self.result { Ok(image) } else { Err(SnapshotError::Damaged) }
     }
 }
@@ -297,7 +223,7 @@ mod tests {
                 memory[at % len] = *byte;
             }
         }
-        Image::new(vec![1, 2], memory)
+        Image::new(vec![1, 2], &memory)
     }
 
     #[test]
@@ -339,7 +265,7 @@ mod tests {
             let (base, next) = (image(before, &from), image(after, &to));
             let patch = Patch::parse(&next.since(&base).emit().unwrap(), 4).unwrap();
             prop_assert_eq!(patch.apply(&base), Ok(next.clone()));
-            prop_assert_eq!(Image::after(&base, next.globals.clone(), next.memory.clone()), next);
+            prop_assert_eq!(next.since(&next).size(), 0);
         }
     }
 }
