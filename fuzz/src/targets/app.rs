@@ -110,13 +110,13 @@ pub(crate) fn standby_checkpoint(bytes: &[u8]) {
 pub(crate) fn standby_checkpoint_seeds() -> Vec<(&'static str, Vec<u8>)> {
     let mut memory = vec![0; 2 * PAGE];
     memory[70] = 1;
-    let patch = Image::new(vec![9], &memory).since(&base());
+    let patch = Image::new(vec![9], memory).since(&base());
     let whole = Checkpoint { instance: INSTANCE, pact: 3, mark: mark(), base: None, kept: Default::default(), patch };
     vec![("whole", whole.emit().expect("it is small"))]
 }
 
 fn base() -> Image {
-    Image::new(vec![1], &[0; PAGE])
+    Image::new(vec![1], vec![0; PAGE])
 }
 
 /// What it leads to is what it says, or it is refused.
@@ -132,7 +132,7 @@ pub(crate) fn snapshot_seeds() -> Vec<(&'static str, Vec<u8>)> {
     let mut memory = vec![0; 2 * PAGE];
     memory[70] = 1;
     memory[PAGE + 5] = 2;
-    let patch = Image::new(vec![9], &memory).since(&base());
+    let patch = Image::new(vec![9], memory).since(&base());
     vec![("two-runs", patch.emit().expect("it is small"))]
 }
 

@@ -221,12 +221,12 @@ fn a_snapshot_edited_by_hand_harms_nobody_but_its_app() {
             }
         }
         let globals = image.globals().iter().map(|it| it ^ (state >> 50)).collect();
-        it.restore(&Image::new(globals, &memory), Kept::default()).unwrap();
+        it.restore(&Image::new(globals, memory), Kept::default()).unwrap();
         // It works, or it is ended; nothing else.
         let _ = it.handle(&told("add 1"));
     }
     let mut it = app.start(Limits::default(), Box::new(Desk)).unwrap();
-    let large = Image::new(image.globals().to_vec(), &vec![0; 1 << 30]);
+    let large = Image::new(image.globals().to_vec(), vec![0; 1 << 30]);
     assert!(matches!(it.restore(&large, Kept::default()), Err(CarryError::Snapshot(SnapshotError::TooLarge))));
 }
 

@@ -81,7 +81,8 @@ impl fmt::Debug for Image {
 
 impl Image {
     /// The state with these globals and this memory, which is cut to whole pages.
-    pub fn new(globals: Vec<u64>, memory: &[u8]) -> Self {
+    pub fn new(globals: Vec<u64>, memory: impl AsRef<[u8]>) -> Self {
+        let memory = memory.as_ref();
         let whole = memory.len() / PAGE * PAGE;
         let mut draft = Draft::new(None, whole / PAGE);
         draft.write(0, &memory[..whole]);
@@ -225,7 +226,7 @@ mod tests {
 
     #[test]
     fn what_is_not_written_is_shared() {
-        let before = Image::new(vec![], &vec![3; 4 * PAGE]);
+        let before = Image::new(vec![], vec![3; 4 * PAGE]);
         let mut draft = Draft::new(Some(&before), 5);
         draft.write(PAGE, &[3; 2 * PAGE]);
         draft.write(2 * PAGE + 5000, &[4; 10]);

@@ -223,7 +223,7 @@ mod tests {
                 memory[at % len] = *byte;
             }
         }
-        Image::new(vec![1, 2], &memory)
+        Image::new(vec![1, 2], memory)
     }
 
     #[test]

@@ -165,7 +165,7 @@ mod tests {
     fn image(byte: u8) -> Image {
         let mut memory = vec![0; 2 * PAGE];
         memory[700] = byte;
-        Image::new(vec![u64::from(byte)], &memory)
+        Image::new(vec![u64::from(byte)], memory)
     }
 
     fn mark(saves: u64) -> Mark {
