@@ -41,7 +41,7 @@ pub use access::{AccessPolicy, Audience, Operation, Role};
 pub use id::{DeviceId, ResourceId};
 pub use kind::ResourceKind;
 #[cfg(feature = "alloc")]
-pub use record::{DeviceRecord, ResourceDescription, Sharing, SignedRecord};
+pub use record::{Capacity, DeviceRecord, ResourceDescription, Sharing, SignedRecord};
 pub use text::{Name, Text, Unit};
 pub use time::{BootTime, WallTime};
 #[cfg(feature = "alloc")]

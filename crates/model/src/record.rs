@@ -6,6 +6,10 @@
 //! | | 2 | + profile, software version, via |
 //! | 2 resource (one for each) | 1 | name, kind, unit, properties, access, operations, sharing, simulated |
 //! | 3 satellites (at most one) | 1 | the ids of those that this device hosts now; without the section, nothing is said of them |
+//! | 4 capacity (at most one) | 1 | memory, processors, memory for apps; without the section, nothing is known of them |
+//!
+//! What is in a record is what stays while a device runs: each new one is signed, saved by all and passed on. How busy it is at
+//! the moment is told elsewhere (by the node, beside what it says of its apps).
 //!
 //! A reader of version 1 finds a version 2 record readable, and the other way round (`profile` is then
 //! `standard`, the software version empty, `via` none). Sections with other tags are kept in the signed bytes.
@@ -29,6 +33,7 @@ use crate::{
 const DEVICE: Tag = Tag(1);
 const RESOURCE: Tag = Tag(2);
 const SATELLITES: Tag = Tag(3);
+const CAPACITY: Tag = Tag(4);
 
 /// The largest record that is accepted, in bytes: room for some 500 resources.
 pub const MAX_RECORD_LEN: usize = 128 * 1024;
@@ -93,6 +98,38 @@ impl ResourceDescription {
     }
 }
 
+/// What a device has to run things with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Capacity {
+    /// Bytes of memory; 0 if it does not know.
+    pub memory: u64,
+    /// How many processors; 0 if it does not know.
+    pub processors: u16,
+    /// How many bytes of memory its apps may have together; `None` if nobody said, and it does not know how much it has.
+    pub for_apps: Option<u64>,
+}
+
+impl Capacity {
+    /// Sizes are said in whole steps of this: what a kernel keeps for itself differs by less from start to start.
+    pub const STEP: u64 = 1 << 20;
+
+    /// Of a machine with this much of both. Without a word of its owner, apps may have half of its memory; `None` if nothing is
+    /// known at all.
+    pub fn of(memory: u64, processors: usize, for_apps: Option<u64>) -> Option<Self> {
+        if memory == 0 && processors == 0 && for_apps.is_none() {
+            return None;
+        }
+        let whole = |bytes: u64| bytes - bytes % Self::STEP;
+        let for_apps = match for_apps {
+            Some(limit) if memory == 0 => Some(limit),
+            Some(limit) => Some(limit.min(memory)),
+            None => (memory > 0).then_some(memory / 2),
+        };
+        let processors = u16::try_from(processors).unwrap_or(u16::MAX);
+        Some(Self { memory: whole(memory), processors, for_apps: for_apps.map(whole) })
+    }
+}
+
 /// A device's description of itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceRecord {
@@ -116,6 +153,8 @@ pub struct DeviceRecord {
     pub via: Option<DeviceId>,
     /// For a host, the satellites that it has now; `None` if it says nothing about that.
     pub satellites: Option<Vec<DeviceId>>,
+    /// What it has to run things with; `None` if it says nothing about that.
+    pub capacity: Option<Capacity>,
     /// What it offers.
     pub resources: Vec<ResourceDescription>,
 }
@@ -212,6 +251,9 @@ impl DeviceRecord {
         if let Some(satellites) = &self.satellites {
             writer.push(SATELLITES, 1, satellites)?;
         }
+        if let Some(capacity) = &self.capacity {
+            writer.push(CAPACITY, 1, capacity)?;
+        }
         let bytes = writer.finish();
         if bytes.len() > MAX_RECORD_LEN { Err(RecordError::TooLarge) } else { Ok(bytes) }
     }
@@ -234,6 +276,7 @@ impl DeviceRecord {
             .map(|section| section.decode())
             .collect::<Result<Vec<ResourceDescription>, _>>()?;
         let satellites = sections.at_most_one(SATELLITES)?.map(|section| section.decode()).transpose()?;
+        let capacity = sections.at_most_one(CAPACITY)?.map(|section| section.decode()).transpose()?;
         let record = Self {
             device: v1.device,
             seq: v1.seq,
@@ -245,6 +288,7 @@ impl DeviceRecord {
             software: v2.software,
             via: v2.via,
             satellites,
+            capacity,
             resources,
         };
         record.check_resources()?;
@@ -319,6 +363,7 @@ mod tests {
             software: Text::lossy("0.1.0"),
             via: None,
             satellites: None,
+            capacity: None,
             resources: vec![temperature, ResourceDescription::actuator(name("lamp"), Unit::EMPTY)],
         };
         (key, record)
@@ -397,6 +442,34 @@ mod tests {
         }
         let crowded = DeviceRecord { satellites: Some(vec![thing; MAX_SATELLITES + 1]), ..record };
         assert_eq!(crowded.emit(), Err(RecordError::TooLarge));
+    }
+
+    /// A reader of before has no word for the section and passes it over; one of now finds nothing in a record of before.
+    #[test]
+    fn a_device_says_what_it_has_to_run_things_with_or_nothing() {
+        let (_, record) = example();
+        let capacity = Capacity { memory: 512 << 20, processors: 4, for_apps: Some(64 << 20) };
+        let told = DeviceRecord { capacity: Some(capacity), ..record.clone() };
+        let bytes = told.emit().unwrap();
+        assert_eq!(DeviceRecord::parse(&bytes), Ok(told));
+        let before = record.emit().unwrap();
+        assert_eq!(DeviceRecord::parse(&before).unwrap().capacity, None);
+        let (common, section) = bytes.split_at(before.len());
+        assert_eq!(common, before, "what older versions read is as it was");
+        assert_eq!(section, [4, 0, 1, 0, 11, 0, 0, 0, 0x80, 0x80, 0x80, 0x80, 2, 4, 1, 0x80, 0x80, 0x80, 0x20]);
+    }
+
+    #[test]
+    fn a_capacity_is_in_whole_steps_and_within_the_machine() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(Capacity::of(0, 0, None), None);
+        let half = Capacity::of(100 * MIB + 5, 2, None).unwrap();
+        assert_eq!(half, Capacity { memory: 100 * MIB, processors: 2, for_apps: Some(50 * MIB) });
+        let for_apps = |memory, limit| Capacity::of(memory, 1 << 20, limit).unwrap().for_apps;
+        assert_eq!(for_apps(100 * MIB, Some(400 * MIB)), Some(100 * MIB));
+        assert_eq!(for_apps(100 * MIB, Some(0)), Some(0));
+        assert_eq!(for_apps(0, Some(32 * MIB)), Some(32 * MIB));
+        assert_eq!(for_apps(0, None), None);
     }
 
     #[test]

@@ -86,6 +86,18 @@ pub(crate) const fn presence(presence: tutti_pool::Presence) -> api::Presence {
     }
 }
 
+/// What a device says that it has, without how busy it is.
+pub(crate) fn room(capacity: model::Capacity) -> api::DeviceRoom {
+    let model::Capacity { memory, processors, for_apps } = capacity;
+    api::DeviceRoom {
+        memory: (memory > 0).then_some(memory),
+        processors: (processors > 0).then_some(u32::from(processors)),
+        for_apps,
+        memory_taken: None,
+        processors_taken: None,
+    }
+}
+
 pub(crate) const fn lease_mode(mode: model::message::LeaseMode) -> api::LeaseMode {
     match mode {
         model::message::LeaseMode::Shared => api::LeaseMode::Shared,

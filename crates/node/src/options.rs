@@ -28,6 +28,8 @@ pub struct Options {
     pub hardware: bool,
     /// The storage to offer, if any.
     pub storage: Option<StorageOptions>,
+    /// How many bytes of memory apps may have together; half of the machine's if none.
+    pub app_memory: Option<u64>,
     /// Made-up resources to offer.
     pub simulated: Vec<Simulated>,
     /// Makes made-up values differ between devices.
@@ -64,6 +66,7 @@ impl Options {
             device_tree: Vec::new(),
             hardware: true,
             storage,
+            app_memory: None,
             simulated: Vec::new(),
             seed: 0,
             versions: VersionRange::SUPPORTED,

@@ -25,7 +25,7 @@ use tutti_fabric::{
         iroh::{IrohConfig, IrohTransport},
     },
 };
-use tutti_model::{Name, Text};
+use tutti_model::{Capacity, Name, Text};
 use tutti_pool::Identity;
 use tutti_resources::{Driver, Inventory, Storage, SysRoot, describe_machine, simulated::simulated};
 use tutti_update::System;
@@ -104,7 +104,9 @@ async fn start(options: Options) -> Result<Device, RunError> {
         Ok::<_, RunError>((state, key, machine))
     })
     .await?;
-    let Machine { name, identity, fixed, inventory, system } = machine;
+    #[cfg(feature = "apps")]
+    let root = machine.root.clone();
+    let Machine { name, identity, fixed, inventory, system, .. } = machine;
 
     let id = device_id(&key);
     let socket = options.runtime.join(format!("{}.sock", id.short()));
@@ -169,6 +171,7 @@ async fn start(options: Options) -> Result<Device, RunError> {
             locals: &locals,
             sources: &sources,
             satellites: &satellites,
+            root: &root,
         };
         match crate::apps::Apps::start(ground).await {
             Ok(apps) => apps,
@@ -331,6 +334,9 @@ struct Machine {
     inventory: Option<Inventory>,
     /// What it was told by the first program, if that is ours.
     system: Option<System>,
+    /// Where it is looked at.
+    #[cfg_attr(not(feature = "apps"), expect(dead_code, reason = "only what runs apps looks again"))]
+    root: SysRoot,
 }
 
 impl Machine {
@@ -353,6 +359,7 @@ impl Machine {
             os: facts.os,
             profile: Text::lossy("standard"),
             software: Text::lossy(env!("CARGO_PKG_VERSION")),
+            capacity: Capacity::of(facts.memory, facts.cores, options.app_memory),
         };
         let mut fixed = simulated(&options.simulated, options.seed);
         if let Some(wanted) = &options.storage {
@@ -366,8 +373,8 @@ impl Machine {
         // Only the node that the first program runs is asked about the system.
         let system = update::told().filter(|_| options.hardware);
         fixed.extend(system.iter().flat_map(update::drivers));
-        let inventory = options.hardware.then(|| Inventory::new(root, tutti_resources::Options::default()));
-        Ok(Self { name, identity, fixed, inventory, system })
+        let inventory = options.hardware.then(|| Inventory::new(root.clone(), tutti_resources::Options::default()));
+        Ok(Self { name, identity, fixed, inventory, system, root })
     }
 }
 

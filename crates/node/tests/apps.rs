@@ -210,6 +210,66 @@ async fn what_an_app_wants_is_found_followed_and_audited() {
     kitchen.stop().await;
 }
 
+/// One of two devices has little: what does not fit there goes to the other, or nowhere, and the reason is told with its numbers.
+#[tokio::test]
+async fn an_app_is_placed_where_there_is_room_for_it() {
+    const MIB: u64 = 1 << 20;
+    let host = Host::new();
+    let (kitchen, attic) = (host.start_small("kitchen", 20 * MIB), host.start_small("attic", 40 * MIB));
+    attic.pair_with(&kitchen, Role::Member).await;
+    attic.sees("kitchen", Presence::Online).await;
+    kitchen.sees("attic", Presence::Online).await;
+    eventually("each says what it has", async || {
+        let devices = kitchen.client.devices().await.unwrap();
+        let has = |name: &str| devices.iter().find(|it| it.name == name).and_then(|it| it.room?.for_apps);
+        has("kitchen") == Some(20 * MIB) && has("attic") == Some(40 * MIB)
+    })
+    .await;
+    // 16 MiB each. The attic tells of its apps, and so that it runs some, a moment after it is there.
+    kitchen.client.install_app(package("counter", "0.1.0", COUNTER, "")).await.unwrap();
+    eventually("the attic runs apps", async || {
+        let why = kitchen.client.place_why("counter", None).await.unwrap();
+        why.best.is_some() && why.others.len() == 1
+    })
+    .await;
+    let mut homes = Vec::new();
+    for nth in 1..=3 {
+        homes.push(kitchen.client.run_app("counter", &RunRequest::default()).await.unwrap().device_name);
+        eventually("it is seen", async || kitchen.client.instances().await.unwrap().len() == nth).await;
+    }
+    homes.sort();
+    assert_eq!(homes, ["attic", "attic", "kitchen"], "what fits is spread");
+    let why = kitchen.client.place_why("counter", None).await.unwrap();
+    assert!(why.best.is_none(), "{why:?}");
+    let full = "needs 16 MiB of memory, has from 4 MiB to 8 MiB";
+    assert_eq!((why.obstacles.len(), why.obstacles[0].devices, why.obstacles[0].why.as_str()), (1, 2, full));
+    let refused = kitchen.client.run_app("counter", &RunRequest::default()).await;
+    assert!(refused.as_ref().is_err_and(|error| error.to_string().contains(full)), "{refused:?}");
+    assert_eq!(code(refused), Some(ErrorCode::DoesNotFit));
+    // Nor by force, and nor by a move: a limit is one.
+    for there in ["kitchen", "attic"] {
+        assert_eq!(code(kitchen.client.run_app("counter", &on(there)).await), Some(ErrorCode::DoesNotFit));
+    }
+    let of_kitchen = kitchen.client.instances().await.unwrap().into_iter().find(|it| it.device_name == "kitchen");
+    let id = of_kitchen.unwrap().id;
+    kitchen.client.move_instance(&id, "attic").await.unwrap();
+    eventually("the attic does not take it", async || {
+        let audit = attic.client.audit(0).await.unwrap();
+        audit.iter().any(|line| line.about.contains("needs 16 MiB of memory, has 8 MiB"))
+    })
+    .await;
+    is(&kitchen, &id, InstanceState::Running, "kitchen").await;
+    // Who makes room has it.
+    kitchen.client.end_instance(&id).await.unwrap();
+    eventually("there is room", async || {
+        let why = kitchen.client.place_why("counter", None).await.unwrap();
+        why.best.is_some_and(|best| best.device_name == "kitchen")
+    })
+    .await;
+    kitchen.stop().await;
+    attic.stop().await;
+}
+
 /// The target is killed between the source's commit and its own word: nothing runs until an owner accepts the loss. If it comes back, its
 /// copy does not run, and can be looked at and discarded.
 #[tokio::test]

@@ -25,7 +25,7 @@ fn world() -> World {
         let mut id = [0; 32];
         id[..4].copy_from_slice(&n.to_be_bytes());
         let id = DeviceId::from_bytes(id);
-        devices.push(Device { id, online: true, site: n % 500, memory: 256 << 20, cpu: 4000, resources: some(4) });
+        devices.push(Device { id, online: true, site: n % 500, memory: 256 << 20, cpu: 4000, busy: 0, resources: some(4) });
     }
     let mut apps = Vec::new();
     for n in 0..200 {

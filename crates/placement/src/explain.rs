@@ -22,10 +22,44 @@ pub enum Obstacle {
     Away,
     /// A required resource is nowhere in the pool.
     Missing(Want),
-    /// Its memory or processor is used up.
-    NoRoom,
+    /// It has too little memory left, in bytes.
+    Memory(Short),
+    /// It has too little of a processor left, in thousandths of one.
+    Processor(Short),
     /// Its owner wants it on another one.
     Pinned(DeviceId),
+}
+
+/// Devices have less than an instance needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Short {
+    /// How much it needs.
+    pub needs: u64,
+    /// The least that one of the devices has left.
+    pub least: u64,
+    /// The most that one of them has left.
+    pub most: u64,
+}
+
+impl Short {
+    fn of(needs: u64, left: u64) -> Self {
+        Self { needs, least: left, most: left }
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self { least: self.least.min(other.least), most: self.most.max(other.most), ..self }
+    }
+}
+
+impl Obstacle {
+    /// Both as one, if they are of one sort.
+    fn with(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Memory(a), Self::Memory(b)) => Some(Self::Memory(a.with(b))),
+            (Self::Processor(a), Self::Processor(b)) => Some(Self::Processor(a.with(b))),
+            (a, b) => (a == b).then_some(a),
+        }
+    }
 }
 
 /// A device that it could be on instead.
@@ -67,13 +101,14 @@ impl Planner {
             let obstacle = match (state.device.online, missing, load, elsewhere) {
                 (false, ..) => Some(Obstacle::Away),
                 (_, Some((want, _)), ..) => Some(Obstacle::Missing(want)),
-                (_, _, None, _) => Some(Obstacle::NoRoom),
+                (_, _, None, _) => Some(self.shortage(place, memory, cpu, here)),
                 (_, _, _, Some(pinned)) => Some(Obstacle::Pinned(pinned)),
                 _ => None,
             };
             if let Some(obstacle) = obstacle {
-                match obstacles.iter_mut().find(|(known, _)| *known == obstacle) {
-                    Some((_, count)) => *count += 1,
+                let known = obstacles.iter_mut().find_map(|(known, count)| Some((known.with(obstacle)?, known, count)));
+                match known {
+                    Some((both, known, count)) => (*known, *count) = (both, *count + 1),
                     None => obstacles.push((obstacle, 1)),
                 }
                 continue;
@@ -95,6 +130,18 @@ impl Planner {
         }
         obstacles.sort();
         Some(Explanation { home, others, obstacles })
+    }
+
+    /// What a device lacks that is there and has no room for an instance that needs this much, which may be on it.
+    fn shortage(&self, place: usize, memory: u64, cpu: u32, here: bool) -> Obstacle {
+        let state = &self.devices[place];
+        let own = if here { (memory, cpu) } else { (0, 0) };
+        let left = state.device.memory.saturating_sub(state.memory_used.saturating_sub(own.0));
+        if memory > left {
+            return Obstacle::Memory(Short::of(memory, left));
+        }
+        let left = state.device.cpu.saturating_sub(state.cpu_used.saturating_sub(own.1));
+        Obstacle::Processor(Short::of(u64::from(cpu), u64::from(left)))
     }
 }
 
@@ -135,8 +182,48 @@ impl fmt::Display for Obstacle {
         match self {
             Self::Away => f.write_str("not reachable"),
             Self::Missing(want) => write!(f, "no {} anywhere in the pool, which it requires", want.sort.kind),
-            Self::NoRoom => f.write_str("too little memory or processor left"),
+            Self::Memory(short) => {
+                write!(f, "needs {} of memory, has {}", Bytes(short.needs), Left(short, Bytes))
+            }
+            Self::Processor(short) => {
+                write!(f, "needs {} of a processor, has {}", Thousandths(short.needs), Left(short, Thousandths))
+            }
             Self::Pinned(device) => write!(f, "its owner wants it on {}", device.short()),
         }
+    }
+}
+
+/// What is left, of one device or from the least to the most.
+struct Left<'a, T>(&'a Short, fn(u64) -> T);
+
+impl<T: fmt::Display> fmt::Display for Left<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Short { least, most, .. }, show) = self;
+        if least == most { show(*most).fmt(f) } else { write!(f, "from {} to {}", show(*least), show(*most)) }
+    }
+}
+
+/// Bytes in the largest unit of which there is a whole one.
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, word) = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
+            .into_iter()
+            .find(|(unit, _)| self.0 >= *unit)
+            .unwrap_or((1, "B"));
+        match (self.0 / unit, self.0 % unit * 10 / unit) {
+            (whole, 0) => write!(f, "{whole} {word}"),
+            (whole, tenths) => write!(f, "{whole}.{tenths} {word}"),
+        }
+    }
+}
+
+struct Thousandths(u64);
+
+impl fmt::Display for Thousandths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("{}.{:03}", self.0 / 1000, self.0 % 1000);
+        f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
     }
 }

@@ -14,11 +14,14 @@
 //! | … on another device of its site | 200 | 100 |
 //! | … only at another site | 1000 | 500 |
 //! | … nowhere | it cannot run | 500 |
-//! | how busy the device would be | 0 to 400, with the square of the share that is used | |
+//! | how full the device would be | 0 to 400, with the square of the share that is used | |
 //! | the move itself, away from where it runs | 300 | |
 //!
-//! It cannot run where its memory or its share of the processor does not fit, nor on a device that is away or that its owner has
-//! excluded it from by pinning.
+//! How full a device is, is the greater of two shares: of its processors, what its instances may use and what other things on it
+//! take besides; of its memory for apps, what its instances may use.
+//!
+//! It cannot run where its memory or its share of the processor does not fit beside the other instances', nor on a device that is away or
+//! that its owner has excluded it from by pinning. What other things take of a processor keeps nothing away: it comes and goes.
 //!
 //! # How it finds the best of 10,000 devices 50,000 times
 //! Instances of one app want the same. For each app the devices are in heaps, one for each sum of resource points (there are few
@@ -33,7 +36,7 @@ use tutti_model::{DeviceId, ResourceKind, Unit};
 mod explain;
 mod planner;
 
-pub use explain::{Alternative, Explanation, Obstacle, Term};
+pub use explain::{Alternative, Explanation, Obstacle, Short, Term};
 pub use planner::{Planner, UnknownDevice};
 
 /// What a move must gain, in points, to be made.
@@ -70,8 +73,10 @@ pub struct Device {
     pub site: u32,
     /// Bytes of memory for apps.
     pub memory: u64,
-    /// Thousandths of a processor for apps, less what else it does.
+    /// Thousandths of a processor for apps.
     pub cpu: u32,
+    /// Thousandths of a processor that other things than its instances take.
+    pub busy: u32,
     /// What it offers.
     pub resources: Vec<Sort>,
 }

@@ -233,8 +233,10 @@ impl Planner {
         if !state.device.online || memory > state.device.memory || cpu > state.device.cpu {
             return None;
         }
-        let share = if state.device.cpu == 0 { 0 } else { u64::from(cpu) * 1000 / u64::from(state.device.cpu) };
-        Some((share * share * u64::from(FULL_LOAD) / 1_000_000) as u32)
+        let share = |used: u64, of: u64| if of == 0 { 0 } else { (u128::from(used) * 1000 / u128::from(of)).min(1000) };
+        let busy = u64::from(cpu) + u64::from(state.device.busy);
+        let share = share(busy, u64::from(state.device.cpu)).max(share(memory, state.device.memory));
+        Some((share * share * u128::from(FULL_LOAD) / 1_000_000) as u32)
     }
 
     /// What an instance costs where it is; `None` if it cannot be there.

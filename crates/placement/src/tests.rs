@@ -14,7 +14,7 @@ fn sort(kind: ResourceKind) -> Sort {
 
 fn device(n: u32, site: u32, resources: &[ResourceKind]) -> Device {
     let resources = resources.iter().map(|kind| sort(*kind)).collect();
-    Device { id: id(n), online: true, site, memory: 100, cpu: 1000, resources }
+    Device { id: id(n), online: true, site, memory: 100, cpu: 1000, busy: 0, resources }
 }
 
 fn app(wants: &[(ResourceKind, bool)]) -> App {
@@ -96,6 +96,58 @@ fn a_lost_device_gives_its_instances_to_others() {
 }
 
 #[test]
+fn a_device_that_is_too_small_is_not_chosen_and_the_reason_has_the_numbers() {
+    const MIB: u64 = 1 << 20;
+    let small = |n, memory, cpu| Device { memory, cpu, ..device(n, 0, &[Sensor]) };
+    let mut world = World {
+        devices: vec![small(1, 32 * MIB, 1000), small(2, 3 * MIB / 2, 1000), small(3, 128 * MIB, 50), small(4, 64 * MIB, 1000)],
+        apps: vec![App { memory: 64 * MIB, ..app(&[(Sensor, true)]) }],
+        instances: vec![instance(0, None)],
+    };
+    assert_eq!(plan(&world).moves[0].to, id(4));
+    world.devices.pop();
+    let mut planner = Planner::new(&world);
+    assert_eq!(planner.plan().homeless, [0]);
+    assert_eq!(
+        planner.why(0).unwrap().to_string(),
+        "on no device that it can run on\n2 not: needs 64 MiB of memory, has from 1.5 MiB to 32 MiB\n\
+         1 not: needs 0.1 of a processor, has 0.05\n"
+    );
+    // What runs there already takes of it.
+    world.devices.truncate(1);
+    world.apps[0].memory = 20 * MIB;
+    world.instances.push(instance(0, Some(1)));
+    let why = Planner::new(&world).why(0).unwrap();
+    assert_eq!(why.obstacles[0].0.to_string(), "needs 20 MiB of memory, has 12 MiB");
+}
+
+#[test]
+fn load_is_spread_and_what_else_a_device_does_counts() {
+    let mut world = World {
+        devices: vec![device(1, 0, &[]), device(2, 0, &[]), device(3, 0, &[])],
+        apps: vec![app(&[])],
+        instances: (0..9).map(|_| instance(0, None)).collect(),
+    };
+    let count = |world: &World| {
+        let plan = plan(world);
+        let on = |n| plan.moves.iter().filter(|it| it.to == id(n)).count();
+        [on(1), on(2), on(3)]
+    };
+    assert_eq!(count(&world), [3, 3, 3]);
+    world.devices[1].busy = 400;
+    let spread = count(&world);
+    assert!(spread[1] < spread[0] && spread.iter().sum::<usize>() == 9, "{spread:?}");
+    // However busy, it is better than none.
+    world.devices.iter_mut().for_each(|device| device.busy = 5000);
+    assert_eq!(count(&world).iter().sum::<usize>(), 9);
+    // Of two that do nothing, the one with more memory left.
+    world.devices.iter_mut().for_each(|device| (device.busy, device.cpu) = (0, 100_000));
+    world.devices[0].memory = 20;
+    world.instances.truncate(1);
+    assert_eq!(count(&world), [0, 1, 0]);
+}
+
+#[test]
 fn it_explains_a_choice() {
     let world = World {
         devices: vec![device(1, 0, &[Sensor]), device(2, 0, &[])],
@@ -112,14 +164,17 @@ fn it_explains_a_choice() {
 
 fn world() -> impl Strategy<Value = World> {
     let kinds = prop::sample::subsequence(vec![Sensor, Display, Camera], 0..=3);
-    let devices = prop::collection::vec((0u32..4, kinds, 0u64..60, 0u32..600, any::<bool>()), 1..12);
+    let load = prop::sample::select(vec![0u32, 100, 700]);
+    let devices = prop::collection::vec((0u32..4, kinds, 0u64..60, 0u32..600, load, any::<bool>()), 1..12);
     let wants = prop::collection::vec((prop::sample::select(vec![Sensor, Display, Camera]), any::<bool>()), 0..3);
     let apps = prop::collection::vec((wants, 1u64..20, 1u32..200), 1..4);
     let instances = prop::collection::vec((any::<prop::sample::Index>(), prop::option::of(0u32..12), 0u8..8), 0..24);
     (devices, apps, instances).prop_map(|(devices, apps, instances)| {
         let devices: Vec<Device> = (0..)
             .zip(devices)
-            .map(|(n, (site, kinds, memory, cpu, online))| Device { memory, cpu, online, ..device(n, site, &kinds) })
+            .map(|(n, (site, kinds, memory, cpu, busy, online))| {
+                Device { memory, cpu, busy, online, ..device(n, site, &kinds) }
+            })
             .collect();
         let apps: Vec<App> = apps.into_iter().map(|(wants, memory, cpu)| App { memory, cpu, ..app(&wants) }).collect();
         let instances = instances

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tutti_model::{
-    BootTime, DeviceId, Name, ProtocolVersion, Reading, ResourceDescription, ResourceId, Role, Text, Value,
+    BootTime, Capacity, DeviceId, Name, ProtocolVersion, Reading, ResourceDescription, ResourceId, Role, Text, Value,
     message::{Grant, LeaseId, LeaseMode, Refusal, StoragePath, StreamHeader, Token},
     record::RecordError,
     signed::Signed,
@@ -44,6 +44,8 @@ pub struct Identity {
     pub profile: Text<31>,
     /// The version of the Tutti software it runs.
     pub software: Text<31>,
+    /// What it has to run things with, if that is known.
+    pub capacity: Option<Capacity>,
 }
 
 /// A device that is not on the network itself: this one hosts it, vouches for it and answers for it.

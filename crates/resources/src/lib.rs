@@ -45,6 +45,7 @@ pub mod iio;
 pub mod input;
 pub mod led;
 mod level;
+pub mod load;
 pub mod machine;
 pub mod memory;
 mod names;
@@ -62,6 +63,7 @@ mod unserved;
 
 pub use discover::{Changes, Inventory, Options, discover};
 pub use driver::{Driver, DriverError, MAX_TAKES};
+pub use load::{Gauge, Load};
 pub use machine::{MachineFacts, describe_machine};
 pub use outside::Offers;
 pub use root::SysRoot;

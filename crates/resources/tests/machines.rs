@@ -117,6 +117,7 @@ fn this_machine_has_a_processor_and_memory() {
         software: Text::EMPTY,
         via: None,
         satellites: None,
+        capacity: None,
         resources: drivers.iter().map(|driver| driver.description()).collect(),
     };
     record.emit().expect("what this machine offers fits into a record");

@@ -2,7 +2,7 @@
 
 use ed25519_dalek::SigningKey;
 use tutti_model::{
-    DeviceId, DeviceRecord, Name, ResourceDescription, SignedRecord, Text, Unit, Value,
+    Capacity, DeviceId, DeviceRecord, Name, ResourceDescription, SignedRecord, Text, Unit, Value,
     record::MAX_RESOURCES,
     section::{SectionWriter, Sections, Tag},
     signed::{Context, Signed},
@@ -54,7 +54,10 @@ pub(crate) fn record_seeds() -> Vec<(&'static str, Vec<u8>)> {
         older.extend(writer.finish());
     }
     let satellite = DeviceRecord { via: Some(DeviceId::from_bytes([2; 32])), resources: Vec::new(), ..example() };
-    vec![("board", emit(&example())), ("older", older), ("satellite", emit(&satellite))]
+    let capacity = Capacity { memory: 512 << 20, processors: 4, for_apps: Some(64 << 20) };
+    let told = DeviceRecord { capacity: Some(capacity), ..example() };
+    let board = emit(&example());
+    vec![("board", board), ("older", older), ("satellite", emit(&satellite)), ("told", emit(&told))]
 }
 
 /// Whatever verifies was signed by the one whom it describes.
@@ -100,6 +103,7 @@ fn example() -> DeviceRecord {
         software: Text::lossy("0.1.0"),
         via: None,
         satellites: None,
+        capacity: None,
         resources: vec![temperature, ResourceDescription::actuator(name("lamp"), Unit::EMPTY)],
     }
 }

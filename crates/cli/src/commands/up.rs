@@ -49,6 +49,9 @@ pub(crate) struct UpArgs {
     /// How much others may store here, such as 500M; 0 for nothing
     #[arg(long, value_name = "SIZE", value_parser = words::parse_size)]
     storage_quota: Option<u64>,
+    /// How much memory apps may have here together, such as 64M; half of the machine's if left out
+    #[arg(long, value_name = "SIZE", value_parser = words::parse_size)]
+    app_memory: Option<u64>,
     /// Neither announce the device on the local network nor look for others there
     #[arg(long)]
     no_mdns: bool,
@@ -123,6 +126,7 @@ fn foreground_arguments(args: &UpArgs, state: &Path) -> Vec<std::ffi::OsString> 
     pair("--api-tcp", args.api_tcp.map(|address| address.to_string().into()));
     pair("--sysfs", args.sysfs.as_ref().map(Into::into));
     pair("--storage-quota", args.storage_quota.map(|quota| quota.to_string().into()));
+    pair("--app-memory", args.app_memory.map(|most| most.to_string().into()));
     pair("--runtime-dir", args.runtime_dir.as_ref().map(Into::into));
     pair("--speak-version", args.speak_version.map(|version| version.to_string().into()));
     pair("--simulate", Some(args.simulate.join(",").into()).filter(|_| !args.simulate.is_empty()));
@@ -144,6 +148,7 @@ mod tests {
     #[test]
     fn the_background_gets_every_argument() {
         let line = "tutti up --state /s --name a --port 7 --api-tcp --sysfs /r --simulate sensor actuator --storage-quota 1k \
+            --app-memory 64M \
             --no-mdns --speak-version 1 --runtime-dir /d --device-tree /a.dts /b.yaml --no-hardware --reset-corrupt";
         let parse = |arguments: Vec<std::ffi::OsString>| match Cli::try_parse_from(arguments).unwrap() {
             Cli { command: Command::Up(args), global } => (args, global.state),

@@ -46,6 +46,7 @@ pub(crate) fn devices() -> Vec<Device> {
         address: None,
         via: None,
         resources: 2,
+        room: None,
         last_error: None,
     };
     vec![

@@ -1584,6 +1584,7 @@ export interface components {
              */
             resources: number;
             role?: components["schemas"]["Role"] | null;
+            room?: components["schemas"]["DeviceRoom"] | null;
             /**
              * Format: double
              * @description The time to it and back.
@@ -1621,6 +1622,34 @@ export interface components {
             uptime_ms: number;
             /** @description The version of its software. */
             version: string;
+        };
+        /** @description What a device has to run apps with. */
+        DeviceRoom: {
+            /**
+             * Format: int64
+             * @description How many bytes of memory its apps may have together; none if it does not know.
+             */
+            for_apps?: number | null;
+            /**
+             * Format: int64
+             * @description Bytes of memory; none if it does not know.
+             */
+            memory?: number | null;
+            /**
+             * Format: int64
+             * @description Bytes of memory that other things than Tutti have now, coarsely; none if it has not said.
+             */
+            memory_taken?: number | null;
+            /**
+             * Format: int32
+             * @description How many processors; none if it does not know.
+             */
+            processors?: number | null;
+            /**
+             * Format: int32
+             * @description Thousandths of a processor that other things than Tutti take now, coarsely; none if it has not said.
+             */
+            processors_taken?: number | null;
         };
         /** @description The body of every answer whose status is 400 or above. */
         ErrorBody: {

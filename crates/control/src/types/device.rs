@@ -149,9 +149,32 @@ pub struct Device {
     pub via: Option<String>,
     /// How many resources it offers.
     pub resources: u32,
+    /// What it has to run apps with; none if it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<DeviceRoom>,
     /// Why the last attempt to reach it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+}
+
+/// What a device has to run apps with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeviceRoom {
+    /// Bytes of memory; none if it does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// How many processors; none if it does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processors: Option<u32>,
+    /// How many bytes of memory its apps may have together; none if it does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_apps: Option<u64>,
+    /// Bytes of memory that other things than Tutti have now, coarsely; none if it has not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_taken: Option<u64>,
+    /// Thousandths of a processor that other things than Tutti take now, coarsely; none if it has not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processors_taken: Option<u32>,
 }
 
 /// Bytes on the network, with what the protocol adds and what had to be sent again.

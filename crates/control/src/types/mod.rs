@@ -22,8 +22,8 @@ pub use app::{
 };
 pub use cores::{Core, CoreAction, CoreKind, CoreLine, CorePing, CoreRequest, CoreState, StopMessage};
 pub use device::{
-    ApiAddresses, Check, CheckState, Device, DeviceInfo, GroupInfo, NearbyDevice, Presence, Rename, Role, RoleChange,
-    Source, Traffic,
+    ApiAddresses, Check, CheckState, Device, DeviceInfo, DeviceRoom, GroupInfo, NearbyDevice, Presence, Rename, Role,
+    RoleChange, Source, Traffic,
 };
 pub use event::Event;
 pub use history::{ConsoleLink, ConsoleRequest, Happening, History, NetworkLink, Point, ResourceState, What};

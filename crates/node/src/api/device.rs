@@ -127,6 +127,10 @@ pub(crate) fn devices(node: &Node) -> Vec<Device> {
                 }
                 device.last_seen_ms_ago = peer.last_seen.map(|seen| millis(now.since(seen)));
             }
+            #[cfg(feature = "apps")]
+            if let Some(room) = &mut device.room {
+                node.apps.show_taken(entry.device, room);
+            }
             device
         })
         .collect();
@@ -156,6 +160,7 @@ fn describe(entry: &DeviceEntry) -> Device {
         address: None,
         via: entry.via.map(|via| via.to_string()),
         resources: u32::try_from(entry.resources().len()).unwrap_or(u32::MAX),
+        room: record.and_then(|record| record.capacity).map(convert::room),
         last_error: None,
     }
 }

@@ -12,7 +12,7 @@
 //! | [`install`] | apps installed and removed |
 //! | [`listing`] | what people see; what several devices say about an instance, made one |
 //! | [`orders`] | what people want of instances, here or elsewhere |
-//! | [`place`] | where an app fits |
+//! | [`place`], [`rooms`] | where an app fits, and how much room devices have |
 //! | [`picture`] | what displays are told |
 //!
 //! Nothing of this costs a thread or an engine before the first app: a device without apps has two tasks that wait.
@@ -39,6 +39,7 @@ mod packages;
 mod picture;
 mod place;
 mod slots;
+mod rooms;
 mod wire;
 
 use std::{
@@ -55,6 +56,7 @@ use tutti_control::{AppsState, AuditLine, AuditWhat, ErrorCode, ErrorDetail, Ins
 use tutti_fabric::{Fabric, Service, View, clock::Clock};
 use tutti_model::{DeviceId, Role};
 use tutti_pool::driver::PoolHandle;
+use tutti_resources::SysRoot;
 
 use crate::{locals::Locals, lock::lock, satellites::Satellites, sources::Sources, state::State};
 
@@ -65,6 +67,7 @@ use self::{
     lines::Lines,
     listing::show_app,
     packages::Packages,
+    rooms::Rooms,
 };
 
 /// The most instances that have a thread at a time, those that are only asked about included.
@@ -95,6 +98,7 @@ pub(crate) struct Shared {
     audit: Lines<AuditLine>,
     actors: Mutex<BTreeMap<InstanceId, Handle>>,
     others: Mutex<BTreeMap<DeviceId, AppsState>>,
+    rooms: Rooms,
     connected: Mutex<BTreeSet<DeviceId>>,
     /// Something of this device's own has changed.
     changes: watch::Sender<u64>,
@@ -115,6 +119,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) locals: &'a Locals,
     pub(crate) sources: &'a Sources,
     pub(crate) satellites: &'a Satellites,
+    /// Where the machine is looked at.
+    pub(crate) root: &'a SysRoot,
 }
 
 impl Apps {
@@ -147,6 +153,7 @@ impl Apps {
             folder,
             actors: Mutex::default(),
             others: Mutex::default(),
+            rooms: Rooms::new(ground.root.clone()),
             connected: Mutex::default(),
             changes: watch::Sender::new(0),
             shown: watch::Sender::new(0),
@@ -304,12 +311,6 @@ impl Shared {
         self.fabric.session_with(device).is_some()
     }
 
-    /// How many instances there are here, and how many bytes of memory they have.
-    fn used(&self) -> (usize, u64) {
-        let mine = self.mine().instances;
-        (mine.len(), mine.iter().map(|it| it.memory).sum())
-    }
-
     /// What this device tells the others.
     fn mine(&self) -> AppsState {
         let instances = lock(&self.actors).values().filter_map(Handle::show).collect();
@@ -326,6 +327,7 @@ impl Shared {
 
     fn forget_strangers(&self, members: &BTreeSet<DeviceId>) {
         lock(&self.others).retain(|device, _| members.contains(device));
+        self.rooms.forget_strangers(members);
     }
 
     /// Something of this device's own has changed.

@@ -25,7 +25,6 @@ use tutti_app::{
     package::MAX_PACKAGE,
     standby,
 };
-use tutti_control::AppsState;
 use tutti_fabric::{Channel, Incoming, Service, transport::Priority};
 use tutti_model::DeviceId;
 
@@ -33,7 +32,7 @@ use super::{
     Apps, MAX_MEMORY_KIB, Shared,
     actor::{Ask as ToActor, Handle},
     journal::{self, HEAD, Step},
-    wire::{Answer, Ask, CheckpointHead, Header, Notice, emit, parse},
+    wire::{Answer, Ask, CheckpointHead, Header, Listing, Notice, emit, parse},
 };
 
 /// How long a stream may stand still.
@@ -51,7 +50,7 @@ pub(super) const STREAMS: usize = 16;
 /// The least time between two listings that are said.
 const COALESCE: Duration = Duration::from_millis(150);
 /// How often the listing is said anew, in case one was lost.
-const REFRESH: Duration = Duration::from_secs(10);
+pub(super) const REFRESH: Duration = Duration::from_secs(10);
 
 async fn patiently<T>(what: impl Future<Output = std::io::Result<T>>) -> Result<T, String> {
     match timeout(PATIENCE, what).await {
@@ -365,11 +364,12 @@ impl Apps {
                 }
             }
             Some(Notice::Listing(json)) => {
-                let Ok(mut state) = serde_json::from_slice::<AppsState>(&json) else { return };
+                let Ok(Listing { mut state, taken }) = serde_json::from_slice(&json) else { return };
                 let id = from.to_string();
                 state.instances.retain(|instance| instance.device == id);
                 state.instances.truncate(super::MAX_ACTORS);
                 state.apps.truncate(super::MAX_ACTORS);
+                shared.rooms.heard(from, taken);
                 shared.heard(from, state);
             }
             None => tracing::debug!(from = %from.short(), "a notice about apps that this version does not know"),
@@ -476,8 +476,8 @@ impl Apps {
                 shared.shown.send_modify(|count| *count += 1);
             }
             changes.borrow_and_update();
-            let state = serde_json::to_vec(&shared.mine()).unwrap_or_default();
-            let listing = emit(&Notice::Listing(state));
+            let listing = Listing { state: shared.mine(), taken: Some(shared.rooms.look(shared.me).await) };
+            let listing = emit(&Notice::Listing(serde_json::to_vec(&listing).unwrap_or_default()));
             let all = listing != said || again.elapsed() >= REFRESH;
             for device in known.keys().filter(|device| all || fresh.contains(device)) {
                 let sent = shared.fabric.notify(*device, Service::APPS, Priority::Interactive, listing.clone());

@@ -101,6 +101,12 @@ impl Apps {
                 let what = format!("nothing in the pool is what it requires as {want}");
                 return Err(ErrorDetail::new(ErrorCode::DoesNotFit, what, "`tutti resources` lists what there is"));
             }
+            if let Err(why) = checking.room_for(package.manifest()) {
+                let (app, device) = (package.manifest().name, checking.name_of(checking.me));
+                let what = format!("{app} does not fit on {device}: {why}");
+                let hint = "end another instance there, or run it elsewhere: `tutti place why` shows where it fits";
+                return Err(ErrorDetail::new(ErrorCode::DoesNotFit, what, hint));
+            }
             checking.packages.find(&digest).ok_or_else(internal)
         });
         let facts = checked.await.unwrap_or_else(|_| Err(internal()))?;

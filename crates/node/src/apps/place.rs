@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 
 use tutti_app::package::Manifest;
-use tutti_control::{AppInstance, ErrorCode, ErrorDetail, InstanceState, PlaceObstacle, PlaceOption, PlaceWhy};
+use tutti_control::{AppInstance, AppsState, ErrorCode, ErrorDetail, InstanceState, PlaceObstacle, PlaceOption, PlaceWhy};
 use tutti_model::{DeviceId, Unit};
 use tutti_placement::{Alternative, App, Device, Instance, Planner, Sort, Want, World};
 use tutti_pool::Presence;
 
-use super::{Apps, packages::Facts};
-
-/// What a device has for apps: bytes of memory, and thousandths of a processor. Devices do not say yet how much they have.
-const ROOM: (u64, u32) = (1 << 30, 2000);
+use super::{Apps, packages::Facts, rooms::promised};
 
 impl Apps {
     /// The device where a new instance fits best.
@@ -67,12 +64,14 @@ impl Apps {
             let behind = catalogue.devices.values().filter(|it| it.via == Some(device.device));
             let offered = std::iter::once(device).chain(behind).flat_map(|it| it.resources());
             let sort = |it: &tutti_model::ResourceDescription| Sort { kind: it.kind, unit: known(it.unit) };
+            let room = shared.room_of(device.device);
             Device {
                 id: device.device,
                 online: device.presence != Presence::Offline && runs_apps.contains(&device.device),
                 site: 0,
-                memory: ROOM.0,
-                cpu: ROOM.1,
+                memory: room.memory,
+                cpu: room.cpu,
+                busy: room.busy,
                 resources: offered.map(sort).collect(),
             }
         });
@@ -91,14 +90,16 @@ impl Apps {
         let (memory, cpu) = (u64::from(manifest.limits.memory_kib) * 1024, manifest.limits.cpu);
         let mine = app_of(&mut world, manifest.name.as_str(), memory, cpu, wants.collect());
         let mut at = None;
-        for other in shared.instances_now() {
+        let AppsState { apps, instances } = self.state();
+        for other in instances {
             let runs = matches!(other.state, InstanceState::Running | InstanceState::Moving | InstanceState::Starting);
             let Ok(home) = other.device.parse::<DeviceId>() else { continue };
             if !runs {
                 continue;
             }
             // What the others want is of no matter here; that they take room is.
-            let app = app_of(&mut world, &other.app, other.memory, 50, Vec::new());
+            let (memory, cpu) = promised(&other, &apps);
+            let app = app_of(&mut world, &other.app, memory, cpu, Vec::new());
             if instance.is_some_and(|instance| instance.id == other.id) {
                 at = Some(world.instances.len());
             }

@@ -6,7 +6,7 @@
 //! | notice | [`Notice::Mover`]: a step of a move | notices |
 //! | notice | [`Notice::Applied`], [`Notice::Superseded`]: what became of an effect | |
 //! | notice | [`Notice::Guard`]: between a home and its standby, as `tutti_app::standby` has it | notices |
-//! | notice | [`Notice::Listing`]: which instances and packages a device has | |
+//! | notice | [`Notice::Listing`]: which instances and packages a device has, and how busy it is ([`Listing`]) | |
 //! | request | [`Ask::Effect`]: an effect, for a resource or an instance of the other device | [`Answer`] |
 //! | request | [`Ask::Have`]: is that package there? | [`Answer`] |
 //! | request | [`Ask::Do`]: what a person at the other device wants done | [`Answer`] |
@@ -22,6 +22,7 @@ use tutti_app::{
     ids::{Attempt, EffectId, Epoch, InstanceId},
     standby::{Mark, Settings},
 };
+use tutti_control::AppsState;
 use tutti_model::message::Token;
 
 /// Wants no answer.
@@ -33,10 +34,30 @@ pub(crate) enum Notice {
     Applied { of: InstanceId, to: Receiver, id: EffectId },
     /// A receiver has heard of a later home of an instance.
     Superseded { of: InstanceId, by: Epoch },
-    /// What this device has: an `AppsState` of the control API, as JSON.
+    /// What this device has: a [`Listing`], as JSON.
     Listing(Vec<u8>),
     /// A message of `tutti_app::standby`, as it makes them.
     Guard(Vec<u8>),
+}
+
+/// What a device says of itself now and then. Versions that do not know how busy a device is pass that over, or say nothing of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Listing {
+    /// Its packages and instances.
+    #[serde(flatten)]
+    pub(crate) state: AppsState,
+    /// What other things on it take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) taken: Option<Taken>,
+}
+
+/// What other things than Tutti take of a device, in coarse steps (see `tutti_resources::load`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Taken {
+    /// Thousandths of a processor.
+    pub(crate) processors: u32,
+    /// Bytes of memory.
+    pub(crate) memory: u64,
 }
 
 /// Wants an answer.
@@ -160,6 +181,19 @@ mod tests {
         assert_eq!(parse::<Ask>(&bytes[..bytes.len() - 1]), None);
         assert_eq!(parse::<Header>(&emit(&Header::State(id, Attempt(6)))), Some(Header::State(id, Attempt(6))));
         assert_eq!(parse::<Notice>(&[250]), None);
+    }
+
+    /// Devices of before and after the word on how busy one is read each other's listings.
+    #[test]
+    fn a_listing_is_read_with_and_without_how_busy_the_device_is() {
+        let before = serde_json::to_vec(&AppsState::default()).unwrap();
+        let read: Listing = serde_json::from_slice(&before).unwrap();
+        assert_eq!(read, Listing { state: AppsState::default(), taken: None });
+        assert_eq!(serde_json::to_vec(&read).unwrap(), before);
+        let taken = Some(Taken { processors: 250, memory: 1 << 30 });
+        let now = serde_json::to_vec(&Listing { taken, ..read.clone() }).unwrap();
+        assert_eq!(serde_json::from_slice::<AppsState>(&now).unwrap(), read.state);
+        assert_eq!(serde_json::from_slice::<Listing>(&now).unwrap().taken, taken);
     }
 
     /// What a hostile member may send: any bytes, and real messages with any byte altered. It is read or refused, and says the same again.

@@ -226,6 +226,7 @@ impl Station {
             os: Text::lossy(about.os.as_str()),
             profile: Text::lossy("satellite"),
             software: about.firmware,
+            capacity: None,
         };
         let satellite = Satellite {
             device: self.satellites.id(&self.link, &path),

@@ -17,6 +17,7 @@ use tutti_resources::simulated::Simulated;
 
 const FOLDER: &str = "TUTTI_TEST_DEVICE_FOLDER";
 const NAME: &str = "TUTTI_TEST_DEVICE_NAME";
+const APP_MEMORY: &str = "TUTTI_TEST_APP_MEMORY";
 
 /// A device, if this process was started to be one. Says where its control API is when it is ready.
 pub(crate) fn device() {
@@ -28,6 +29,7 @@ pub(crate) fn device() {
     options.sysfs = folder.join("no-hardware");
     options.hardware = false;
     options.simulated = vec![Simulated::RoomTemperature, Simulated::Lamp];
+    options.app_memory = std::env::var(APP_MEMORY).ok().and_then(|bytes| bytes.parse().ok());
     options.reset_corrupt = std::env::var_os("TUTTI_TEST_RESET").is_some();
     std::fs::create_dir_all(&options.sysfs).unwrap();
     let ended = runtime().unwrap().block_on(run(
@@ -68,16 +70,24 @@ impl Host {
 
     /// Starts a device and waits until it is ready, or gives what it said instead.
     pub(crate) fn try_start(&self, name: &'static str, reset: bool) -> Result<Device, String> {
+        self.start_with(name, reset.then_some(("TUTTI_TEST_RESET", "1".to_owned())))
+    }
+
+    /// A device whose apps may have this many bytes of memory together.
+    pub(crate) fn start_small(&self, name: &'static str, app_memory: u64) -> Device {
+        let started = self.start_with(name, Some((APP_MEMORY, app_memory.to_string())));
+        started.unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn start_with(&self, name: &'static str, more: Option<(&str, String)>) -> Result<Device, String> {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "device", "--ignored", "--nocapture"])
             .env(FOLDER, self.folder.path())
             .env(NAME, name)
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit());
-        if reset {
-            command.env("TUTTI_TEST_RESET", "1");
-        }
+            .stderr(Stdio::inherit())
+            .envs(more);
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
         let said = lines.find(|line| line.starts_with("ready ") || line.starts_with("error "));

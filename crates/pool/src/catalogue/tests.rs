@@ -28,6 +28,7 @@ fn record(device: DeviceId, via: Option<DeviceId>, seq: u64, called: &str) -> De
         software: Text::EMPTY,
         via,
         satellites: None,
+        capacity: None,
         resources: vec![],
     }
 }

@@ -234,9 +234,9 @@ fn record(
     satellites: Option<Vec<DeviceId>>,
     resources: &[ResourceDescription],
 ) -> DeviceRecord {
-    let Identity { name, kind, architecture, os, profile, software } = *identity;
+    let Identity { name, kind, architecture, os, profile, software, capacity } = *identity;
     let resources = resources.to_vec();
-    DeviceRecord { device, seq, name, kind, architecture, os, profile, software, via, satellites, resources }
+    DeviceRecord { device, seq, name, kind, architecture, os, profile, software, via, satellites, capacity, resources }
 }
 
 fn write(record: &SignedRecord) -> Result<Vec<u8>, SectionError> {

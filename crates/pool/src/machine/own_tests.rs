@@ -22,6 +22,7 @@ fn identity(called: &str) -> Identity {
         os: Text::EMPTY,
         profile: Text::EMPTY,
         software: Text::EMPTY,
+        capacity: None,
     }
 }
 

@@ -168,6 +168,7 @@ impl Device {
             os: Text::EMPTY,
             profile: Text::EMPTY,
             software: Text::EMPTY,
+            capacity: None,
         }
     }
 

@@ -71,6 +71,7 @@ impl Device {
             os: Text::EMPTY,
             profile: Text::EMPTY,
             software: Text::EMPTY,
+            capacity: None,
         };
         let config = Config {
             signing_key: self.sim.key.clone(),

@@ -67,6 +67,7 @@ fn options(args: &UpArgs, state: &Path) -> Result<Options, Failure> {
     (state, &args.name).hash(&mut hasher);
     options.seed = hasher.finish();
     options.device_tree.clone_from(&args.device_tree);
+    options.app_memory = args.app_memory;
     options.port = args.port;
     options.mdns = !args.no_mdns;
     options.hardware = !args.no_hardware;

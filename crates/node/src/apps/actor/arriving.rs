@@ -25,8 +25,6 @@ use crate::apps::{
 
 /// The most instances that one device has.
 const MOST: usize = 128;
-/// The most bytes of memory of all instances of a device together, as their manifests have it.
-const MEMORY: u64 = 1 << 30;
 
 /// A move that is under way to here.
 pub(super) struct Arriving {
@@ -80,10 +78,10 @@ impl Shared {
             return Err((Why::Unfit, format!("nothing here or in the pool is what it requires as {name}")));
         }
         let limits = limits_of(manifest.limits.memory_kib);
-        let (instances, memory) = self.used();
-        if instances >= MOST || memory + limits.memory as u64 > MEMORY {
-            return Err((Why::Full, "there is no room for it".into()));
+        if self.mine().instances.len() >= MOST {
+            return Err((Why::Full, format!("it has {MOST} instances")));
         }
+        self.room_for(manifest).map_err(|why| (Why::Full, why))?;
         let app = self.engines.load(&package).map_err(|error| failed(&error))?;
         if let Some(obstacle) = app.obstacle() {
             return Err((Why::Unfit, obstacle.to_string()));

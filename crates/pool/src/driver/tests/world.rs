@@ -317,6 +317,7 @@ pub(super) async fn device(hub: &Arc<Hub>, number: u8, called: &str, role: Role)
         os: Text::EMPTY,
         profile: Text::EMPTY,
         software: Text::EMPTY,
+        capacity: None,
     };
     let config = Config { signing_key, identity, boot: BootId([number; 16]), clock: clock() };
     let cable = Arc::new(Cable { me: id, hub: hub.clone(), inbox: Mutex::new(Some(from_others)) });

@@ -70,6 +70,7 @@ fn setup(number: u8, saved: BTreeMap<&'static str, Vec<u8>>) -> Setup {
         os: Text::EMPTY,
         profile: Text::EMPTY,
         software: Text::EMPTY,
+        capacity: None,
     };
     let boot = BootId([number; 16]);
     Setup { signing_key: key(number), identity, resources: resources(), boot, run: u64::from(number), saved }
@@ -190,6 +191,7 @@ fn described(number: u8, seq: u64) -> Signed {
         software: Text::EMPTY,
         via: None,
         satellites: None,
+        capacity: None,
         resources: vec![],
     };
     SignedRecord::sign(record, &key(number)).unwrap().signed().clone()
