@@ -1,6 +1,7 @@
 //! The planner: a world, put in order for quick answers.
 
 use std::{
+    cell::Cell,
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap},
     fmt,
@@ -12,8 +13,12 @@ use crate::{App, Device, FULL_LOAD, INERTIA, Instance, MAX_WANTS, Move, Plan, So
 
 /// How many instances on a changed device's site are looked at.
 const MOST_NEAR: usize = 1024;
-/// How many instances elsewhere are looked at for a device that has something new for them.
+/// How many instances elsewhere that would gain are looked at for a device that has something new for them.
 const MOST_COME: usize = 512;
+/// How many of an app's instances elsewhere are asked whether they would gain, those first that have to go furthest for what they want.
+const MOST_ASKED: usize = 128;
+/// The points of an instance that runs nowhere, or where it cannot be.
+pub(crate) const NOWHERE: u32 = u32::MAX;
 
 /// There is no such device in the world that is planned for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub(crate) struct DeviceState {
     /// The place of its site.
     site: usize,
     instances: BTreeSet<usize>,
+    /// What its load costs, as it stands in [`Planner::loads`].
+    load: u32,
 }
 
 /// One sort that some app wants, and where it is.
@@ -54,7 +61,8 @@ pub(crate) struct AppState {
     pub(crate) app: App,
     /// The places of its wants among all, and whether they are required.
     wants: Vec<(usize, bool)>,
-    instances: Vec<usize>,
+    /// Its instances by what their wants cost at home.
+    instances: BTreeSet<(u32, usize)>,
     /// Devices by resource points, then by load. May hold entries that are out of date, never lacks one.
     heaps: Option<BTreeMap<u32, Heap>>,
     entries: usize,
@@ -72,6 +80,11 @@ pub struct Planner {
     pub(crate) instances: Vec<Instance>,
     /// Where each instance is, by the place of the device.
     pub(crate) homes: Vec<Option<usize>>,
+    /// What each instance's wants cost at home, or [`NOWHERE`].
+    pub(crate) at_home: Vec<u32>,
+    /// How many devices' load costs how much.
+    pub(crate) loads: BTreeMap<u32, usize>,
+    work: Cell<u64>,
 }
 
 impl Planner {
@@ -89,7 +102,7 @@ impl Planner {
                 wants.push((at, *required));
                 wanted[at].apps.push(place);
             }
-            apps.push(AppState { app: app.clone(), wants, instances: Vec::new(), heaps: None, entries: 0 });
+            apps.push(AppState { app: app.clone(), wants, instances: BTreeSet::new(), heaps: None, entries: 0 });
         }
         let mut it = Self {
             devices: Vec::new(),
@@ -100,6 +113,9 @@ impl Planner {
             apps,
             instances: world.instances.clone(),
             homes: vec![None; world.instances.len()],
+            at_home: vec![NOWHERE; world.instances.len()],
+            loads: BTreeMap::new(),
+            work: Cell::new(0),
         };
         for device in &world.devices {
             let place = it.devices.len();
@@ -116,13 +132,15 @@ impl Planner {
                 meets: vec![false; it.wanted.len()],
                 site,
                 instances: BTreeSet::new(),
+                load: 0,
             };
+            *it.loads.entry(0).or_default() += 1;
             it.devices.push(state);
             it.set(place, device);
         }
         for (place, instance) in world.instances.iter().enumerate() {
             let Some(app) = it.apps.get_mut(instance.app) else { continue };
-            app.instances.push(place);
+            app.instances.insert((NOWHERE, place));
             if let Some(home) = instance.home.and_then(|home| it.places.get(&home).copied()) {
                 it.settle(place, home);
             }
@@ -163,28 +181,49 @@ impl Planner {
             let near = self.sites[self.devices[place].site].iter();
             concerned.extend(near.flat_map(|place| self.devices[*place].instances.iter().copied()).take(MOST_NEAR));
         }
-        let mut come = MOST_COME;
+        let mut apps = BTreeSet::new();
         for want in changed {
-            let (total, came) = (self.wanted[want].total, self.devices[place].meets[want]);
-            for app in &self.wanted[want].apps {
-                let instances = self.apps[*app].instances.iter().copied();
-                if total == 0 {
-                    // The last of its sort is gone: whoever requires it can run nowhere.
-                    let lost = |it: &usize| self.homes[*it].is_some() && self.cost_at_home(*it).is_none();
-                    concerned.extend(instances.filter(lost));
-                } else if came {
-                    let worse = |it: &usize| {
-                        self.homes[*it].is_none_or(|home| self.points(*app, home).is_none_or(|points| points > INERTIA))
-                    };
-                    let before = concerned.len();
-                    concerned.extend(instances.filter(worse).take(come));
-                    come -= concerned.len() - before;
-                }
+            let (wanted, came) = (&self.wanted[want], self.devices[place].meets[want]);
+            if came {
+                apps.extend(wanted.apps.iter().copied());
+            } else if wanted.total == 0 {
+                // The last of its sort is gone: whoever requires it can run nowhere.
+                let nowhere =
+                    |app: &usize| self.apps[*app].instances.range((NOWHERE, 0)..).map(|(_, instance)| *instance);
+                let lost = wanted.apps.iter().flat_map(nowhere).filter(|instance| self.homes[*instance].is_some());
+                concerned.extend(lost);
             }
+        }
+        let mut come = MOST_COME;
+        for app in apps {
+            let before = concerned.len();
+            self.who_would_gain(app, come, &mut concerned);
+            come -= concerned.len() - before;
         }
         concerned.sort_unstable();
         concerned.dedup();
         Ok(self.improve(concerned))
+    }
+
+    /// Adds those instances of an app, at most so many, that run nowhere or would gain by a move to the best device that there is now.
+    fn who_would_gain(&mut self, app: usize, most: usize, concerned: &mut Vec<usize>) {
+        let Some((best, _)) = self.best(app) else { return };
+        let heaviest = self.loads.last_key_value().map_or(0, |(load, _)| *load);
+        let (mut asked, mut found) = (0, 0);
+        for &(points, instance) in self.apps[app].instances.iter().rev() {
+            // At those behind it, even the fullest device costs too little for a gain.
+            let most_it_costs = points.saturating_add(heaviest);
+            if found == most || asked == MOST_ASKED || most_it_costs <= best.saturating_add(INERTIA) {
+                break;
+            }
+            asked += 1;
+            let load = self.homes[instance].map_or(0, |home| self.devices[home].load);
+            if points.saturating_add(load) > best.saturating_add(INERTIA) {
+                concerned.push(instance);
+                found += 1;
+            }
+        }
+        self.worked(asked);
     }
 
     /// Where an instance is, after what was planned.
@@ -192,10 +231,21 @@ impl Planner {
         Some(self.devices[(*self.homes.get(instance)?)?].device.id)
     }
 
+    /// How much it has done so far: how often it has weighed a device for an app, and how many entries it has put into heaps or taken out. The
+    /// same on every machine, unlike the time that it takes.
+    pub fn work(&self) -> u64 {
+        self.work.get()
+    }
+
+    fn worked(&self, steps: usize) {
+        self.work.set(self.work.get() + steps as u64);
+    }
+
     // --- costs -----------------------------------------------------------------------------------------------
 
     /// What the app's wants cost on a device; `None` if it cannot do without one that is nowhere.
     pub(crate) fn points(&self, app: usize, device: usize) -> Option<u32> {
+        self.worked(1);
         let wants = self.apps[app].wants.iter();
         wants.map(|(want, required)| self.points_of(*want, *required, device)).sum()
     }
@@ -283,10 +333,49 @@ impl Planner {
         self.devices[place].meets = meets;
         renewed.iter().for_each(|app: &usize| self.apps[*app].heaps = None);
         let near = self.sites[site].clone();
-        for app in apps {
-            near.iter().for_each(|other| self.enter(app, *other));
+        for app in &apps {
+            near.iter().for_each(|other| self.enter(*app, *other));
         }
         self.refresh(place);
+        self.weigh_load(place);
+        let mut reweighed = self.devices[place].instances.clone();
+        if !apps.is_empty() {
+            let of_those = |it: &&usize| apps.contains(&self.instances[**it].app);
+            let instances = near.iter().flat_map(|other| self.devices[*other].instances.iter().filter(of_those));
+            reweighed.extend(instances.copied());
+        }
+        for app in renewed {
+            reweighed.extend(self.apps[app].instances.iter().map(|(_, instance)| *instance));
+        }
+        reweighed.into_iter().for_each(|instance| self.weigh(instance));
+    }
+
+    /// Puts an instance where it belongs among those of its app.
+    fn weigh(&mut self, instance: usize) {
+        let app = self.instances[instance].app;
+        let now = self.homes[instance].and_then(|home| self.points(app, home)).unwrap_or(NOWHERE);
+        let before = std::mem::replace(&mut self.at_home[instance], now);
+        if before != now {
+            self.apps[app].instances.remove(&(before, instance));
+            self.apps[app].instances.insert((now, instance));
+            self.worked(1);
+        }
+    }
+
+    /// Counts a device by what its load costs now.
+    fn weigh_load(&mut self, device: usize) {
+        let now = self.load(device, 0, 0).unwrap_or(0);
+        let before = std::mem::replace(&mut self.devices[device].load, now);
+        if before == now {
+            return;
+        }
+        if let Some(count) = self.loads.get_mut(&before) {
+            *count -= 1;
+            if *count == 0 {
+                self.loads.remove(&before);
+            }
+        }
+        *self.loads.entry(now).or_default() += 1;
     }
 
     /// The place of a site, which is made if there is none.
@@ -318,6 +407,7 @@ impl Planner {
         } else if let (Some((points, load)), Some(heaps)) = (entry, &mut state.heaps) {
             heaps.entry(points).or_default().push(Reverse((load, device)));
             state.entries += 1;
+            self.worked(1);
         }
     }
 
@@ -333,6 +423,8 @@ impl Planner {
         state.cpu_used = state.cpu_used.saturating_add(cpu);
         state.instances.insert(instance);
         self.homes[instance] = Some(device);
+        self.weigh(instance);
+        self.weigh_load(device);
     }
 
     fn leave(&mut self, instance: usize) {
@@ -342,6 +434,8 @@ impl Planner {
         state.memory_used = state.memory_used.saturating_sub(memory);
         state.cpu_used = state.cpu_used.saturating_sub(cpu);
         state.instances.remove(&instance);
+        self.weigh(instance);
+        self.weigh_load(device);
         self.refresh(device);
     }
 
@@ -374,11 +468,13 @@ impl Planner {
                     }
                     // Its load has grown: it stands further down.
                     Some((same, now)) if same == points && now > load => {
+                        self.worked(2);
                         heap.pop();
                         heap.push(Reverse((now, device)));
                     }
                     // Full, away, or under other points: if so, it stands there too.
                     _ => {
+                        self.worked(1);
                         heap.pop();
                         self.apps[app].entries = self.apps[app].entries.saturating_sub(1);
                     }

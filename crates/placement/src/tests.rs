@@ -100,7 +100,12 @@ fn a_device_that_is_too_small_is_not_chosen_and_the_reason_has_the_numbers() {
     const MIB: u64 = 1 << 20;
     let small = |n, memory, cpu| Device { memory, cpu, ..device(n, 0, &[Sensor]) };
     let mut world = World {
-        devices: vec![small(1, 32 * MIB, 1000), small(2, 3 * MIB / 2, 1000), small(3, 128 * MIB, 50), small(4, 64 * MIB, 1000)],
+        devices: vec![
+            small(1, 32 * MIB, 1000),
+            small(2, 3 * MIB / 2, 1000),
+            small(3, 128 * MIB, 50),
+            small(4, 64 * MIB, 1000),
+        ],
         apps: vec![App { memory: 64 * MIB, ..app(&[(Sensor, true)]) }],
         instances: vec![instance(0, None)],
     };
@@ -162,6 +167,48 @@ fn it_explains_a_choice() {
     );
 }
 
+/// Devices on networks of ten, with five instances each.
+fn large(devices: u32) -> World {
+    let mut random = fastrand::Rng::with_seed(7);
+    let kinds = [Sensor, Display, Camera, ResourceKind::Actuator, ResourceKind::Storage, ResourceKind::Input];
+    let mut some =
+        |most: usize| -> Vec<ResourceKind> { (0..random.usize(..=most)).map(|_| kinds[random.usize(..6)]).collect() };
+    let of =
+        |n: u32, kinds: Vec<ResourceKind>| Device { memory: 1000, cpu: 4000, ..device(n, n % (devices / 10), &kinds) };
+    let devices: Vec<Device> = (0..devices).map(|n| of(n, some(4))).collect();
+    let apps = (0..40).map(|n| {
+        let wants: Vec<_> = some(3).into_iter().map(|kind| (kind, n % 3 == 0)).collect();
+        App { memory: 1 + n % 16, cpu: 20 + 10 * (n % 30) as u32, ..app(&wants) }
+    });
+    let apps: Vec<App> = apps.collect();
+    let instances = (0..5 * devices.len()).map(|n| instance(n % apps.len(), None)).collect();
+    World { devices, apps, instances }
+}
+
+/// The most work of changes of every seventh device: lost, back, without what it offers, as before.
+fn most_work(world: &World) -> u64 {
+    let mut planner = Planner::new(world);
+    planner.plan();
+    let mut most = 0;
+    for device in world.devices.iter().step_by(7) {
+        let lost = Device { online: false, ..device.clone() };
+        let bare = Device { resources: Vec::new(), ..device.clone() };
+        for changed in [&lost, device, &bare, device] {
+            let before = planner.work();
+            planner.change(changed).unwrap();
+            most = most.max(planner.work() - before);
+        }
+    }
+    most
+}
+
+/// Counted, not timed: what one changed device costs does not grow with the pool.
+#[test]
+fn a_change_costs_what_is_near_it_and_not_what_there_is() {
+    let (small, large) = (most_work(&large(200)), most_work(&large(800)));
+    assert!(small > 100 && large < 2 * small, "{small} steps among 200 devices, {large} among 800");
+}
+
 fn world() -> impl Strategy<Value = World> {
     let kinds = prop::sample::subsequence(vec![Sensor, Display, Camera], 0..=3);
     let load = prop::sample::select(vec![0u32, 100, 700]);
@@ -172,8 +219,12 @@ fn world() -> impl Strategy<Value = World> {
     (devices, apps, instances).prop_map(|(devices, apps, instances)| {
         let devices: Vec<Device> = (0..)
             .zip(devices)
-            .map(|(n, (site, kinds, memory, cpu, busy, online))| {
-                Device { memory, cpu, busy, online, ..device(n, site, &kinds) }
+            .map(|(n, (site, kinds, memory, cpu, busy, online))| Device {
+                memory,
+                cpu,
+                busy,
+                online,
+                ..device(n, site, &kinds)
             })
             .collect();
         let apps: Vec<App> = apps.into_iter().map(|(wants, memory, cpu)| App { memory, cpu, ..app(&wants) }).collect();
@@ -245,6 +296,14 @@ proptest! {
                 prop_assert_eq!(planner.best(app).map(|(cost, _)| cost), expected);
             }
         }
+        // What it remembers is what it would find out.
+        for (at, instance) in world.instances.iter().enumerate() {
+            let points = planner.homes[at].and_then(|home| planner.points(instance.app, home));
+            prop_assert_eq!(planner.at_home[at], points.unwrap_or(planner::NOWHERE));
+        }
+        let mut loads = std::collections::BTreeMap::new();
+        (0..planner.devices.len()).for_each(|it| *loads.entry(planner.load(it, 0, 0).unwrap_or(0)).or_insert(0) += 1);
+        prop_assert_eq!(&planner.loads, &loads);
         // Nobody is left where he cannot be while there is room.
         for (at, instance) in world.instances.iter().enumerate() {
             prop_assert!(planner.homes[at].is_none_or(|_| planner.cost_at_home(at).is_some() || instance.pinned.is_some()));
