@@ -8,6 +8,8 @@
 //! | [`snapshot`] | its state between two events, and what differs between two states |
 //! | [`home`] | an instance at its home: events in, durable, then acknowledged |
 //! | [`effects`] | what it does to the world, exactly once |
+//! | [`kept`], [`step`] | what is kept beside its state; both as steps, in a file and on their way |
+//! | [`wire`] | what devices say to each other about apps |
 //! | [`handover`] | how it moves: never two homes, and one as soon as there can be |
 //! | [`standby`] | how it goes on when its home is lost: checkpoints, run-leases, fail-over |
 //!
@@ -27,11 +29,14 @@ pub mod effects;
 pub mod handover;
 pub mod home;
 pub mod ids;
+pub mod kept;
 pub mod package;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 pub mod snapshot;
 pub mod standby;
+pub mod step;
+pub mod wire;
 
 /// 128 bits stand for a state: with 10^7 of them, two share one with a chance of 10^-25.
 #[cfg(test)]

@@ -3,13 +3,16 @@
 use ed25519_dalek::SigningKey;
 use tutti_app::{
     carry,
+    effects::{Effect, Receiver},
     handover::{Message, Record, Standing, Warrant},
-    ids::{Attempt, Epoch, InstanceId},
+    ids::{Attempt, EffectId, Epoch, InstanceId},
     package::{Manifest, Package},
     snapshot::{Image, MAX_PAGES, PAGE, Patch},
     standby::{self, Checkpoint, Duty, Mark, Question, Replica, Settings, Terms},
+    step::{self, Found, HEAD, Kept},
+    wire::{self, Answer, Ask, CheckpointHead, Header, Notice, Order},
 };
-use tutti_model::DeviceId;
+use tutti_model::{DeviceId, WallTime};
 
 const THERMO: &str = include_str!("../../../apps/thermo/app.toml");
 const INSTANCE: InstanceId = InstanceId::from_bytes([7; 16]);
@@ -117,6 +120,96 @@ pub(crate) fn standby_checkpoint_seeds() -> Vec<(&'static str, Vec<u8>)> {
 
 fn base() -> Image {
     Image::new(vec![1], vec![0; PAGE])
+}
+
+/// What devices say to each other about apps: what is read is written as it was read.
+pub(crate) fn wire(bytes: &[u8]) {
+    fn one<T: serde::Serialize + for<'de> serde::Deserialize<'de> + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
+        if let Some(read) = wire::parse::<T>(bytes) {
+            assert_eq!(wire::parse(&wire::emit(&read)), Some(read));
+        }
+    }
+    one::<Notice>(bytes);
+    one::<Ask>(bytes);
+    one::<Answer>(bytes);
+    one::<Header>(bytes);
+}
+
+pub(crate) fn wire_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let id = EffectId { epoch: epoch(), sequence: 3 };
+    let effect = Effect { id, previous: Some(id), to: Receiver::Instance(INSTANCE), body: vec![4; 5] };
+    let head = CheckpointHead { pact: 2, mark: mark(), base: Some(mark()), package: [5; 32] };
+    vec![
+        ("applied", wire::emit(&Notice::Applied { of: INSTANCE, to: effect.to, id })),
+        ("effect", wire::emit(&Ask::Effect { from: INSTANCE, home: epoch(), effect, token: None })),
+        ("tell", wire::emit(&Ask::Do(Order::Tell(INSTANCE, "add 2".into())))),
+        ("guard", wire::emit(&Ask::Do(Order::Guard(INSTANCE, [3; 32], Settings::default())))),
+        ("never", wire::emit(&Answer::Never("no".into()))),
+        ("checkpoint", wire::emit(&Header::Checkpoint(INSTANCE, head))),
+    ]
+}
+
+/// The most bytes of a patch here.
+const PATCH: usize = 1 << 16;
+
+/// A file of steps: what is read of it is there again when the rest is cut off, and a step is read as it was written.
+pub(crate) fn journal(bytes: &[u8]) {
+    let read = |bytes: &[u8]| {
+        let (mut steps, mut at) = (Vec::new(), 0);
+        loop {
+            let mut rest = &bytes[at..];
+            match step::next(&mut rest, (bytes.len() - at) as u64, PATCH) {
+                Ok(Found::Step(step, len)) => {
+                    at += len as usize;
+                    steps.push(step);
+                }
+                Ok(end) => return (steps, at, Some(matches!(end, Found::End))),
+                Err(_) => return (steps, at, None),
+            }
+        }
+    };
+    let (steps, good, _) = read(bytes);
+    assert!(good <= bytes.len());
+    let (again, all, ended) = read(&bytes[..good]);
+    assert_eq!((again.len(), all, ended), (steps.len(), good, Some(true)));
+    let written: Vec<u8> = steps.iter().flat_map(|it| step::emit(&it.kept, &it.patch)).collect();
+    let (same, _, ended) = read(&written);
+    assert_eq!((format!("{same:?}"), ended), (format!("{steps:?}"), Some(true)));
+}
+
+/// One step whose digest is right, whatever it holds: two bytes say how many of the others are what is kept.
+pub(crate) fn step(bytes: &[u8]) {
+    let Some((length, bodies)) = bytes.split_first_chunk() else { return };
+    let (kept, patch) = bodies.split_at(usize::from(u16::from_le_bytes(*length)).min(bodies.len()));
+    let sealed = step::seal(kept, patch);
+    let (head, _) = sealed.split_first_chunk::<HEAD>().expect("it has a head");
+    if step::lengths(head, PATCH) == Ok((kept.len(), patch.len())) {
+        match step::parse(head, kept, patch.to_vec()) {
+            Ok(read) => assert!(read.kept.host.is_sound() && read.kept.home.outbox.is_sound() && read.patch == patch),
+            Err(why) => assert_ne!(why, step::BadStep::Digest),
+        }
+    }
+    journal(&sealed);
+}
+
+fn kept() -> Kept {
+    let mut kept = Kept { events: 7, last: true, ..Kept::default() };
+    kept.host.kv.insert("count".into(), vec![1, 2, 3]);
+    kept.host.timers.insert(1, WallTime::from_unix_millis(5000));
+    kept.host.follows.insert("thermometer".into(), 100);
+    kept
+}
+
+pub(crate) fn journal_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let (first, second) = (step::emit(&Kept::default(), &[1; 60]), step::emit(&kept(), &[]));
+    let two = [&first[..], &second].concat();
+    vec![("two", two.clone()), ("torn", two[..two.len() - 3].to_vec()), ("zeros", [&first[..], &[0; 50]].concat())]
+}
+
+pub(crate) fn step_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let sealed = step::emit(&kept(), b"patch");
+    let length = (sealed.len() - HEAD - 5) as u16;
+    vec![("kept", [&length.to_le_bytes()[..], &sealed[HEAD..]].concat())]
 }
 
 /// What it leads to is what it says, or it is refused.

@@ -4,8 +4,6 @@
 //! changes the world is collected and given back when the event has been handled ([`Did`]). What the host keeps for the app,
 //! [`Kept`], is small and moves along.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use tutti_model::{Reading, Value, WallTime};
 use wasmtime::StoreLimits;
@@ -16,10 +14,6 @@ use crate::{
     ids::InstanceId,
 };
 
-/// The most bytes of keys and values in an app's `kv`.
-pub const MAX_KV: usize = 64 * 1024;
-/// The most timers that are set at a time.
-pub const MAX_TIMERS: usize = 64;
 /// The most lines of log, and bytes of them together, in one event.
 pub const MAX_LINES: usize = 64;
 /// See [`MAX_LINES`].
@@ -27,6 +21,7 @@ pub const MAX_LINE_BYTES: usize = 16 * 1024;
 /// The most random bytes at once.
 pub const MAX_RANDOM: u32 = 1024;
 
+pub use crate::kept::{Kept, MAX_KV, MAX_TIMERS};
 pub use types::{Failure, Phase};
 
 /// What the device and the pool have for an app. Answers at once; never waits for the network.
@@ -119,28 +114,6 @@ pub struct Did {
     pub acts: Vec<Act>,
     /// What it logged.
     pub log: Vec<(Level, String)>,
-}
-
-/// What the host keeps for an app: moves along.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
-    /// Its own small store.
-    pub kv: BTreeMap<String, Vec<u8>>,
-    /// When which timer goes off, by calendar time.
-    pub timers: BTreeMap<u32, WallTime>,
-    /// What it follows, and at which least interval in milliseconds.
-    pub follows: BTreeMap<String, u32>,
-}
-
-impl Kept {
-    fn kv_size(&self) -> usize {
-        self.kv.iter().map(|(key, value)| key.len() + value.len()).sum()
-    }
-
-    /// Whether it is within its bounds: for what came from elsewhere.
-    pub fn is_sound(&self) -> bool {
-        self.kv_size() <= MAX_KV && self.timers.len() <= MAX_TIMERS && self.follows.len() <= MAX_TIMERS
-    }
 }
 
 /// The host's side of one instance.

@@ -24,6 +24,7 @@ use tutti_app::{
     ids::{Attempt, EffectId, Epoch, InstanceId},
     package::MAX_PACKAGE,
     standby,
+    step::{self, HEAD, Step},
 };
 use tutti_fabric::{Channel, Incoming, Service, transport::Priority};
 use tutti_model::DeviceId;
@@ -31,7 +32,6 @@ use tutti_model::DeviceId;
 use super::{
     Apps, MAX_MEMORY_KIB, Shared,
     actor::{Ask as ToActor, Handle},
-    journal::{self, HEAD, Step},
     wire::{Answer, Ask, CheckpointHead, Header, Listing, Notice, emit, parse},
 };
 
@@ -276,7 +276,7 @@ async fn read_step(channel: &mut Channel, from: DeviceId, progress: impl Fn()) -
     let max = MAX_MEMORY_KIB as usize * 1024 / 8 * 9 + (64 << 10);
     let mut head = [0; HEAD];
     patiently(channel.recv.read_exact(&mut head)).await.ok()?;
-    let (kept, patch) = journal::lengths(&head, max).ok()?;
+    let (kept, patch) = step::lengths(&head, max).ok()?;
     let mut bytes = head.to_vec();
     let end = HEAD + kept + patch;
     // As it comes, not as it is announced.
@@ -286,7 +286,7 @@ async fn read_step(channel: &mut Channel, from: DeviceId, progress: impl Fn()) -
         patiently(channel.recv.read_exact(&mut bytes[at..])).await.ok()?;
         progress();
     }
-    match journal::parse(&head, &bytes[HEAD..HEAD + kept], bytes[HEAD + kept..].to_vec()) {
+    match step::parse(&head, &bytes[HEAD..HEAD + kept], bytes[HEAD + kept..].to_vec()) {
         Ok(step) => Some((step, bytes)),
         Err(why) => {
             tracing::warn!(from = %from.short(), "a step of an instance's state is not taken: {why}");

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use tutti_app::package::Manifest;
-use tutti_control::{AppInstance, AppsState, ErrorCode, ErrorDetail, InstanceState, PlaceObstacle, PlaceOption, PlaceWhy};
+use tutti_control::{
+    AppInstance, AppsState, ErrorCode, ErrorDetail, InstanceState, PlaceObstacle, PlaceOption, PlaceWhy,
+};
 use tutti_model::{DeviceId, Unit};
 use tutti_placement::{Alternative, App, Device, Instance, Planner, Sort, Want, World};
 use tutti_pool::Presence;
