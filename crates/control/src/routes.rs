@@ -11,11 +11,12 @@ use utoipa::{
 };
 
 use crate::types::{
-    App, AppInstance, AppLine, AuditLine, Check, Command, ConsoleLink, ConsoleRequest, Controlled, Core, CoreLine,
-    CorePing, CoreRequest, Device, DeviceInfo, GroupInfo, Happening, History, JoinRequest, Joined, Lease, LeaseRequest,
-    LinkRequest, MemoryMap, MoveRequest, NearbyDevice, OfferRequest, Offered, PairingOffer, PairingRequest,
-    PairingStatus, PlaceWhy, Reading, RecoverInstance, RecoveryWords, Rename, RenewLease, Resource, RoleChange,
-    RunRequest, SatelliteLink, ScreenFrame, ScreenRequest, SetValue, StorageList, Stored, TellInstance,
+    App, AppInstance, AppLine, AuditLine, CarriedApp, Check, Command, ConsoleLink, ConsoleRequest, Controlled, Core,
+    CoreLine, CorePing, CoreRequest, Device, DeviceInfo, GroupInfo, Happening, History, InstallCarried, JoinRequest,
+    Joined, Lease, LeaseRequest, LinkRequest, MemoryMap, MoveRequest, NearbyDevice, OfferRequest, Offered,
+    PairingOffer, PairingRequest, PairingStatus, PlaceWhy, Reading, RecoverInstance, RecoveryWords, Rename, RenewLease,
+    Resource, RoleChange, RunRequest, SatelliteLink, ScreenFrame, ScreenRequest, SetValue, StorageList, Stored,
+    TellInstance,
 };
 
 /// An HTTP method.
@@ -270,6 +271,10 @@ pub const ROUTES: &[Route] = &[
     route(Get, "/v1/apps/{app}/icon", None, Bytes, "An app's icon: PNG."),
     route(Post, "/v1/apps/{app}/run", Json(of::<RunRequest>()), Json(of::<AppInstance>()),
         "Begins a new instance of an app, on a device or where it fits best."),
+    route(Get, "/v1/carried", None, List(of::<CarriedApp>()),
+        "The apps that images of devices carry, of this device and of those that are connected."),
+    route(Post, "/v1/carried/{app}/install", Json(of::<InstallCarried>()), Json(of::<App>()),
+        "Installs an app that a device carries, as if this owner had its package. Owners only."),
     with_query(PLACE_QUERY, route(Get, "/v1/place/{app}", None, Json(of::<PlaceWhy>()),
         "Why an app would run where, and not elsewhere.")),
     route(Get, "/v1/instances", None, List(of::<AppInstance>()), "The instances of apps in the group."),

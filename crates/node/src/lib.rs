@@ -10,6 +10,7 @@
 //! | `pool`, `files` | the same as the pool uses them |
 //! | `satellites` | devices without a network that join through this one |
 //! | `update` | new systems for a device that boots by `tutti-init` |
+//! | `carried` | what the image of this device carries: apps, and other cores' firmware |
 //! | `followed` | values of other devices' resources, for those who look at live values here |
 //! | `apps` | apps: their packages, instances, moves and effects (feature `apps`) |
 //! | `api` | the control API: every route, who may come in, what a request may cost |
@@ -39,6 +40,7 @@
 mod api;
 #[cfg(feature = "apps")]
 mod apps;
+mod carried;
 mod convert;
 mod cores;
 mod discovery;

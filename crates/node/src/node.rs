@@ -11,6 +11,7 @@ use tutti_resources::SysRoot;
 
 use crate::{
     api::{ApiError, ConsoleDoor, Hub, Streams},
+    carried::Board,
     cores::Cores,
     discovery::Health,
     followed::Followed,
@@ -48,6 +49,8 @@ pub(crate) struct Node {
     pub(crate) cores: Cores,
     #[cfg(feature = "apps")]
     pub(crate) apps: crate::apps::Apps,
+    /// What the image carries and is not taken up yet.
+    pub(crate) carried: Board,
     pub(crate) followed: Followed,
     pub(crate) history: History,
     pub(crate) timeline: Timeline,

@@ -24,6 +24,8 @@ pub struct Options {
     pub sysfs: PathBuf,
     /// The chip's System Device Tree: a tree, then what to lay over it. If none, it is looked for: see `tree`.
     pub device_tree: Vec<PathBuf>,
+    /// The list of what the image carries for this device, if there is one: see `tutti_update::carried`.
+    pub carried: Option<PathBuf>,
     /// Whether to offer this machine's hardware.
     pub hardware: bool,
     /// The storage to offer, if any.
@@ -64,6 +66,7 @@ impl Options {
             api_tcp: None,
             sysfs: "/".into(),
             device_tree: Vec::new(),
+            carried: None,
             hardware: true,
             storage,
             app_memory: None,

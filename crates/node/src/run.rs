@@ -28,10 +28,11 @@ use tutti_fabric::{
 use tutti_model::{Capacity, Name, Text};
 use tutti_pool::Identity;
 use tutti_resources::{Driver, Inventory, Storage, SysRoot, describe_machine, simulated::simulated};
-use tutti_update::System;
+use tutti_update::{Carried, System};
 
 use crate::{
     api::{ConsoleDoor, Hub, Limits, Listeners, Streams, Token, router},
+    carried::{self, Board},
     cores::{Cores, Places},
     discovery::{Discovery, Setup},
     error::{ApiError, RunError},
@@ -106,7 +107,7 @@ async fn start(options: Options) -> Result<Device, RunError> {
     .await?;
     #[cfg(feature = "apps")]
     let root = machine.root.clone();
-    let Machine { name, identity, fixed, inventory, system, .. } = machine;
+    let Machine { name, identity, fixed, inventory, system, carried: (carried, board), .. } = machine;
 
     let id = device_id(&key);
     let socket = options.runtime.join(format!("{}.sock", id.short()));
@@ -196,6 +197,7 @@ async fn start(options: Options) -> Result<Device, RunError> {
         cores,
         #[cfg(feature = "apps")]
         apps,
+        carried: board,
         followed: Followed::new(),
         history: History::default(),
         timeline: Timeline::new(),
@@ -220,6 +222,10 @@ async fn start(options: Options) -> Result<Device, RunError> {
     tasks.spawn(async move { history.0.history.run(&history.0, history.1).await });
     let timeline = (node.clone(), stop.subscribe());
     tasks.spawn(async move { timeline.0.timeline.run(&timeline.0, timeline.1).await });
+    if !carried.is_empty() {
+        let node = node.clone();
+        tasks.spawn(async move { carried::take_up(carried, &node).await });
+    }
     if let Some(system) = system {
         tasks.spawn(update::report(system, node.fabric.view()));
     }
@@ -337,6 +343,8 @@ struct Machine {
     /// Where it is looked at.
     #[cfg_attr(not(feature = "apps"), expect(dead_code, reason = "only what runs apps looks again"))]
     root: SysRoot,
+    /// What its image carries.
+    carried: (Carried, Board),
 }
 
 impl Machine {
@@ -374,7 +382,8 @@ impl Machine {
         let system = update::told().filter(|_| options.hardware);
         fixed.extend(system.iter().flat_map(update::drivers));
         let inventory = options.hardware.then(|| Inventory::new(root.clone(), tutti_resources::Options::default()));
-        Ok(Self { name, identity, fixed, inventory, system, root })
+        let carried = carried::read(options.carried.as_deref());
+        Ok(Self { name, identity, fixed, inventory, system, root, carried })
     }
 }
 

@@ -28,6 +28,7 @@
 //! on every device without a boot loader that verifies it.
 #![forbid(unsafe_code)]
 
+pub mod carried;
 pub mod image;
 pub mod record;
 pub mod slots;
@@ -36,6 +37,7 @@ pub mod system;
 pub mod testing;
 mod version;
 
+pub use carried::Carried;
 pub use image::{Head, ImageError};
 pub use record::{Choice, Failure, Record, Slot};
 pub use slots::{InstallError, Slots};

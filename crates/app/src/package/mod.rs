@@ -239,11 +239,15 @@ impl std::error::Error for NotGranted {}
 impl Grant {
     /// Whether this package may be run by it.
     pub fn covers(&self, package: &Package) -> Result<(), NotGranted> {
-        let manifest = package.manifest();
+        self.covers_what(package.manifest(), package.author())
+    }
+
+    /// Whether a package with this manifest by this author may be run by it.
+    pub fn covers_what(&self, manifest: &Manifest, author: DeviceId) -> Result<(), NotGranted> {
         if manifest.name != self.name {
             return Err(NotGranted::Name);
         }
-        if package.author() != self.author {
+        if author != self.author {
             return Err(NotGranted::Author);
         }
         if manifest.version < self.floor {

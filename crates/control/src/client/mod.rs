@@ -25,12 +25,12 @@ pub use self::{
 use crate::{
     routes::Method,
     types::{
-        App, AppInstance, AppLine, AuditLine, Check, Command, ConsoleLink, ConsoleRequest, Controlled, Core,
-        CoreAction, CoreLine, CorePing, CoreRequest, Device, DeviceInfo, GroupInfo, Happening, History, JoinRequest,
-        Joined, Lease, LeaseRequest, LinkRequest, MemoryMap, MoveRequest, NearbyDevice, OfferRequest, Offered,
-        PairingOffer, PairingRequest, PairingStatus, PlaceWhy, Reading, RecoverInstance, RecoveryWords, Rename,
-        RenewLease, Resource, Role, RoleChange, RunRequest, SatelliteLink, ScreenFrame, ScreenRequest, SetValue,
-        StorageList, Stored, TellInstance,
+        App, AppInstance, AppLine, AuditLine, CarriedApp, Check, Command, ConsoleLink, ConsoleRequest, Controlled,
+        Core, CoreAction, CoreLine, CorePing, CoreRequest, Device, DeviceInfo, GroupInfo, Happening, History,
+        InstallCarried, JoinRequest, Joined, Lease, LeaseRequest, LinkRequest, MemoryMap, MoveRequest, NearbyDevice,
+        OfferRequest, Offered, PairingOffer, PairingRequest, PairingStatus, PlaceWhy, Reading, RecoverInstance,
+        RecoveryWords, Rename, RenewLease, Resource, Role, RoleChange, RunRequest, SatelliteLink, ScreenFrame,
+        ScreenRequest, SetValue, StorageList, Stored, TellInstance,
     },
 };
 
@@ -380,6 +380,16 @@ impl Client {
         package: impl AsyncRead + Send + Sync + Unpin + 'static,
     ) -> Result<App, ClientError> {
         transfer::send(self, Method::Post, "/v1/apps", package).await
+    }
+
+    /// The apps that images of devices carry.
+    pub async fn carried_apps(&self) -> Result<Vec<CarriedApp>, ClientError> {
+        self.json(Method::Get, "/v1/carried", Nothing).await
+    }
+
+    /// Installs an app that a device carries.
+    pub async fn install_carried(&self, app: &str, request: &InstallCarried) -> Result<App, ClientError> {
+        self.json(Method::Post, &path(&["v1", "carried", app, "install"]), Some(request)).await
     }
 
     /// Removes an app.

@@ -189,6 +189,46 @@ pub struct AppsState {
     pub apps: Vec<App>,
     /// As `GET /v1/instances`.
     pub instances: Vec<AppInstance>,
+    /// As `GET /v1/carried`.
+    #[serde(default)]
+    pub carried: Vec<CarriedApp>,
+}
+
+/// An app that the image of a device carries. It may be installed, or wait for an owner's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CarriedApp {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// One line for people.
+    pub about: String,
+    /// The id of its author's key.
+    pub author: String,
+    /// The BLAKE3 digest of its package, in hexadecimal.
+    pub digest: String,
+    /// The bytes of its package.
+    pub size: u64,
+    /// The id of the device that carries it.
+    pub device: String,
+    /// The name of that device.
+    pub device_name: String,
+    /// Whether owners of the group allow it as it is.
+    pub installed: bool,
+    /// Whether it is run on that device once it is allowed.
+    pub run: bool,
+    /// What it would have.
+    pub wants: Vec<AppWant>,
+    /// KiB of memory that one instance may use.
+    pub memory_kib: u32,
+}
+
+/// Which carried app to install.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InstallCarried {
+    /// From this device: name, id or beginning of an id. If there is none, from any that carries it, if all carry the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
 }
 
 /// Where to run an app.

@@ -17,8 +17,9 @@ mod storage;
 mod tree;
 
 pub use app::{
-    App, AppBinding, AppInstance, AppLevel, AppLine, AppMove, AppWant, AppsState, AuditLine, AuditWhat, InstanceState,
-    MovePhase, MoveRequest, PlaceObstacle, PlaceOption, PlaceWhy, RecoverInstance, RunRequest, TellInstance,
+    App, AppBinding, AppInstance, AppLevel, AppLine, AppMove, AppWant, AppsState, AuditLine, AuditWhat, CarriedApp,
+    InstallCarried, InstanceState, MovePhase, MoveRequest, PlaceObstacle, PlaceOption, PlaceWhy, RecoverInstance,
+    RunRequest, TellInstance,
 };
 pub use cores::{Core, CoreAction, CoreKind, CoreLine, CorePing, CoreRequest, CoreState, StopMessage};
 pub use device::{

@@ -6,8 +6,8 @@ use axum::{Json, body::Body as Bytes, extract::State, http::StatusCode, response
 use futures_util::{StreamExt, stream};
 use tutti_app::standby::{Prefer, Settings};
 use tutti_control::{
-    App, AppInstance, AppLine, AppsState, AuditLine, ErrorCode, ErrorDetail, MoveRequest, PlaceWhy, RecoverInstance,
-    RunRequest, TellInstance,
+    App, AppInstance, AppLine, AppsState, AuditLine, CarriedApp, ErrorCode, ErrorDetail, InstallCarried, MoveRequest,
+    PlaceWhy, RecoverInstance, RunRequest, TellInstance,
 };
 use tutti_model::DeviceId;
 
@@ -64,6 +64,21 @@ pub(super) async fn install(State(node): State<Arc<Node>>, body: Bytes) -> Resul
         package.extend_from_slice(&piece);
     }
     Ok(Json(node.apps.install(package).await?))
+}
+
+/// `GET /v1/carried`
+pub(super) async fn carried(State(node): State<Arc<Node>>) -> Json<Vec<CarriedApp>> {
+    Json(node.apps.carried())
+}
+
+/// `POST /v1/carried/{app}/install`
+pub(super) async fn install_carried(
+    State(node): State<Arc<Node>>,
+    In(app): In<String>,
+    Body(InstallCarried { from }): Body<InstallCarried>,
+) -> Result<Json<App>, ApiError> {
+    let from = from.map(|from| device(&node, &from)).transpose()?;
+    Ok(Json(node.apps.install_carried(&app, from).await?))
 }
 
 /// `DELETE /v1/apps/{app}`

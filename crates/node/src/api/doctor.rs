@@ -55,6 +55,8 @@ struct Facts {
     shut_actuators: Vec<(Name, PathBuf)>,
     /// Hardware that is there and not offered.
     unserved: Vec<Unserved>,
+    /// How many things the image carries, and what of it waits for what.
+    carried: (usize, Vec<(String, String)>),
 }
 
 impl Facts {
@@ -76,6 +78,7 @@ impl Facts {
             state_folder: folder,
             shut_actuators: node.locals.shut_actuators(),
             unserved: node.hardware.as_ref().map(unserved).unwrap_or_default(),
+            carried: node.carried.read(),
         }
     }
 
@@ -86,6 +89,7 @@ impl Facts {
         checks.extend([self.clock(), self.disk(), self.state()]);
         checks.extend(self.actuators());
         checks.extend(self.hardware());
+        checks.extend(self.carried());
         checks
     }
 
@@ -206,6 +210,20 @@ impl Facts {
 }
 
 impl Facts {
+    /// What the image carries and was not taken up, each with the reason.
+    fn carried(&self) -> Option<Check> {
+        let (count, waiting) = &self.carried;
+        let lines: Vec<_> = waiting.iter().map(|(what, why)| format!("{what}: {why}")).collect();
+        match (count, lines.is_empty()) {
+            (0, true) => None,
+            (_, true) => Some(ok("carried", "all that the image carries was taken up".into())),
+            _ => {
+                let advice = "what waits for an owner goes on by its word, the rest by itself once the reason is gone";
+                Some(warn("carried", format!("what the image carries waits\n{}", lines.join("\n")), advice))
+            }
+        }
+    }
+
     /// What is seen and not offered, each with the reason. Nobody has to do anything about it.
     fn hardware(&self) -> Option<Check> {
         let mut reasons: Vec<Why> = Vec::new();
@@ -299,6 +317,7 @@ mod tests {
             disk_free: Some(1 << 30),
             shut_actuators: Vec::new(),
             unserved: Vec::new(),
+            carried: (0, Vec::new()),
         }
     }
 
@@ -332,7 +351,7 @@ mod tests {
         let name = Name::new("attic").unwrap();
         let lost = |trouble| Missing { name, trouble, addresses: 1 };
         type Case = (&'static str, CheckState, fn(&mut Facts));
-        let cases: [Case; 11] = [
+        let cases: [Case; 12] = [
             ("interfaces", Warn, |facts| facts.interfaces = Ok(Vec::new())),
             ("port", Fail, |facts| facts.addresses = 0),
             ("discovery", Warn, |facts| facts.discovery = None),
@@ -345,6 +364,7 @@ mod tests {
             ("clock", Warn, |facts| facts.wall = WallTime::from_unix_millis(5)),
             ("disk", Warn, |facts| facts.disk_free = Some(50 << 20)),
             ("disk", Fail, |facts| facts.disk_free = Some(1 << 20)),
+            ("carried", Warn, |facts| facts.carried = (2, vec![("the core m4".into(), "it does not start".into())])),
             ("state", Warn, |facts| facts.state_mode = Some(0o755)),
             ("actuators", Warn, |facts| {
                 facts.shut_actuators = vec![(Name::new("led").unwrap(), "/sys/class/leds/x/brightness".into())];

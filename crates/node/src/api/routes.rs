@@ -116,6 +116,8 @@ fn table() -> Vec<Entry> {
         on(Delete, "/v1/apps/{app}", apps::remove),
         on(Get, "/v1/apps/{app}/icon", apps::icon),
         on(Post, "/v1/apps/{app}/run", apps::run),
+        on(Get, "/v1/carried", apps::carried),
+        on(Post, "/v1/carried/{app}/install", apps::install_carried),
         on(Get, "/v1/place/{app}", apps::why),
         on(Get, "/v1/instances", apps::instances),
         on(Get, "/v1/instances/{instance}", apps::instance),

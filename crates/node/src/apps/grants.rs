@@ -15,17 +15,26 @@ pub(super) fn floor(grant: &AppGrant) -> Version {
 impl Shared {
     /// Whether an owner allows this package to run; else why not.
     pub(super) fn granted(&self, package: &Package) -> Result<(), String> {
+        self.grant_for(package.manifest().name)?.covers(package).map_err(|error| error.to_string())
+    }
+
+    /// The same of a package that is not at hand.
+    pub(super) fn allowed(&self, facts: &Facts) -> Result<(), String> {
+        let grant = self.grant_for(facts.manifest.name)?;
+        grant.covers_what(&facts.manifest, facts.author).map_err(|error| error.to_string())
+    }
+
+    fn grant_for(&self, app: Name) -> Result<Grant, String> {
         let view = self.view();
-        let found = view.group.grants.get(&package.manifest().name).ok_or("no owner allows an app of this name")?;
+        let found = view.group.grants.get(&app).ok_or("no owner allows an app of this name")?;
         let grant = &found.grant;
-        let grant = Grant {
+        Ok(Grant {
             author: grant.author,
             name: grant.name,
             floor: floor(grant),
             wants: grant.wants.clone(),
             memory_kib: grant.memory_kib.min(MAX_MEMORY_KIB),
-        };
-        grant.covers(package).map_err(|error| error.to_string())
+        })
     }
 
     pub(super) fn granted_wants(&self, app: Name) -> Vec<Name> {

@@ -146,7 +146,7 @@ impl Apps {
     }
 }
 
-fn digest_of(text: &str) -> Option<[u8; 32]> {
+pub(super) fn digest_of(text: &str) -> Option<[u8; 32]> {
     data_encoding::HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 

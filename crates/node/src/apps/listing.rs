@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tutti_app::package::{Manifest, Want};
 use tutti_control::{App, AppInstance, AppWant, AppsState, ErrorCode, ErrorDetail, InstanceState};
 use tutti_fabric::group::Granted;
+use tutti_model::Name;
 
 use crate::lock::lock;
 
@@ -35,7 +37,7 @@ impl Apps {
         });
         let apps = apps.collect();
         drop(others);
-        AppsState { apps, instances }
+        AppsState { apps, instances, carried: self.carried() }
     }
 
     /// The instance that a person means: by its id, the beginning of it, or its app's name; with `@DEVICE` behind it the copy on that device, which
@@ -94,18 +96,23 @@ impl Shared {
     }
 }
 
-pub(super) fn show_app(granted: &Granted, facts: Option<&Facts>) -> App {
-    let grant = &granted.grant;
-    let manifest = facts.map(|facts| facts.manifest.clone());
-    let wants = manifest.iter().flat_map(|manifest| manifest.wants.iter()).map(|(name, want)| AppWant {
+/// What an app would have, and which of it is granted.
+pub(super) fn show_wants(manifest: &Manifest, granted: &[Name]) -> Vec<AppWant> {
+    let show = |(name, want): (&Name, &Want)| AppWant {
         name: name.to_string(),
         kind: want.kind.to_string(),
         unit: want.unit.map(|unit| unit.to_string()),
         required: want.required,
-        granted: grant.wants.contains(name),
+        granted: granted.contains(name),
         min: want.min,
         max: want.max,
-    });
+    };
+    manifest.wants.iter().map(show).collect()
+}
+
+pub(super) fn show_app(granted: &Granted, facts: Option<&Facts>) -> App {
+    let grant = &granted.grant;
+    let manifest = facts.map(|facts| facts.manifest.clone());
     App {
         name: grant.name.to_string(),
         version: manifest.as_ref().map(|manifest| manifest.version.to_string()),
@@ -115,7 +122,7 @@ pub(super) fn show_app(granted: &Granted, facts: Option<&Facts>) -> App {
         size: facts.map_or(0, |facts| facts.size),
         here: facts.is_some(),
         icon: facts.is_some_and(|facts| facts.icon),
-        wants: wants.collect(),
+        wants: manifest.as_ref().map(|manifest| show_wants(manifest, &grant.wants)).unwrap_or_default(),
         memory_kib: manifest.as_ref().map_or(grant.memory_kib, |manifest| manifest.limits.memory_kib),
         cpu: manifest.as_ref().map_or(0, |manifest| manifest.limits.cpu),
         obstacle: facts.and_then(|facts| facts.obstacle.clone()),

@@ -13,6 +13,7 @@
 //! | [`listing`] | what people see; what several devices say about an instance, made one |
 //! | [`orders`] | what people want of instances, here or elsewhere |
 //! | [`place`], [`rooms`] | where an app fits, and how much room devices have |
+//! | [`carried`] | apps that the image of this device, or of another, carries |
 //! | [`picture`] | what displays are told |
 //!
 //! Nothing of this costs a thread or an engine before the first app: a device without apps has two tasks that wait.
@@ -24,6 +25,7 @@
 
 mod actor;
 mod binder;
+mod carried;
 mod disk;
 mod effects;
 mod engines;
@@ -93,6 +95,7 @@ pub(crate) struct Shared {
     satellites: Satellites,
     folder: PathBuf,
     packages: Packages,
+    carried: carried::Shelf,
     engines: Engines,
     ledgers: Ledgers,
     audit: Lines<AuditLine>,
@@ -147,6 +150,7 @@ impl Apps {
             sources: ground.sources.clone(),
             satellites: ground.satellites.clone(),
             packages,
+            carried: carried::Shelf::default(),
             engines: Engines::new(folder.join("cache")),
             ledgers: Ledgers::new(folder.join("ledgers")),
             audit,
@@ -317,7 +321,7 @@ impl Shared {
         let view = self.view();
         let grants = view.group.grants.values();
         let apps = grants.filter_map(|granted| Some(show_app(granted, Some(&self.best(granted)?)))).collect();
-        AppsState { apps, instances }
+        AppsState { apps, instances, carried: self.carried_here() }
     }
 
     fn heard(&self, from: DeviceId, state: AppsState) {

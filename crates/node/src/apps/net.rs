@@ -149,20 +149,24 @@ impl Shared {
         }
     }
 
-    /// Gets a package from another device.
+    /// Gets a package from another device, and keeps it if an owner allows it.
     pub(super) async fn fetch_package(self: &Arc<Self>, from: DeviceId, digest: [u8; 32]) -> Result<(), String> {
+        let bytes = self.fetch_bytes(from, digest).await?;
+        self.keep_package(digest, bytes).await
+    }
+
+    /// Gets the bytes of a package from another device.
+    pub(super) async fn fetch_bytes(&self, from: DeviceId, digest: [u8; 32]) -> Result<Vec<u8>, String> {
         let mut channel = self.open(from, &Header::Fetch(digest)).await?;
         let bytes = read_package(&mut channel).await?;
-        self.keep_package(digest, bytes).await
+        is_the_one(&bytes, &digest).map(|()| bytes)
     }
 
     /// Keeps a package that came from another device, if it is the one and an owner allows it.
     async fn keep_package(self: &Arc<Self>, digest: [u8; 32], bytes: Vec<u8>) -> Result<(), String> {
         let shared = self.clone();
         let keep = move || {
-            if *blake3::hash(&bytes).as_bytes() != digest {
-                return Err("it is not the one that was announced".to_owned());
-            }
+            is_the_one(&bytes, &digest)?;
             let package = tutti_app::package::Package::parse(&bytes).map_err(|error| error.to_string())?;
             // An owner's word may be on its way behind what it allows.
             let begun = std::time::Instant::now();
@@ -295,6 +299,11 @@ async fn read_step(channel: &mut Channel, from: DeviceId, progress: impl Fn()) -
     }
 }
 
+/// Whether a package is what it was called.
+pub(super) fn is_the_one(bytes: &[u8], digest: &[u8; 32]) -> Result<(), String> {
+    if blake3::hash(bytes).as_bytes() == digest { Ok(()) } else { Err("it is not the one that was announced".into()) }
+}
+
 async fn read_package(channel: &mut Channel) -> Result<Vec<u8>, String> {
     let mut length = [0; 4];
     patiently(channel.recv.read_exact(&mut length)).await?;
@@ -370,6 +379,8 @@ impl Apps {
                 state.instances.truncate(super::MAX_ACTORS);
                 state.apps.truncate(super::MAX_ACTORS);
                 shared.rooms.heard(from, taken);
+                state.carried.retain(|app| app.device == id);
+                state.carried.truncate(tutti_update::carried::MOST);
                 shared.heard(from, state);
             }
             None => tracing::debug!(from = %from.short(), "a notice about apps that this version does not know"),
@@ -420,7 +431,7 @@ impl Apps {
             }
             Some(Header::Fetch(digest)) => {
                 let reading = shared.clone();
-                let bytes = tokio::task::spawn_blocking(move || reading.packages.read(&digest)).await;
+                let bytes = tokio::task::spawn_blocking(move || reading.package_bytes(&digest)).await;
                 let bytes = bytes.ok().and_then(Result::ok).unwrap_or_default();
                 let sending = async {
                     patiently(channel.send.write_all(&(bytes.len() as u32).to_le_bytes())).await?;

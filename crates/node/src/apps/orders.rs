@@ -89,7 +89,7 @@ impl Apps {
     }
 
     /// Begins an instance on this device. It has the package.
-    async fn run_here(&self, digest: [u8; 32], by: Option<DeviceId>) -> Result<AppInstance, ErrorDetail> {
+    pub(super) async fn run_here(&self, digest: [u8; 32], by: Option<DeviceId>) -> Result<AppInstance, ErrorDetail> {
         let shared = self.0.clone();
         let checking = shared.clone();
         let checked = tokio::task::spawn_blocking(move || {

@@ -143,7 +143,8 @@ impl Packages {
     }
 }
 
-fn facts(bytes: &[u8]) -> Result<Facts, KeepError> {
+/// What there is to know of a package.
+pub(super) fn facts(bytes: &[u8]) -> Result<Facts, KeepError> {
     let package = Package::parse(bytes).map_err(KeepError::Package)?;
     let obstacle = tutti_app::carry::check_component(package.component()).err().map(|it| it.to_string());
     Ok(Facts {

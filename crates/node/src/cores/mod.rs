@@ -4,6 +4,7 @@
 //! |---|---|
 //! | here | which cores there are; those that are processes are kept in the device's state |
 //! | [`worker`] | the thread that leads the life of one core, and the satellites behind its link |
+//! | [`carried`] | those that the image of this device carries the firmware of |
 //! | [`back`] | what the back ends of `tutti-amp-host` can do |
 //! | [`radio`] | what goes over the link with a core |
 //! | [`log`] | what a core wrote for people |
@@ -19,6 +20,7 @@
 //! up to whoever may use the control API, which is this user alone.
 
 mod back;
+mod carried;
 pub(crate) mod log;
 mod radio;
 pub(crate) mod worker;

@@ -30,6 +30,7 @@ pub(crate) fn device() {
     options.hardware = false;
     options.simulated = vec![Simulated::RoomTemperature, Simulated::Lamp];
     options.app_memory = std::env::var(APP_MEMORY).ok().and_then(|bytes| bytes.parse().ok());
+    options.carried = Some(folder.join(format!("{name}.carried.json"))).filter(|list| list.exists());
     options.reset_corrupt = std::env::var_os("TUTTI_TEST_RESET").is_some();
     std::fs::create_dir_all(&options.sysfs).unwrap();
     let ended = runtime().unwrap().block_on(run(
@@ -62,6 +63,12 @@ pub(crate) struct Device {
 impl Host {
     pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// What the image of a device carries, from its next start on.
+    pub(crate) fn carry(&self, name: &str, list: &tutti_update::Carried) {
+        let path = self.folder.path().join(format!("{name}.carried.json"));
+        std::fs::write(path, list.to_bytes().unwrap()).unwrap();
     }
 
     pub(crate) fn state(&self, name: &str) -> PathBuf {
