@@ -7,16 +7,16 @@ use std::{
 
 use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
-use tutti_app::package::{MAX_PACKAGE, Package};
 
 use crate::{
     bundle,
+    carry::{self, MAX_FIRMWARE},
     cpio::{Archive, Kind},
     elf::Elf,
     fault::{Code, Fault, Faults},
-    kernel::{Kernel, modules::Store, read_at_most},
+    kernel::{Kernel, modules::Store},
     manifest::{Manifest, Member, Part, Profile, Role},
-    product::{Group, Said},
+    product::Group,
     project::Project,
     size::Size,
     stage, system,
@@ -24,13 +24,14 @@ use crate::{
 
 pub use system::{ProgramError, Programs, SETTINGS};
 
-/// The largest firmware, in bytes.
-const MAX_FIRMWARE: u64 = 64 << 20;
 /// The largest file that a part carries, in bytes.
 const MAX_FILE: u64 = 256 << 20;
 
 /// The part that takes a command that runs apps.
 const APPS: &str = "compute";
+
+/// The lines of the chip that the part `gpio-simulated` has made up.
+const GPIO_LINES: [&str; 2] = ["button", "lamp"];
 
 /// The window of the compression: 2 MiB.
 const WINDOW_LOG: u32 = 21;
@@ -148,9 +149,10 @@ pub fn build(
 
 /// The archive that is put behind an image's own to have the device enter a group that the image knows nothing of: the kernel
 /// unpacks one after the other, and the later file counts.
-pub fn overlay(manifest: &Manifest, ticket: Option<&str>, arguments: &[String]) -> Vec<u8> {
+/// `once` are commands of `tutti` that the device does when its node is ready.
+pub fn overlay(manifest: &Manifest, ticket: Option<&str>, arguments: &[String], once: &[Vec<String>]) -> Vec<u8> {
     let mut archive = Archive::default();
-    archive.file(SETTINGS, system::for_group(&manifest.settings, ticket, arguments).into_bytes(), "");
+    archive.file(SETTINGS, system::for_group(&manifest.settings, ticket, arguments, once).into_bytes(), "");
     archive.to_bytes()
 }
 
@@ -168,10 +170,6 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn faults(&self, fault: Fault) -> BuildError {
-        BuildError::Faults(Box::new(self.project.faults(vec![fault])))
-    }
-
     fn command_line(&self) -> String {
         let console = self.project.board.as_ref().and_then(|board| board.console.as_ref());
         let console = console.map(|console| format!("console={console}"));
@@ -204,7 +202,7 @@ impl Builder<'_> {
             }
             _ => (&programs.tutti, "the node, and the command to speak with it"),
         };
-        system::put_program(&mut archive, tutti, "/usr/bin/tutti", architecture, why)?;
+        system::put_program(&mut archive, tutti, system::TUTTI, architecture, why)?;
         let wanted = project.modules();
         let packed = stage::is_for(kernel, self.options.compression);
         let mut first = Archive::default();
@@ -290,7 +288,7 @@ impl Builder<'_> {
                     fault = fault.at(&wish.span, "it is wanted here");
                 }
                 let fault = fault.at(&need.span, "needed here");
-                return Err(self.faults(fault.help("take a kernel that has it, or take the part out")));
+                return Err(self.project.refuse(fault.help("take a kernel that has it, or take the part out")));
             }
         }
         let chosen = store.choose(wanted).map_err(|error| BuildError::Other(error.to_string()))?;
@@ -315,41 +313,31 @@ impl Builder<'_> {
         let project = self.project;
         for part in project.plan.parts.keys().filter_map(|name| project.catalogue.parts.get(name)) {
             for (to, from) in &part.files {
-                let bytes = self.read(from, MAX_FILE)?;
+                let bytes = project.bytes_of(from, MAX_FILE)?;
                 let program = bytes.starts_with(b"\x7fELF") || bytes.starts_with(b"#!");
                 let why = format!("the part {} carries it", part.name.value);
                 if program { archive.program(to, bytes, why) } else { archive.file(to, bytes, why) }
             }
         }
-        for app in &project.product.apps {
-            let bytes = self.read(app, MAX_PACKAGE as u64)?;
-            let package = Package::parse(&bytes).map_err(|error| {
-                let fault = Fault::new(Code::File, format!("{}: {error}", app.value)).at(&app.span, "this app");
-                self.faults(fault.help("name a package, as `apps/built` has them"))
-            })?;
-            let (name, version) = (&package.manifest().name, package.manifest().version);
-            let why = format!("the product carries the app {name} {version}");
-            archive.file(&format!("/usr/share/tutti/apps/{name}.app"), bytes, why);
+        if self.has_simulated_gpio() {
+            let why = "the lines that are driven: of the made-up chip, the lamp";
+            archive.file("/etc/tutti/gpio-outputs", b"lamp\n".to_vec(), why);
         }
-        for core in &project.product.cores {
-            let bytes = self.read(&core.firmware, MAX_FIRMWARE)?;
-            let why = format!("the firmware of the core {}", core.domain.value);
-            archive.file(&format!("/lib/firmware/{}.elf", core.domain.value), bytes, why);
-        }
-        Ok(())
+        carry::put(project, self.options.programs, archive)
     }
 
-    fn read(&self, said: &Said<String>, most: u64) -> Result<Vec<u8>, BuildError> {
-        read_at_most(&self.project.path(said), most).map_err(|error| {
-            let fault = Fault::new(Code::File, error.to_string()).at(&said.span, "named here");
-            self.faults(fault.help("paths are relative to the product's file"))
-        })
+    /// Whether the kernel is to make a GPIO chip up.
+    fn has_simulated_gpio(&self) -> bool {
+        self.project.plan.parts.contains_key("gpio-simulated")
     }
 
     fn settings(&self) -> String {
         let key = HEXLOWER.encode(self.options.key.verifying_key().as_bytes());
         match self.project.product.profile.value {
-            Profile::Standard => system::settings(&self.project.product, &module_names(self.project), &key),
+            Profile::Standard => {
+                let gpio = if self.has_simulated_gpio() { &GPIO_LINES[..] } else { &[] };
+                system::settings(&self.project.product, &module_names(self.project), gpio, &key)
+            }
             Profile::Mini | Profile::Core => String::new(),
         }
     }
@@ -359,7 +347,9 @@ impl Builder<'_> {
             Some(limit) if size > limit.value.0 => {
                 let message = format!("the {what} takes {}, and the product allows {}", Size(size), limit.value);
                 let fault = Fault::new(Code::Limit, message).at(&limit.span, "this limit");
-                Err(self.faults(fault.help("`tutti image inspect` of an image without the limit shows what is large")))
+                Err(self
+                    .project
+                    .refuse(fault.help("`tutti image inspect` of an image without the limit shows what is large")))
             }
             _ => Ok(()),
         }
@@ -372,11 +362,13 @@ impl Builder<'_> {
             say("a satellite joins by its host, so the ticket is not used");
         }
         say("the firmware");
-        let bytes = self.read(firmware, MAX_FIRMWARE)?;
+        let bytes = self.project.bytes_of(firmware, MAX_FIRMWARE)?;
         let elf = Elf::new(&bytes).filter(|elf| !elf.is_wide());
         let Some(elf) = elf else {
             let fault = Fault::new(Code::File, format!("{} is no ELF file of 32 bits", firmware.value));
-            return Err(self.faults(fault.at(&firmware.span, "named here").help("name the file that the linker made")));
+            return Err(self
+                .project
+                .refuse(fault.at(&firmware.span, "named here").help("name the file that the linker made")));
         };
         let takes = elf.takes();
         let limits = [
@@ -390,7 +382,7 @@ impl Builder<'_> {
                 let fault = Fault::new(Code::Limit, message).at(&firmware.span, "this firmware");
                 let span = limit.as_ref().map_or(&self.project.target.span, |limit| &limit.span);
                 let help = "leave parts out of the firmware, optimise it for size, or allow more";
-                return Err(self.faults(fault.at(span, "the limit").help(help)));
+                return Err(self.project.refuse(fault.at(span, "the limit").help(help)));
             }
         }
         let bytes = elf.stripped();

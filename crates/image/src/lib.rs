@@ -22,6 +22,7 @@
 pub mod board;
 pub mod build;
 pub mod bundle;
+mod carry;
 pub mod cpio;
 pub mod diff;
 pub mod elf;
@@ -38,6 +39,7 @@ pub mod size;
 pub mod squashfs;
 mod stage;
 mod system;
+mod table;
 mod tree;
 pub mod usernet;
 

@@ -8,11 +8,13 @@ use std::{
 
 use crate::{
     board::{Board, boards},
+    build::BuildError,
+    carry,
     fault::{Code, Fault, Faults, Span, Texts},
-    kernel::{Kernel, debian},
+    kernel::{Kernel, debian, read_at_most},
     manifest::Profile,
     parts::{Catalogue, nearest},
-    product::{self, Hardware, Product, Said},
+    product::{self, Hardware, On, Product, Said},
     resolve::{Plan, Target, resolve},
     size::Size,
     tree::Chip,
@@ -154,6 +156,19 @@ impl Project {
         each.collect()
     }
 
+    /// The bytes of a file that the product names.
+    pub(crate) fn bytes_of(&self, said: &Said<String>, most: u64) -> Result<Vec<u8>, BuildError> {
+        read_at_most(&self.path(said), most).map_err(|error| {
+            let fault = Fault::new(Code::File, error.to_string()).at(&said.span, "named here");
+            self.refuse(fault.help("paths are relative to the product's file"))
+        })
+    }
+
+    /// A fault that ends the building.
+    pub(crate) fn refuse(&self, fault: Fault) -> BuildError {
+        BuildError::Faults(Box::new(self.faults(vec![fault])))
+    }
+
     /// Faults that came later, with the texts to show them.
     pub fn faults(&self, list: Vec<Fault>) -> Faults {
         Faults { list, texts: self.texts.clone() }
@@ -190,7 +205,7 @@ impl Reader {
                 return None;
             }
         };
-        let product = product::parse(&mut self.texts, &shown, &text, &mut self.faults)?;
+        let mut product = product::parse(&mut self.texts, &shown, &text, &mut self.faults)?;
         let mut catalogue = Catalogue::own(&mut self.texts, &mut self.faults);
         for file in &product.parts_from {
             match text_of(&self.folder.join(&file.value), MAX_PARTS_FILE) {
@@ -199,13 +214,18 @@ impl Reader {
             }
         }
         let (target, board, chip) = self.target(&product)?;
-        if !product.cores.is_empty() && chip.is_none() {
-            let core = &product.cores[0].domain;
+        let of_the_chip = product.cores.iter().find_map(|core| match &core.on {
+            On::Processor { domain, .. } => Some(domain),
+            On::Process { .. } => None,
+        });
+        if let Some(core) = of_the_chip.filter(|_| chip.is_none()) {
             let fault =
                 Fault::new(Code::Hardware, "another core's firmware needs a device tree that says where it may be");
             let fault = fault.at(&core.span, "this core").at(&target.span, "and this is a board");
-            self.faults.push(fault.help("write tree = \"chip.dts\" and domain = \"NAME\" in [hardware]"));
+            let help = "write tree = \"chip.dts\" and domain = \"NAME\" in [hardware]; a core that is a program has name = \"NAME\"";
+            self.faults.push(fault.help(help));
         }
+        self.faults.extend(carry::check(&product, &self.folder, &target));
         if let Some(chip) = &chip {
             self.faults.extend(chip.hold_cores(&product, &self.folder));
         }
@@ -217,6 +237,8 @@ impl Reader {
         if !self.faults.is_empty() {
             return None;
         }
+        // Whoever carries something wants it used.
+        product.parts.extend(carry::parts(&product));
         match resolve(&product, &catalogue, &target) {
             Ok(plan) => {
                 let (folder, texts) = (self.folder.clone(), Texts::default());

@@ -124,7 +124,7 @@ impl Programs {
 const MACHINES: [(&str, u16); 3] = [("x86_64", 62), ("aarch64", 183), ("riscv64", 243)];
 
 /// Whether it is for this processor.
-fn is_for(elf: Elf<'_>, architecture: &str) -> bool {
+pub(crate) fn is_for(elf: &Elf<'_>, architecture: &str) -> bool {
     elf.is_wide() && MACHINES.contains(&(architecture, elf.machine()))
 }
 
@@ -132,7 +132,7 @@ fn is_for(elf: Elf<'_>, architecture: &str) -> bool {
 fn read(path: &Path, architecture: &str) -> Result<Vec<u8>, ProgramError> {
     let bytes = fs::read(path).map_err(|error| ProgramError::File(path.into(), error))?;
     let elf = Elf::new(&bytes).ok_or_else(|| ProgramError::Form(path.into()))?;
-    if is_for(elf, architecture) {
+    if is_for(&elf, architecture) {
         return Ok(bytes);
     }
     let of = MACHINES.iter().find(|(_, machine)| elf.is_wide() && *machine == elf.machine()).map(|(name, _)| *name);
@@ -208,7 +208,7 @@ pub(crate) fn put_program(
 fn library(path: &Path, architecture: &str) -> Option<Vec<u8>> {
     let bytes = fs::read(path).ok()?;
     let elf = Elf::new(&bytes)?;
-    is_for(elf, architecture).then(|| elf.stripped())
+    is_for(&elf, architecture).then(|| elf.stripped())
 }
 
 /// Puts the folders and devices that a system has to find.
@@ -234,7 +234,7 @@ pub(crate) fn put_modules(archive: &mut Archive, release: &str, chosen: &Chosen)
 }
 
 /// What the first process is told: `/etc/tutti/device.toml`, in the form that `tutti_init::settings` reads.
-pub(crate) fn settings(product: &Product, modules: &[String], key: &str) -> String {
+pub(crate) fn settings(product: &Product, modules: &[String], gpio: &[&str], key: &str) -> String {
     // A string of JSON is one of TOML.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let list = |list: &[String]| list.iter().map(|it| quoted(it)).collect::<Vec<_>>().join(", ");
@@ -243,6 +243,10 @@ pub(crate) fn settings(product: &Product, modules: &[String], key: &str) -> Stri
     let _ = writeln!(out, "product = {}", quoted(&product.name.value));
     let _ = writeln!(out, "version = {}", quoted(&product.version.value.to_string()));
     let _ = writeln!(out, "modules = [{}]", list(modules));
+    if !gpio.is_empty() {
+        let lines: Vec<_> = gpio.iter().map(|it| quoted(it)).collect();
+        let _ = writeln!(out, "gpio-sim = [{}]", lines.join(", "));
+    }
     match &product.network {
         Network::Dhcp => out += "\n[network]\nmode = \"dhcp\"\n",
         Network::Static { address, gateway } => {
@@ -266,21 +270,28 @@ pub(crate) fn settings(product: &Product, modules: &[String], key: &str) -> Stri
     out
 }
 
-/// The same settings with the ticket of another group, and more arguments for the node.
-pub(crate) fn for_group(settings: &str, ticket: Option<&str>, arguments: &[String]) -> String {
+/// The same settings with the ticket of another group, more arguments for the node, and commands that are to be done once.
+pub(crate) fn for_group(settings: &str, ticket: Option<&str>, arguments: &[String], once: &[Vec<String>]) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let mut more = String::new();
     if let Some(ticket) = ticket {
         let _ = writeln!(more, "join = {}", quoted(ticket));
     }
+    let list = |words: &[String]| format!("[{}]", words.iter().map(|it| quoted(it)).collect::<Vec<_>>().join(", "));
     if !arguments.is_empty() {
-        let list = arguments.iter().map(|it| quoted(it)).collect::<Vec<_>>().join(", ");
-        let _ = writeln!(more, "arguments = [{list}]");
+        let _ = writeln!(more, "arguments = {}", list(arguments));
+    }
+    if !once.is_empty() {
+        let commands: Vec<_> = once.iter().map(|words| list(words)).collect();
+        let _ = writeln!(more, "once = [{}]", commands.join(", "));
     }
     let own = |line: &&str| !line.starts_with("join = ") || ticket.is_none();
     let lines = settings.lines().filter(own).map(|line| format!("{line}\n"));
     lines.collect::<String>().replace("[node]\n", &format!("[node]\n{more}"))
 }
+
+/// Where the command is, which is the node as well.
+pub(crate) const TUTTI: &str = "/usr/bin/tutti";
 
 /// Where the settings are.
 pub const SETTINGS: &str = "/etc/tutti/device.toml";

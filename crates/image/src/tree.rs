@@ -3,26 +3,30 @@
 //! There is one source of addresses. Firmware is compiled with the tree's (`tutti_devicetree::build_script`); here the file
 //! that came of it is held against the tree once more, so that an old file or another tree's does not go into an image.
 
-use std::{fs, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    path::Path,
+};
 
 use tutti_devicetree::{
     Reading, command,
     diag::{Diags, Severity},
     emit::{self, Layout},
     load,
-    source::Disk,
+    source::{Disk, Sources},
     system::{OsType, System},
+    tree::{NodeId, Tree},
 };
 
 use crate::{
+    carry::MAX_FIRMWARE,
     elf::Elf,
-    fault::{Code, Fault, Span, Texts},
+    fault::{Code, Fault, FileId, Span, Texts},
     kernel::read_at_most,
-    product::{Core, Product, Said},
+    product::{Core, On, Product, Said},
+    table,
 };
-
-/// The largest firmware of a core, in bytes.
-const MAX_FIRMWARE: u64 = 64 << 20;
 
 /// A device tree that was read and has no errors.
 #[derive(Debug)]
@@ -48,6 +52,8 @@ pub struct Domain {
     /// Bytes of memory.
     pub ram: u64,
     layout: Layout,
+    /// Where the nodes of its memory are in the tree's files.
+    places: HashMap<NodeId, Span>,
 }
 
 impl Chip {
@@ -81,6 +87,7 @@ impl Chip {
             return None;
         }
         let system = System::read(&loaded.tree, &mut Diags::default());
+        let mut added = BTreeMap::new();
         let domain = |(index, domain): (usize, &tutti_devicetree::system::Domain)| {
             let layout = emit::layout(&system, index)?;
             let cpu = domain.cpus.first().and_then(|it| system.clusters.get(it.cluster)?.cpus.first());
@@ -93,6 +100,7 @@ impl Chip {
                 architecture: architecture(compatible),
                 has: layout.devices.iter().map(|device| device.compatible.clone()).collect(),
                 ram: memory.map(|it| it.region.size).sum(),
+                places: places(&loaded.tree, &loaded.sources, &layout, texts, &mut added),
                 layout,
             })
         };
@@ -116,10 +124,10 @@ impl Chip {
         // Who has taken which addresses, as the whole chip counts them.
         let mut taken: Vec<(u64, u64, &Core)> = Vec::new();
         for core in &product.cores {
-            let Some(domain) = self.domain(&core.domain.value) else {
-                let fault =
-                    Fault::new(Code::Hardware, format!("the device tree has no domain {:?}", core.domain.value));
-                faults.push(fault.at(&core.domain.span, "this").help(format!("it has {}", self.names().join(", "))));
+            let On::Processor { domain: wanted, .. } = &core.on else { continue };
+            let Some(domain) = self.domain(&wanted.value) else {
+                let fault = Fault::new(Code::Hardware, format!("the device tree has no domain {:?}", wanted.value));
+                faults.push(fault.at(&wanted.span, "this").help(format!("it has {}", self.names().join(", "))));
                 continue;
             };
             let bytes = match read_at_most(&folder.join(&core.firmware.value), MAX_FIRMWARE) {
@@ -160,7 +168,7 @@ impl Domain {
                 let fault = Fault::new(Code::Address, message).at(&core.firmware.span, "this firmware");
                 let help =
                     if regions.is_empty() { "the domain has no memory".into() } else { format!("it has {regions}") };
-                faults.push(fault.at(&core.domain.span, "this domain").help(help));
+                faults.push(fault.at(&core.name().span, "this domain").help(help));
                 continue;
             };
             let start = home.global.start.saturating_add(segment.phys - home.region.start);
@@ -179,18 +187,41 @@ impl Domain {
             }
             taken.push((start, end, core));
         }
-        let table = emit::resource_table(&self.layout).ok().flatten();
-        if let (Some(table), Some(own)) = (table, elf.section(".resource_table"))
-            && own.get(..table.len()) != Some(&table)
-        {
-            let message = format!("the resource table in {} is not the device tree's", core.firmware.value);
+        let own = elf.section(".resource_table").unwrap_or_default();
+        let differences = if own.is_empty() { Vec::new() } else { table::differences(&self.layout, own) };
+        for difference in differences {
+            let what = difference.what;
+            let message = format!("the resource table in {} is not the device tree's: {what}", core.firmware.value);
             let fault = Fault::new(Code::Address, message).at(&core.firmware.span, "this firmware");
-            let fault = fault.at(&core.domain.span, "was built for another tree, or another domain");
+            let fault = match difference.node.and_then(|node| self.places.get(&node)) {
+                Some(place) => fault.at(place, "the tree says it here"),
+                None => fault.at(&core.name().span, "was built for another tree, or another domain"),
+            };
             faults
                 .push(fault.help("build it anew with this tree: tutti_devicetree::build_script, or `tutti dt split`"));
         }
         faults
     }
+}
+
+/// Where the nodes of a layout's memory are, in texts that faults can point into.
+fn places(
+    tree: &Tree,
+    sources: &Sources,
+    layout: &Layout,
+    texts: &mut Texts,
+    added: &mut BTreeMap<String, FileId>,
+) -> HashMap<NodeId, Span> {
+    let vrings = layout.channels.iter().flat_map(|channel| &channel.vrings);
+    let nodes = layout.regions.iter().chain(&layout.firmware).chain(vrings).filter_map(|named| named.node);
+    let place = |node: NodeId| {
+        let (file, range, _) = sources.locate(tree.node(node).span?)?;
+        let file = sources.file(file)?;
+        let added = added.entry(file.name.clone());
+        let file = *added.or_insert_with(|| texts.add(file.name.clone(), file.text.clone()));
+        Some((node, Span { file, range }))
+    };
+    nodes.filter_map(place).collect()
 }
 
 /// Linux's word for a processor, by what its node is compatible with.

@@ -156,3 +156,121 @@ refused!(
     with_cores(&[("rpu0", "a.elf"), ("rpu0", "b.elf")], &[("a.elf", &firmware(0, 64)), ("b.elf", &firmware(32, 64))])
 );
 refused!(a_core_that_the_tree_has_not, with_cores(&[("rpu7", "a.elf")], &[("a.elf", &firmware(0, 64))]));
+
+/// A firmware with a resource table.
+fn with_table(table: &[u8]) -> Vec<u8> {
+    let mut elf = firmware(0, 64);
+    let names = b"\0.resource_table\0.shstrtab\0";
+    let (names_at, table_at) = (elf.len(), elf.len() + names.len());
+    let headers_at = table_at + table.len();
+    elf.extend(names);
+    elf.extend(table);
+    for (name, at, length) in [(0u32, 0, 0), (1, table_at, table.len()), (17, names_at, names.len())] {
+        let mut header = [0; 40];
+        let mut put = |at: usize, value: u32| header[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        put(0, name);
+        put(4, u32::from(length > 0));
+        put(16, u32::try_from(at).unwrap());
+        put(20, u32::try_from(length).unwrap());
+        elf.extend(header);
+    }
+    elf[0x20..0x24].copy_from_slice(&u32::try_from(headers_at).unwrap().to_le_bytes());
+    (elf[0x2e], elf[0x30], elf[0x32]) = (40, 3, 2);
+    elf
+}
+
+/// The resource table that the tree says for a domain, with these words changed: an address for another.
+fn table(domain: &str, changes: &[(u32, u32)]) -> Vec<u8> {
+    use tutti_devicetree::{Reading, diag::Diags, emit, load, source::Disk, system::System};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chip.dts");
+    fs::write(&path, TREE).unwrap();
+    let loaded = load(&[path.to_str().unwrap()], &Disk, &Reading::default());
+    let system = System::read(&loaded.tree, &mut Diags::default());
+    let index = system.domains.iter().position(|it| it.name == domain).unwrap();
+    let mut table = emit::resource_table(&emit::layout(&system, index).unwrap()).unwrap().expect("the tree has one");
+    for (from, to) in changes {
+        let from = from.to_le_bytes();
+        let at = table.windows(4).position(|window| window == from).expect("it is in the table");
+        table[at..at + 4].copy_from_slice(&to.to_le_bytes());
+    }
+    table
+}
+
+const VRING0: u32 = 0x3ed4_0000;
+
+refused!(
+    a_resource_table_that_disagrees_with_the_tree,
+    with_cores(&[("rpu0", "a.elf")], &[("a.elf", &with_table(&table("rpu0", &[(VRING0, 0x3ed5_0000)])))])
+);
+refused!(
+    a_resource_table_that_cannot_be_read,
+    with_cores(&[("rpu0", "a.elf")], &[("a.elf", &with_table(&table("rpu0", &[])[..20]))])
+);
+
+/// The tree's own table, and one that leaves addresses to the host, are as good.
+#[test]
+fn a_resource_table_that_agrees_is_taken() {
+    for changes in [&[][..], &[(VRING0, u32::MAX)]] {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "name = \"thing\"\nversion = \"1.0.0\"\n[hardware]\ntree = \"chip.dts\"\ndomain = \"linux\"\n\
+            [kernel]\nfile = \"vmlinuz\"\n[[core]]\ndomain = \"rpu0\"\nfirmware = \"a.elf\"\n";
+        for (name, bytes) in [
+            ("product.toml", text.as_bytes()),
+            ("chip.dts", TREE.as_bytes()),
+            ("a.elf", &with_table(&table("rpu0", changes))),
+        ] {
+            fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        let faults = match Project::read(&folder.path().join("product.toml")) {
+            Ok(project) => {
+                assert!(["cores", "remoteproc"].iter().all(|part| project.plan.parts.contains_key(*part)));
+                continue;
+            }
+            Err(faults) => faults.render(false),
+        };
+        // The tree's domain is for no network that is known here, which is all that may be wrong.
+        assert!(faults.contains("network-driver") && !faults.contains("resource table"), "{faults}");
+    }
+}
+
+/// A package of an app of this name.
+fn app(name: &str) -> Vec<u8> {
+    let manifest = format!("name = {name:?}\nversion = \"0.1.0\"\n");
+    let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+    tutti_app::package::Package::make(&manifest, b"\0asm\x0d\0\x01\0", None, &key).unwrap()
+}
+
+refused!(
+    an_app_that_is_none,
+    said(&product("", "apps = [\"a.tutti\", { file = \"none.tutti\", run = true }]"), &[("a.tutti", b"no package")])
+);
+refused!(an_app_with_an_unknown_word, said(&product("", "apps = [{ file = \"a.tutti\", start = true }]"), &[]));
+refused!(
+    two_apps_of_one_name,
+    said(&product("", "apps = [\"a.tutti\", \"b.tutti\"]"), &[("a.tutti", &app("relay")), ("b.tutti", &app("relay"))])
+);
+refused!(
+    an_app_for_a_microcontroller,
+    said(
+        "name = \"x\"\nversion = \"1.0.0\"\nprofile = \"mini\"\napps = [\"a.tutti\"]\n[hardware]\nboard = \"mps2-an386\"\n\
+         [firmware]\nimage = \"x.elf\"\n",
+        &[("a.tutti", &app("relay"))]
+    )
+);
+refused!(
+    a_core_that_is_a_program_and_a_domain,
+    said(&(product("", "") + "[[core]]\nname = \"a\"\ndomain = \"b\"\nfirmware = \"c\"\n"), &[])
+);
+refused!(
+    a_core_on_a_board_without_a_tree,
+    said(&(product("", "") + "[[core]]\ndomain = \"m4\"\nfirmware = \"a.elf\"\n"), &[])
+);
+refused!(
+    a_core_that_is_no_program_for_the_hardware,
+    said(&(product("", "") + "[[core]]\nname = \"brain\"\nfirmware = \"a.elf\"\n"), &[("a.elf", &firmware(0, 64))])
+);
+refused!(
+    a_message_to_stop_that_is_none,
+    said(&(product("", "") + "[[core]]\nname = \"a\"\nfirmware = \"c\"\nstop-message = \"stop\"\n"), &[])
+);

@@ -128,12 +128,14 @@ fn the_same_product_makes_the_same_bytes_with_all_that_it_needs() {
     assert_eq!((settings.hostname.as_str(), settings.version.as_str()), ("box", "1.2.3"));
     assert_eq!(settings.network.address.map(|it| it.prefix), Some(24));
     assert!(settings.update.is_some() && settings.node.join.is_none());
-    let archive = build::overlay(&first.manifest, Some("a ticket"), &["--no-hardware".into()]);
+    let once = [vec!["doctor".to_owned()]];
+    let archive = build::overlay(&first.manifest, Some("a ticket"), &["--no-hardware".into()], &once);
     let text = String::from_utf8_lossy(&archive).into_owned();
     let told = text.split_once(&format!("{}\0", &SETTINGS[1..])).unwrap().1.trim_start_matches('\0');
     let told: tutti_init::settings::Settings =
         told.split("07070100").next().unwrap().trim_end_matches('\0').parse().unwrap();
     assert_eq!((told.node.join.as_deref(), told.node.arguments), (Some("a ticket"), vec!["--no-hardware".to_owned()]));
+    assert_eq!(told.node.once, once);
 }
 
 /// The plain files of an archive.

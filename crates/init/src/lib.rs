@@ -34,6 +34,7 @@ mod clock;
 pub mod cmdline;
 pub mod cpio;
 mod devices;
+mod gpio;
 mod kernel_log;
 mod log;
 pub mod modules;

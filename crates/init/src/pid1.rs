@@ -19,7 +19,7 @@ use rustix::{
     system::RebootCommand,
 };
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
-use tutti_update::{Choice, Failure, System, system::FILE};
+use tutti_update::{Choice, Failure, System, carried, system::FILE};
 
 use crate::{
     boot,
@@ -27,6 +27,7 @@ use crate::{
     clock::Clock,
     cmdline::{self, CommandLine},
     devices::{self, Devices},
+    gpio,
     kernel_log::KernelLog,
     log::Log,
     modules::load,
@@ -150,6 +151,7 @@ impl Init {
         for module in std::mem::take(&mut self.settings.modules) {
             self.devices.load(&module, &mut self.log);
         }
+        gpio::make(&self.settings.gpio_sim, &mut self.log);
         self.devices.hear(&mut self.log);
         self.decide();
         let trial = self.system.as_ref().and_then(|system| system.trial);
@@ -403,6 +405,9 @@ impl Init {
     fn start_node(&mut self, now: Instant) {
         let mut command = Command::new(&self.settings.node.program);
         command.args(["up", "--foreground", "--state", "/state/tutti", "--runtime-dir", "/run/tutti"]);
+        if Path::new(carried::FILE).exists() {
+            command.args(["--carried", carried::FILE]);
+        }
         command.args(&self.settings.node.arguments).args(&self.line.node);
         self.environment(&mut command);
         command.env("NOTIFY_SOCKET", NOTIFY);

@@ -9,6 +9,8 @@
 //! modules = ["gpio-sim"]          # to be loaded at start besides those that hardware asks for; with parameters
 //!                                 # behind a space: "i2c-stub chip_addr=0x48"
 //!
+//! gpio-sim = ["button", "lamp"]  # the lines of a made-up GPIO chip, by the module gpio-sim
+//!
 //! [state]
 //! device = "PARTLABEL=state"      # or /dev/vda; without it, the state is lost at power off
 //! type = "ext4"
@@ -48,6 +50,8 @@ use std::{
 
 use serde::Deserialize;
 
+use crate::gpio;
+
 /// Where the settings are in an image.
 pub const PATH: &str = "/etc/tutti/device.toml";
 
@@ -70,6 +74,8 @@ pub struct Settings {
     pub version: String,
     /// Modules to load besides those that hardware asks for.
     pub modules: Vec<String>,
+    /// The lines of a made-up GPIO chip; no chip if there are none.
+    pub gpio_sim: Vec<String>,
     /// Where the state is kept.
     pub state: State,
     /// How the network is set up.
@@ -93,6 +99,7 @@ impl Default for Settings {
             product: String::new(),
             version: "0.0.0".into(),
             modules: Vec::new(),
+            gpio_sim: Vec::new(),
             state: State::default(),
             network: Network::default(),
             node: Node::default(),
@@ -339,6 +346,9 @@ impl Settings {
         if self.hostname.is_empty() || self.hostname.len() > 63 || !self.hostname.chars().all(name) {
             return Err("hostname takes 1 to 63 letters, digits and '-'");
         }
+        if self.gpio_sim.len() > gpio::MOST || !self.gpio_sim.iter().all(|name| gpio::is_name(name)) {
+            return Err("gpio-sim takes at most 32 names of 1 to 32 letters, digits and '-'");
+        }
         if !matches!(self.log_bytes, 0x1_0000..=0x4000_0000) {
             return Err("log-bytes takes 65536 to 1073741824");
         }
@@ -410,6 +420,7 @@ mod tests {
         assert!(error("[network]\nmode = \"static\"").contains("network.address"));
         assert!(error("[update]\nkey = \"x\"").contains("update.key"));
         assert!(error("[node]\nprogram = \"tutti\"").contains("node.program"));
+        assert!(error("gpio-sim = [\"a/b\"]").contains("gpio-sim"));
         assert!(error("log-bytes = 5").contains("log-bytes"));
     }
 }

@@ -21,6 +21,7 @@
 //!
 //! Every value keeps its place in the text, so that a fault can point at it.
 
+mod carried;
 mod new;
 
 use std::ops::Range;
@@ -31,6 +32,8 @@ use tutti_app::package::Version;
 use tutti_model::Name;
 
 pub use new::{Answers, write};
+
+use carried::{RawApp, RawCore};
 
 use crate::{
     fault::{Code, Fault, FileId, Span, Texts},
@@ -107,13 +110,53 @@ pub enum Network {
     },
 }
 
+/// An app that the image carries.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Its package.
+    pub file: Said<String>,
+    /// Whether it is to run on the device, once an owner of the group allows it.
+    pub run: bool,
+}
+
 /// Another core's firmware that the image carries.
 #[derive(Debug, Clone)]
 pub struct Core {
-    /// Its domain in the device tree.
-    pub domain: Said<String>,
     /// The ELF file.
     pub firmware: Said<String>,
+    /// What runs it.
+    pub on: On,
+}
+
+/// What runs a core's firmware.
+#[derive(Debug, Clone)]
+pub enum On {
+    /// Another processor of the chip, by the kernel.
+    Processor {
+        /// Its domain in the device tree.
+        domain: Said<String>,
+        /// What the kernel's driver calls it, if that is not the domain's name.
+        processor: Option<Said<String>>,
+    },
+    /// The device's own processors, as a process.
+    Process {
+        /// What the core is called.
+        name: Said<String>,
+        /// The program's arguments.
+        arguments: Vec<String>,
+        /// The endpoint and the bytes of the message that asks it to stop.
+        stop: Option<(u32, Vec<u8>)>,
+    },
+}
+
+impl Core {
+    /// What it is called.
+    pub fn name(&self) -> &Said<String> {
+        match &self.on {
+            On::Processor { domain, .. } => domain,
+            On::Process { name, .. } => name,
+        }
+    }
 }
 
 /// Limits that the image is held against.
@@ -145,7 +188,7 @@ pub struct Product {
     /// Further files with parts.
     pub parts_from: Vec<Said<String>>,
     /// App packages to carry.
-    pub apps: Vec<Said<String>>,
+    pub apps: Vec<App>,
     /// Where the kernel comes from.
     pub kernel: Kernel,
     /// More words for its command line.
@@ -183,7 +226,7 @@ struct Raw {
     #[serde(default)]
     parts_from: Vec<Spanned<String>>,
     #[serde(default)]
-    apps: Vec<Spanned<String>>,
+    apps: Vec<Spanned<RawApp>>,
     #[serde(default)]
     kernel: Option<Spanned<RawKernel>>,
     #[serde(default)]
@@ -275,13 +318,6 @@ struct RawLimits {
     flash: Option<Spanned<Size>>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawCore {
-    domain: Spanned<String>,
-    firmware: Spanned<String>,
-}
-
 /// The fault of a text that is not what it should be, at the place that the reader names.
 pub(crate) fn syntax(file: FileId, error: &toml::de::Error) -> Fault {
     let range = error.span().unwrap_or(0..0);
@@ -361,8 +397,8 @@ impl Reader<'_> {
             let message = format!("a new system cannot have {} s to join the pool", wait.get_ref());
             self.wrong(wait.span(), message, "write 10 to 3600 seconds; 120 is what it has if nothing is said");
         }
-        let core = |it: RawCore| Core { domain: self.said(it.domain), firmware: self.said(it.firmware) };
-        let cores = raw.core.into_iter().take(MAX_LIST).map(core).collect();
+        let cores = raw.core.into_iter().take(MAX_LIST).filter_map(|core| carried::core(&mut self, core)).collect();
+        let apps = carried::apps(&mut self, raw.apps);
         let size = |it: Option<Spanned<Size>>| it.map(|it| self.said(it));
         let limits = Limits { image: size(raw.limits.image), ram: size(raw.limits.ram), flash: size(raw.limits.flash) };
         Some(Product {
@@ -373,7 +409,7 @@ impl Reader<'_> {
             hardware,
             parts: self.list("parts", raw.parts),
             parts_from: self.list("files of parts", raw.parts_from),
-            apps: self.list("apps", raw.apps),
+            apps,
             kernel,
             command_line,
             firmware: raw.firmware.map(|it| self.said(it.image)),

@@ -37,7 +37,8 @@ version = \"0.1.0\"
 profile = \"{profile}\"
 # What the device is to do; `tutti image ls --parts` lists them. What these need comes along by itself.
 parts = [{parts}]
-# Packages of apps to carry.
+# Packages of apps to carry: an owner of the group installs them with one command. A table says more:
+# {{ file = \"counter.tutti\", run = true }} runs on the device once it is allowed.
 apps = []
 
 [hardware]
@@ -88,6 +89,14 @@ mode = \"dhcp\"
 # A shell in the image, for whoever holds the device in the hand: the word tutti.rescue in the kernel's command line opens it
 # on the console, before anything is started.
 rescue = false
+
+# Another core, once for each: a program that is one, or firmware for another processor of the chip (domain = \"NAME\" of the
+# device tree in place of name). Its sensors and actuators are in the pool.
+# [[core]]
+# name = \"brain\"
+# firmware = \"brain\"
+# arguments = []
+# stop-message = \"100:00\"
 
 [limits]
 # The build fails where these are exceeded.

@@ -124,10 +124,6 @@ impl<'a> Resolver<'a> {
                 Some(_) => drop(wanted.insert(wish.value.clone(), Why::Wanted)),
             }
         }
-        // Whoever carries another core's firmware wants it started.
-        if !self.product.cores.is_empty() && self.catalogue.parts.contains_key("cores") {
-            wanted.insert("cores".into(), Why::Wanted);
-        }
         if faults.is_empty() { Ok(wanted) } else { Err(faults) }
     }
 
