@@ -43,6 +43,9 @@ pub(crate) struct UpArgs {
     /// The chip's System Device Tree, for the memory map; then what to lay over it. Else system.dts in the state folder
     #[arg(long, value_name = "FILE", num_args = 1..)]
     device_tree: Vec<PathBuf>,
+    /// The list of what this device's image carries: apps to offer to the group, and other cores' firmware to start
+    #[arg(long, value_name = "FILE")]
+    carried: Option<PathBuf>,
     /// Offer made-up resources too, marked as simulated: room-temperature, light-level, lamp, knob
     #[arg(long, value_name = "WHAT", num_args = 1.., value_delimiter = ',')]
     simulate: Vec<String>,
@@ -96,7 +99,9 @@ pub(crate) async fn run(args: UpArgs, context: &mut Context) -> Result<Exit, Fai
     };
     let state = std::path::absolute(&state).unwrap_or(state);
     let device_tree = args.device_tree.iter().map(|path| named_tree(path)).collect::<Result<_, _>>()?;
-    let args = UpArgs { device_tree, ..args };
+    // A device in the background is at home elsewhere.
+    let carried = args.carried.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+    let args = UpArgs { device_tree, carried, ..args };
     if args.foreground {
         foreground::run(args, &state, context).await
     } else {
@@ -125,6 +130,7 @@ fn foreground_arguments(args: &UpArgs, state: &Path) -> Vec<std::ffi::OsString> 
     pair("--port", Some(args.port.to_string().into()));
     pair("--api-tcp", args.api_tcp.map(|address| address.to_string().into()));
     pair("--sysfs", args.sysfs.as_ref().map(Into::into));
+    pair("--carried", args.carried.as_ref().map(Into::into));
     pair("--storage-quota", args.storage_quota.map(|quota| quota.to_string().into()));
     pair("--app-memory", args.app_memory.map(|most| most.to_string().into()));
     pair("--runtime-dir", args.runtime_dir.as_ref().map(Into::into));
@@ -149,7 +155,7 @@ mod tests {
     fn the_background_gets_every_argument() {
         let line = "tutti up --state /s --name a --port 7 --api-tcp --sysfs /r --simulate sensor actuator --storage-quota 1k \
             --app-memory 64M \
-            --no-mdns --speak-version 1 --runtime-dir /d --device-tree /a.dts /b.yaml --no-hardware --reset-corrupt";
+            --no-mdns --carried /c --speak-version 1 --runtime-dir /d --device-tree /a.dts /b.yaml --no-hardware --reset-corrupt";
         let parse = |arguments: Vec<std::ffi::OsString>| match Cli::try_parse_from(arguments).unwrap() {
             Cli { command: Command::Up(args), global } => (args, global.state),
             other => panic!("{other:?}"),

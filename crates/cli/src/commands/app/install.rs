@@ -6,12 +6,14 @@
 //! author       3b6a27bcce
 //! may use      screen (display), thermometer (sensor, °C, required)
 //! memory       1024 KiB
+//!
+//! $ tutti app install --from kitchen thermo      # what its image carries, without having the file
 //! ```
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::Path, time::Duration};
 
 use clap::Args;
-use tutti_control::App;
+use tutti_control::{App, Client, InstallCarried};
 
 use crate::{
     context::Context,
@@ -26,17 +28,38 @@ const PATIENCE: Duration = Duration::from_secs(80);
 /// Allows an app in the whole group, with all that it wants. For owners
 #[derive(Debug, Args)]
 pub(crate) struct InstallArgs {
-    /// The app's file, as `tutti app build` makes it
-    file: PathBuf,
+    /// The app's file, as `tutti app build` makes it; with --from its name
+    #[arg(value_name = "FILE|NAME")]
+    app: String,
+    /// From what the image of this device carries; `tutti app ls` lists it
+    #[arg(long, value_name = "DEVICE")]
+    from: Option<String>,
     /// As one JSON document
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) async fn run(args: InstallArgs, context: &mut Context) -> Result<Exit, Failure> {
-    let failed = || format!("cannot install {}", args.file.display());
-    let file = tokio::fs::File::open(&args.file).await.explain(failed)?;
-    let app = context.client().await?.timeout(PATIENCE).install_app(file).await.explain(failed)?;
+    let client = context.client().await?.timeout(PATIENCE);
+    let failed = || format!("cannot install {}", args.app);
+    let app = match args.from {
+        Some(from) => {
+            let request = InstallCarried { from: Some(from) };
+            client.install_carried(&args.app, &request).await.explain(failed)?
+        }
+        None => match tokio::fs::File::open(&args.app).await {
+            Ok(file) => client.install_app(file).await.explain(failed)?,
+            Err(error) => {
+                let failure = Failure::new(failed()).why(error);
+                return Err(match carrier(&client, &args.app).await {
+                    Some(device) => {
+                        failure.next(format!("{device} carries it: tutti app install --from {device} {}", args.app))
+                    }
+                    None => failure,
+                });
+            }
+        },
+    };
     if args.json {
         context.printer.json(&app)?;
         return Ok(Exit::Done);
@@ -48,6 +71,15 @@ pub(crate) async fn run(args: InstallArgs, context: &mut Context) -> Result<Exit
     }
     context.printer.note(Line::of(Tone::Faint, format!("Run it with: tutti app run {}", app.name)));
     Ok(Exit::Done)
+}
+
+/// A device that carries an app of this name.
+async fn carrier(client: &Client, app: &str) -> Option<String> {
+    if Path::new(app).components().count() != 1 {
+        return None;
+    }
+    let carried = client.carried_apps().await.ok()?;
+    carried.into_iter().find(|it| it.name == app).map(|it| it.device_name)
 }
 
 fn facts(app: &App) -> Table {

@@ -7,10 +7,13 @@
 //!
 //! INSTANCE  APP     VERSION  STATE              DEVICE   STANDBY  EVENTS
 //! 5f0c3a91  thermo  0.1.0    waiting for attic  kitchen  attic    412
+//!
+//! CARRIED  VERSION  BY     AUTHOR      WANTS               ABOUT
+//! relay    0.1.0    panel  3b6a27bcce  thermometer, switch  Turns a switch on when it is cold
 //! ```
 
 use clap::Args;
-use tutti_control::{AppInstance, AppsState, InstanceState};
+use tutti_control::{AppInstance, AppsState, CarriedApp, InstanceState};
 
 use crate::{
     context::Context,
@@ -19,7 +22,7 @@ use crate::{
     table::Table,
 };
 
-/// Lists what is installed and what runs where
+/// Lists what is installed, what runs where, and what images of devices carry besides
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
     /// As one JSON document
@@ -29,9 +32,9 @@ pub(crate) struct LsArgs {
 
 pub(crate) async fn run(args: LsArgs, context: &mut Context) -> Result<Exit, Failure> {
     let client = context.client().await?;
-    let (apps, instances) = (client.apps().await?, client.instances().await?);
+    let (apps, instances, carried) = (client.apps().await?, client.instances().await?, client.carried_apps().await?);
     if args.json {
-        context.printer.json(&AppsState { apps, instances })?;
+        context.printer.json(&AppsState { apps, instances, carried })?;
         return Ok(Exit::Done);
     }
     let mut table = Table::new(&["APP", "VERSION", ">INSTANCES", ">MEMORY", "ABOUT"]);
@@ -55,7 +58,31 @@ pub(crate) async fn run(args: LsArgs, context: &mut Context) -> Result<Exit, Fai
         context.printer.line("")?;
         context.printer.table(&listing(&instances))?;
     }
+    let waiting: Vec<_> = carried.iter().filter(|it| !it.installed).collect();
+    if let Some(first) = waiting.first() {
+        context.printer.line("")?;
+        context.printer.table(&shelf(&waiting))?;
+        let how = format!("An owner installs it with: tutti app install --from {} {}", first.device_name, first.name);
+        context.printer.note(Line::of(Tone::Faint, how));
+    }
     Ok(Exit::Done)
+}
+
+/// What is carried and not installed.
+fn shelf(carried: &[&CarriedApp]) -> Table {
+    let mut table = Table::new(&["CARRIED", "VERSION", "BY", "AUTHOR", "WANTS", "ABOUT"]);
+    for it in carried {
+        let wants: Vec<_> = it.wants.iter().map(|want| want.name.as_str()).collect();
+        table.row([
+            Line::from(it.name.as_str()),
+            it.version.as_str().into(),
+            it.device_name.as_str().into(),
+            it.author.chars().take(10).collect::<String>().into(),
+            wants.join(", ").into(),
+            it.about.as_str().into(),
+        ]);
+    }
+    table
 }
 
 /// One instance.

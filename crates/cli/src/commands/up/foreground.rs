@@ -68,6 +68,7 @@ fn options(args: &UpArgs, state: &Path) -> Result<Options, Failure> {
     options.seed = hasher.finish();
     options.device_tree.clone_from(&args.device_tree);
     options.app_memory = args.app_memory;
+    options.carried.clone_from(&args.carried);
     options.port = args.port;
     options.mdns = !args.no_mdns;
     options.hardware = !args.no_hardware;

@@ -56,6 +56,9 @@ pub(super) struct RunArgs {
     /// More arguments for its node, as `tutti up` takes them
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     node: Vec<String>,
+    /// A command of `tutti` that it does once it is up (and in the group, with --join), such as doctor; what that says is on its console
+    #[arg(long, value_name = "COMMAND")]
+    once: Vec<String>,
     /// Show how it would be started, and do not
     #[arg(long)]
     dry_run: bool,
@@ -78,7 +81,9 @@ pub(super) async fn run(args: RunArgs, context: &mut Context) -> Result<Exit, Fa
         }
         _ => None,
     };
-    unpack(&bundle, folder.path(), ticket.as_deref(), &args.node)?;
+    let once: Vec<Vec<String>> =
+        args.once.iter().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect();
+    unpack(&bundle, folder.path(), ticket.as_deref(), &args.node, &once)?;
     let line = (profile != Profile::Standard).then(|| folder.path().join("line"));
     let words = args.append.iter().map(ToString::to_string).collect();
     let machine = Machine { ram: args.ram, line: line.clone(), words, disk: args.disk.clone() };
@@ -159,14 +164,20 @@ async fn tell(folder: &Path, what: &str) -> std::io::Result<tokio::net::UnixStre
 }
 
 /// Writes the members to a folder; behind the system what it is told besides.
-fn unpack(bundle: &Bundle<'_>, folder: &Path, ticket: Option<&str>, node: &[String]) -> Result<(), Failure> {
+fn unpack(
+    bundle: &Bundle<'_>,
+    folder: &Path,
+    ticket: Option<&str>,
+    node: &[String],
+    once: &[Vec<String>],
+) -> Result<(), Failure> {
     let manifest = &bundle.head.manifest;
     for member in &manifest.members {
         let path = folder.join(&member.name);
         let mut bytes = bundle.member(&member.name).unwrap_or_default().to_vec();
-        if member.role == MemberRole::Initramfs && (ticket.is_some() || !node.is_empty()) {
+        if member.role == MemberRole::Initramfs && (ticket.is_some() || !node.is_empty() || !once.is_empty()) {
             bytes.resize(bytes.len().next_multiple_of(4), 0);
-            bytes.extend(build::overlay(manifest, ticket, node));
+            bytes.extend(build::overlay(manifest, ticket, node, once));
         }
         build::write(&path, &bytes).explain(|| format!("cannot write {}", path.display()))?;
         if member.role == MemberRole::Kernel {
