@@ -68,6 +68,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "picture", run: screen::picture, seeds: screen::picture_seeds },
     Target { name: "update_image", run: device::image, seeds: device::image_seeds },
     Target { name: "boot_record", run: device::record, seeds: device::record_seeds },
+    Target { name: "carried", run: device::carried, seeds: device::carried_seeds },
     Target { name: "device_archive", run: device::archive, seeds: device::archive_seeds },
     Target { name: "device_network", run: device::network, seeds: device::network_seeds },
     Target { name: "device_words", run: device::words, seeds: device::words_seeds },

@@ -3,6 +3,8 @@
 //! programs for that in `TUTTI_IMAGE_ARM64`. Without these nothing is booted.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the layer reads what each part says")]
 
+#[path = "image/carried.rs"]
+mod carried;
 mod support;
 
 use std::{

@@ -13,7 +13,8 @@ use tutti_init::{
     uevent::Uevent,
 };
 use tutti_update::{
-    Record, Slot, Version,
+    Carried, Record, Slot, Version,
+    carried::{App, Core, Firmware, Stop},
     image::Head,
     record::Failure,
     testing::{Made, key},
@@ -47,6 +48,27 @@ pub(crate) fn record_seeds() -> Vec<(&'static str, Vec<u8>)> {
     let good = staged.confirmed(Slot::B, Version([1, 2, 3]));
     let failed = good.failed(Version([2, 0, 0]), Failure::NotJoined);
     [("staged", staged), ("good", good), ("failed", failed)].map(|(name, record)| (name, record.emit().to_vec())).into()
+}
+
+/// The list of what an image carries: what is read is written again.
+pub(crate) fn carried(bytes: &[u8]) {
+    if let Ok(list) = Carried::parse(bytes) {
+        let written = list.to_bytes().expect("what was read can be written");
+        assert_eq!(Carried::parse(&written).expect("and read again"), list);
+    }
+}
+
+pub(crate) fn carried_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let app = |run| App { file: "/usr/share/tutti/apps/counter.app".into(), run };
+    let stop = Some(Stop { endpoint: 100, bytes: vec![0, 1] });
+    let process = Firmware::Process { program: "/usr/bin/tutti".into(), arguments: vec!["demo-core".into()], stop };
+    let kernel = Firmware::Kernel { file: "m4.elf".into(), processor: "m4".into() };
+    let core = |name: &str, firmware| Core { name: name.into(), firmware };
+    let lists = [
+        ("apps", Carried { apps: vec![app(false), app(true)], cores: Vec::new() }),
+        ("cores", Carried { apps: Vec::new(), cores: vec![core("brain", process), core("m4", kernel)] }),
+    ];
+    lists.map(|(name, list)| (name, list.to_bytes().unwrap_or_default())).into()
 }
 
 /// An archive: no path leads out, and it ends.

@@ -24,7 +24,22 @@ pub(crate) const NEEDS: &[Need] = &[
 ];
 
 /// The parts that must have been seen.
-const PARTS: [&str; 9] = ["same", "standard", "left", "mini", "unplugged", "user-mode", "update", "fallback", "cut"];
+const PARTS: [&str; 14] = [
+    "same",
+    "standard",
+    "left",
+    "mini",
+    "unplugged",
+    "user-mode",
+    "update",
+    "fallback",
+    "cut",
+    "carried app",
+    "carried core",
+    "gpio",
+    "panel",
+    "products",
+];
 
 pub(crate) fn steps() -> Result<Vec<Program>, String> {
     let (mut steps, kernel) = linux_peer::kernel()?;
