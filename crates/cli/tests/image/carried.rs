@@ -1,9 +1,11 @@
 //! What images carry, booted: an app that the owner of the group installs without having it, a core that joins behind its device, a
 //! made-up GPIO chip; and the panel, which has a screen and a keyboard.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf, process::Command};
 
-use super::*;
+use serde_json::Value;
+
+use super::{support::device::TUTTI, *};
 
 /// A package of the example that counts.
 fn counter(into: &Path) -> PathBuf {
@@ -46,7 +48,7 @@ fn what_an_image_carries_is_taken_up() {
          firmware = {TUTTI:?}\narguments = [\"demo-core\", \"brain-core\"]\nstop-message = \"100:00\"",
         modules(&kernel, folder.path())
     );
-    let apps = format!("parts = [\"gpio-simulated\", \"storage\"]\napps = [{{ file = {app:?}, run = true }}]");
+    let apps = format!("parts = [\"gpio-simulated\"]\napps = [{{ file = {app:?}, run = true }}]");
     let changes = [
         ("board = \"qemu-x86-64\"", kernel.as_str()),
         ("image = \"15 MiB\"", "image = \"256 MiB\""),
@@ -108,7 +110,7 @@ fn a_panel_has_buttons_and_says_what_becomes_of_its_screen() {
     let folder = tempfile::tempdir().unwrap();
     let image = built(&product("panel", folder.path(), &[("image = \"15 MiB\"", "image = \"64 MiB\"")]));
     let studio = Plan::new(folder.path(), "studio").start();
-    let booted = Booted::start(&studio, &image, &["--ram", "256 MiB", "--once", "doctor"]);
+    let booted = Booted::start(&studio, &image, &["--join", "--ram", "256 MiB", "--once", "doctor"]);
     eventually(BOOT, "it joins the pool", || studio.sees(&["panel"]));
     let offered = || {
         let all = studio.json(&["resources"]);

@@ -35,8 +35,7 @@ use tutti_model::{DeviceId, Name, Role};
 use tutti_update::carried;
 
 use super::{
-    Apps, Shared, Wanted, install::digest_of, internal, listing::show_wants, misbehaved, net, packages,
-    packages::Facts,
+    Apps, Shared, Wanted, install::digest_of, internal, listing::show_wants, misbehaved, net, packages, packages::Facts,
 };
 use crate::{carried::Board, lock::lock, state::State};
 
