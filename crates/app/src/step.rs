@@ -115,7 +115,7 @@ pub fn parse(head: &[u8; HEAD], kept: &[u8], patch: Vec<u8>) -> Result<Step, Bad
 #[derive(Debug)]
 pub enum Found {
     /// A step of so many bytes.
-    Step(Step, u64),
+    Step(Box<Step>, u64),
     /// Nothing more.
     End,
     /// What a crash left of a step: it was never acknowledged.
@@ -145,7 +145,7 @@ pub fn next(from: &mut impl Read, left: u64, max_patch: usize) -> io::Result<Fou
     from.read_exact(&mut kept)?;
     from.read_exact(&mut patch)?;
     match parse(&head, &kept, patch) {
-        Ok(step) => Ok(Found::Step(step, len)),
+        Ok(step) => Ok(Found::Step(Box::new(step), len)),
         Err(BadStep::Digest) if is_zero(from)? => Ok(Found::Torn),
         // Something stands behind it, or it was whole when it was written: not what a crash leaves.
         Err(why) => Err(damaged(why)),

@@ -40,7 +40,7 @@ impl Journal {
         let damaged = |why: io::Error| io::Error::new(why.kind(), format!("{}: {why}", path.display()));
         let mut reader = io::BufReader::new(&it.file);
         while let Found::Step(step, len) = step::next(&mut reader, size - it.len, max_patch).map_err(damaged)? {
-            each(step)?;
+            each(*step)?;
             it.len += len;
             if it.first == 0 {
                 it.first = it.len;

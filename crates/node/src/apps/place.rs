@@ -92,7 +92,7 @@ impl Apps {
         let (memory, cpu) = (u64::from(manifest.limits.memory_kib) * 1024, manifest.limits.cpu);
         let mine = app_of(&mut world, manifest.name.as_str(), memory, cpu, wants.collect());
         let mut at = None;
-        let AppsState { apps, instances } = self.state();
+        let AppsState { apps, instances, .. } = self.state();
         for other in instances {
             let runs = matches!(other.state, InstanceState::Running | InstanceState::Moving | InstanceState::Starting);
             let Ok(home) = other.device.parse::<DeviceId>() else { continue };
