@@ -13,7 +13,6 @@ use std::{
     io::Write as _,
     os::unix::{fs::FileTypeExt, net::UnixListener},
     path::Path,
-    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -31,7 +30,7 @@ use tutti_metal::Mutexed;
 use tutti_model::{BootTime, Name, ResourceKind, Text, Unit};
 use tutti_rpmsg::{Address, Heap, Link, Platform, Remote};
 use tutti_satellite::{About, Denied, Input, MAX_FRAME, Measure, Resource, Satellite};
-use uml::{Running, initramfs, lines_of, program, setting, this_program};
+use uml::{Linux, again, program, setting, this_program};
 
 /// The whole run takes some fifteen seconds.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -45,11 +44,9 @@ fn a_core_that_announces_itself_to_the_kernel_is_in_the_pool() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let (initrd, socket) = (folder.path().join("initrd"), folder.path().join("rpmsg"));
+    let socket = folder.path().join("rpmsg");
     let mut files = this_program();
     files.extend(program(Path::new(TUTTI), TUTTI.trim_start_matches('/')));
-    fs::write(&initrd, initramfs(&files)).unwrap();
-    drop(files);
     let silent = Arc::new(AtomicBool::new(false));
     let listener = UnixListener::bind(&socket).unwrap();
     let core = silent.clone();
@@ -57,42 +54,14 @@ fn a_core_that_announces_itself_to_the_kernel_is_in_the_pool() {
 
     let mut plug = setting("virtio_uml.device=", &socket);
     plug.push(":7");
-    let inside = format!("{INSIDE}=1");
-    let mut command = Command::new(kernel);
-    command
-        .args([plug, setting("initrd=", &initrd), setting("uml_dir=", folder.path())])
-        .args(["mem=1280M", "con0=fd:0,fd:1", "con=null", "ssl=null", "panic=-1"])
-        .args([&inside, "RUST_TEST_THREADS=1", "RUST_TEST_NOCAPTURE=1", "RUST_BACKTRACE=0"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    let mut linux = Running(command.spawn().unwrap());
-    let mut typed = linux.0.stdin.take().unwrap();
-    let lines = lines_of(linux.0.stdout.take().unwrap());
-
-    let end = Instant::now() + LIMIT;
-    let mut log = Vec::<String>::new();
-    let passed = loop {
-        let Ok(line) = lines.recv_timeout(end.saturating_duration_since(Instant::now())) else { break false };
-        log.push(line.clone());
-        match line.as_str() {
-            _ if line.starts_with("ok ") => println!("{line}"),
-            "BE SILENT" | "SPEAK" => {
-                silent.store(line == "BE SILENT", Ordering::Relaxed);
-                writeln!(typed, "done").unwrap();
-            }
-            "ALL PASSED" => break true,
-            _ if line.contains("FAILED") || line.contains("Kernel panic") => break false,
-            _ => {}
+    let words = again(INSIDE).into_iter().chain([plug]);
+    let linux = Linux::start(Path::new(&kernel), folder.path(), &files, "1280M", words);
+    linux.passes(LIMIT, &[], "kernel-satellite.log", |line, typed| {
+        if ["BE SILENT", "SPEAK"].contains(&line) {
+            silent.store(line == "BE SILENT", Ordering::Relaxed);
+            writeln!(typed, "done").unwrap();
         }
-    };
-    while let Ok(line) = lines.recv_timeout(Duration::from_millis(200)) {
-        log.push(line);
-    }
-    if !passed {
-        log.iter().for_each(|line| println!("linux: {line}"));
-    }
-    assert!(passed, "the kernel did not come to its end; its log is above");
+    });
 }
 
 // --- the remote core -------------------------------------------------------------------------------------------

@@ -8,16 +8,15 @@
 mod common;
 mod uml;
 
-use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tutti_amp_host::vhost::{Connection, Offer, Unsealed, VhostError};
-use uml::{Running, initramfs, lines_of, setting};
+use uml::{Linux, Running, setting};
 
 /// The whole run takes some five seconds.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -70,42 +69,18 @@ fn the_linux_kernel_as_a_peer() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let initrd = folder.path().join("initrd");
     let socket = |life: usize| folder.path().join(format!("rpmsg{life}"));
-    std::fs::write(&initrd, initramfs(&[("init".to_owned(), std::fs::read(init).unwrap())])).unwrap();
-
+    let files = [("init".to_owned(), std::fs::read(init).unwrap())];
     let mut device = Some(start_device(&socket(0)));
-    let mut command = Command::new(kernel);
     // One for each life of our device: those that nobody serves yet can be bound later.
-    for life in 0..3 {
+    let plugs = (0..3).map(|life| {
         let mut plug = setting("virtio_uml.device=", &socket(life));
         plug.push(":7");
-        command.arg(plug);
-    }
-    command
-        .arg(setting("initrd=", &initrd))
-        .arg(setting("uml_dir=", folder.path()))
-        .args(["mem=64M", "con0=fd:0,fd:1", "con=null", "ssl=null", "panic=-1"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    let mut linux = Running(command.spawn().unwrap());
-    let mut typed = linux.0.stdin.take().unwrap();
-    let lines = lines_of(linux.0.stdout.take().unwrap());
-
-    let end = Instant::now() + LIMIT;
-    let mut log = VecDeque::<String>::new();
-    let mut left: VecDeque<_> = PARTS.into();
+        plug
+    });
+    let linux = Linux::start(Path::new(&kernel), folder.path(), &files, "64M", plugs);
     let mut life = 0;
-    let passed = loop {
-        let Ok(line) = lines.recv_timeout(end.saturating_duration_since(Instant::now())) else { break false };
-        log.push_back(line.clone());
-        if line.starts_with("ok ") {
-            println!("{line}");
-            if left.front().is_some_and(|part| line.starts_with(part)) {
-                left.pop_front();
-            }
-        }
+    linux.passes(LIMIT, &PARTS, "linux-peer-kernel.log", |line, typed| {
         if line.starts_with("RESTART") {
             // In the middle of its echoes.
             std::thread::sleep(Duration::from_millis(150));
@@ -114,23 +89,5 @@ fn the_linux_kernel_as_a_peer() {
             device = Some(start_device(&socket(life)));
             writeln!(typed, "go").unwrap();
         }
-        if line.starts_with("ALL PASSED") {
-            break true;
-        }
-        if line.starts_with("FAILED") || line.contains("Kernel panic") {
-            break false;
-        }
-    };
-    // What follows the last line that was looked at.
-    while let Ok(line) = lines.recv_timeout(Duration::from_millis(200)) {
-        log.push_back(line);
-    }
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("linux-peer-kernel.log");
-    std::fs::write(&kept, log.iter().flat_map(|line| [line, "\n"]).collect::<String>()).unwrap();
-    println!("the kernel's log is in {}", kept.display());
-    if !passed || !left.is_empty() {
-        log.iter().for_each(|line| println!("linux: {line}"));
-    }
-    assert!(passed, "the kernel did not come to its end; its log is above");
-    assert!(left.is_empty(), "not seen: {left:?}; the kernel's log is above");
+    });
 }

@@ -9,11 +9,9 @@
 
 mod uml;
 
-use std::collections::VecDeque;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::process::{Command as Program, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::mount::{MountFlags, mount};
@@ -24,7 +22,7 @@ use tutti_remoteproc::life::{Action, Cause, Command, Config, Failure, Generation
 use tutti_remoteproc::table::{Carveout, Claim, Entry, Label, PhysClaim, Trace, buffer_len, emit};
 use tutti_remoteproc::testing::{Firmware, conformance, run};
 use tutti_remoteproc::{Platform, RemoteCore};
-use uml::{Running, initramfs, lines_of, setting, this_program};
+use uml::{Linux, again, this_program};
 
 /// The whole run takes some three seconds.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -51,53 +49,8 @@ fn the_kernels_remoteproc() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let initrd = folder.path().join("initrd");
-    fs::write(&initrd, initramfs(&this_program())).unwrap();
-    // What the kernel does not know itself is in the environment of its program.
-    let inside = format!("{INSIDE}=1");
-    let mut command = Program::new(kernel);
-    command
-        .arg(setting("initrd=", &initrd))
-        .arg(setting("uml_dir=", folder.path()))
-        .args(["mem=256M", "con0=fd:0,fd:1", "con=null", "ssl=null", "panic=-1"])
-        .args([&inside, "RUST_TEST_THREADS=1", "RUST_TEST_NOCAPTURE=1", "RUST_BACKTRACE=0"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    let mut linux = Running(command.spawn().unwrap());
-    let lines = lines_of(linux.0.stdout.take().unwrap());
-
-    let end = Instant::now() + LIMIT;
-    let mut log = Vec::<String>::new();
-    let mut left: VecDeque<_> = PARTS.into();
-    let passed = loop {
-        let Ok(line) = lines.recv_timeout(end.saturating_duration_since(Instant::now())) else { break false };
-        log.push(line.clone());
-        if line.starts_with("ok ") {
-            println!("{line}");
-            if left.front().is_some_and(|part| line.starts_with(part)) {
-                left.pop_front();
-            }
-        }
-        if line.starts_with("ALL PASSED") {
-            break true;
-        }
-        if line.contains("FAILED") || line.contains("Kernel panic") {
-            break false;
-        }
-    };
-    // What follows the last line that was looked at.
-    while let Ok(line) = lines.recv_timeout(Duration::from_millis(200)) {
-        log.push(line);
-    }
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("linux-remoteproc-kernel.log");
-    fs::write(&kept, log.iter().flat_map(|line| [line, "\n"]).collect::<String>()).unwrap();
-    println!("the kernel's log is in {}", kept.display());
-    if !passed || !left.is_empty() {
-        log.iter().for_each(|line| println!("linux: {line}"));
-    }
-    assert!(passed, "the kernel did not come to its end; its log is above");
-    assert!(left.is_empty(), "not seen: {left:?}; the kernel's log is above");
+    let linux = Linux::start(Path::new(&kernel), folder.path(), &this_program(), "256M", again(INSIDE));
+    linux.passes(LIMIT, &PARTS, "linux-remoteproc-kernel.log", |_, _| {});
 }
 
 /// Not a test of its own: what runs in the kernel, as its only program.

@@ -6,8 +6,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 /// A process that does not outlive the test.
 pub(crate) struct Running(pub(crate) Child);
@@ -55,6 +56,13 @@ pub(crate) fn this_program() -> Vec<(String, Vec<u8>)> {
     program(&std::env::current_exe().unwrap(), "init")
 }
 
+/// What tells this program, in a kernel, that it is there: the setting of this name. What the kernel does not know itself is in
+/// the environment of its first program.
+pub(crate) fn again(name: &str) -> [OsString; 4] {
+    [format!("{name}=1").as_str(), "RUST_TEST_THREADS=1", "RUST_TEST_NOCAPTURE=1", "RUST_BACKTRACE=0"]
+        .map(OsString::from)
+}
+
 /// A program, to be at `place`, with the libraries that it is loaded with.
 pub(crate) fn program(path: &Path, place: &str) -> Vec<(String, Vec<u8>)> {
     // The loader's own way of telling (ld.so(8)): a line for each, with its path where there is one.
@@ -88,4 +96,82 @@ pub(crate) fn lines_of(output: impl Read + Send + 'static) -> mpsc::Receiver<Str
         }
     });
     lines
+}
+
+/// User-mode Linux at work, with a program that says how each of its parts went: `ok PART` for each, `ALL PASSED` in the end.
+pub(crate) struct Linux {
+    process: Running,
+    typed: ChildStdin,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Linux {
+    /// Starts `kernel`, whose first files are these, with so much memory and these further words on its command line. What it
+    /// needs itself is in `folder`.
+    pub(crate) fn start(
+        kernel: &Path,
+        folder: &Path,
+        files: &[(String, Vec<u8>)],
+        memory: &str,
+        words: impl IntoIterator<Item = OsString>,
+    ) -> Self {
+        let initrd = folder.join("initrd");
+        fs::write(&initrd, initramfs(files)).unwrap();
+        let mut command = Command::new(kernel);
+        command
+            .args([setting("initrd=", &initrd), setting("uml_dir=", folder), format!("mem={memory}").into()])
+            .args(["con0=fd:0,fd:1", "con=null", "ssl=null", "panic=-1"])
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut process = Running(command.spawn().unwrap());
+        let typed = process.0.stdin.take().unwrap();
+        let lines = lines_of(process.0.stdout.take().unwrap());
+        Self { process, typed, lines }
+    }
+
+    /// Listens until it has passed, and has named these parts in their order. `hear` hears each line, and may answer on the
+    /// kernel's console. What the kernel said is kept in a file of this name, and shown if something went wrong.
+    #[allow(clippy::print_stdout, reason = "the layer reads how each part went")]
+    pub(crate) fn passes(
+        mut self,
+        limit: Duration,
+        parts: &[&str],
+        kept: &str,
+        mut hear: impl FnMut(&str, &mut ChildStdin),
+    ) {
+        let end = Instant::now() + limit;
+        let mut log = Vec::<String>::new();
+        let mut left = parts.iter().peekable();
+        let passed = loop {
+            let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) else { break false };
+            if line.starts_with("ok ") {
+                println!("{line}");
+                left.next_if(|part| line.starts_with(**part));
+            }
+            hear(&line, &mut self.typed);
+            log.push(line);
+            let line = log.last().map_or("", String::as_str);
+            if line.starts_with("ALL PASSED") {
+                break true;
+            }
+            if line.contains("FAILED") || line.contains("Kernel panic") {
+                break false;
+            }
+        };
+        // What follows the last line that was looked at.
+        while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(200)) {
+            log.push(line);
+        }
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(kept);
+        fs::write(&kept, log.iter().flat_map(|line| [line, "\n"]).collect::<String>()).unwrap();
+        println!("the kernel's log is in {}", kept.display());
+        let left: Vec<_> = left.collect();
+        if !passed || !left.is_empty() {
+            log.iter().for_each(|line| println!("linux: {line}"));
+        }
+        assert!(passed, "the kernel did not come to its end; its log is above");
+        assert!(left.is_empty(), "not seen: {left:?}; the kernel's log is above");
+    }
 }
