@@ -170,7 +170,7 @@ impl Diag {
 
 /// The text with question marks for control characters and those that change the direction of writing; as long in
 /// bytes as before, so that places stay where they are.
-fn harmless(text: &str) -> String {
+pub fn harmless(text: &str) -> String {
     let harmful = |c: char| match c {
         '\t' | '\n' => false,
         '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,

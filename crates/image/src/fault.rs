@@ -5,6 +5,7 @@
 use std::{fmt::Write as _, ops::Range};
 
 use serde::Serialize;
+use tutti_devicetree::diag::harmless;
 
 /// Which fault: stable words for scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -214,22 +215,4 @@ impl Faults {
         };
         self.list.iter().map(fault).collect()
     }
-}
-
-/// The text with question marks for what could drive a terminal; as long in bytes as before.
-fn harmless(text: &str) -> String {
-    let harmful = |c: char| match c {
-        '\t' | '\n' => false,
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
-        c => c.is_control(),
-    };
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\r' => out.push(' '),
-            c if harmful(c) => out.extend(std::iter::repeat_n('?', c.len_utf8())),
-            c => out.push(c),
-        }
-    }
-    out
 }

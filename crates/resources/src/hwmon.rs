@@ -75,12 +75,7 @@ fn of_chip(root: &SysRoot, folder: &str, chip: &str, own: &str) -> Vec<Arc<dyn D
         let several = inputs.len() > 1;
         for (number, end) in inputs {
             let path = |what: &str| format!("{folder}/{}{number}_{what}", sort.file);
-            let label = root.attribute(path("label")).ok().filter(|label| !label.is_empty());
-            let suffix = match &label {
-                Some(label) => format!("-{label}"),
-                None if several => format!("-{number}"),
-                None => String::new(),
-            };
+            let (_, suffix) = label(root, &path("label"), &number, several);
             let description = with(
                 ResourceDescription::sensor(name(&format!("{}-{own}{suffix}", sort.quantity)), unit(sort.unit)),
                 [("quantity", words(sort.quantity)), ("chip", words(chip))],
@@ -97,6 +92,26 @@ fn of_chip(root: &SysRoot, folder: &str, chip: &str, own: &str) -> Vec<Arc<dyn D
     found
 }
 
+/// What a chip calls one of its inputs, and how the name of its resource ends.
+pub(crate) fn label(root: &SysRoot, file: &str, number: &str, several: bool) -> (Option<String>, String) {
+    let label = root.attribute(file).ok().filter(|label| !label.is_empty());
+    let suffix = match &label {
+        Some(label) => format!("-{label}"),
+        None if several => format!("-{number}"),
+        None => String::new(),
+    };
+    (label, suffix)
+}
+
+/// An error if the chip says, in its file for that, that this input is faulty.
+pub(crate) fn refuse_faulty(root: &SysRoot, fault: Option<&str>, input: &Path) -> Result<(), DriverError> {
+    if fault.is_some_and(|fault| root.attribute(fault).is_ok_and(|fault| fault == "1")) {
+        let why = "the chip reports that this sensor is faulty".to_owned();
+        return Err(DriverError::Unavailable { path: root.locate(input), why });
+    }
+    Ok(())
+}
+
 struct Measure {
     root: SysRoot,
     description: ResourceDescription,
@@ -111,12 +126,7 @@ impl Driver for Measure {
     }
 
     fn read(&self) -> Result<Value, DriverError> {
-        if let Some(fault) = &self.fault
-            && self.root.attribute(fault).is_ok_and(|fault| fault == "1")
-        {
-            let why = "the chip reports that this sensor is faulty".to_owned();
-            return Err(DriverError::Unavailable { path: self.root.locate(&self.input), why });
-        }
+        refuse_faulty(&self.root, self.fault.as_deref(), &self.input)?;
         let raw: i64 = self.root.number(&self.input)?;
         Ok(if self.scale == 1.0 { Value::Int(raw) } else { Value::Float(raw as f64 / self.scale) })
     }

@@ -19,6 +19,7 @@ use tutti_model::{ResourceDescription, Value};
 
 use crate::{
     driver::{Driver, DriverError},
+    hwmon::{label, refuse_faulty},
     names::{name, natural_order, tell_apart, unit, with, words},
     root::SysRoot,
 };
@@ -118,12 +119,7 @@ fn hwmon_sensors(root: &SysRoot, chip: &Chip) -> Vec<Sensor> {
         .iter()
         .map(|number| {
             let path = |what: &str| format!("{}/temp{number}_{what}", chip.folder);
-            let label = root.attribute(path("label")).ok().filter(|label| !label.is_empty());
-            let suffix = match &label {
-                Some(label) => format!("-{label}"),
-                None if numbers.len() == 1 => String::new(),
-                None => format!("-{number}"),
-            };
+            let (label, suffix) = label(root, &path("label"), number, numbers.len() > 1);
             Sensor {
                 resource: format!("{}{suffix}", chip.prefix),
                 chip: chip.name.clone(),
@@ -203,18 +199,13 @@ impl Driver for Thermometer {
     }
 
     fn read(&self) -> Result<Value, DriverError> {
-        let unavailable =
-            |why: &str| DriverError::Unavailable { path: self.root.locate(&self.input), why: why.to_owned() };
-        if let Some(fault) = &self.fault
-            && self.root.attribute(fault).is_ok_and(|fault| fault == "1")
-        {
-            return Err(unavailable("the chip reports that this sensor is open or shorted"));
-        }
+        refuse_faulty(&self.root, self.fault.as_deref(), self.input.as_ref())?;
         let millidegrees: i64 = self.root.number(&self.input)?;
         let degrees = millidegrees as f64 / 1000.0;
         // A thermal zone that has no temperature says -274 °C (THERMAL_TEMP_INVALID of linux/thermal.h).
         if !(-273.15..=2000.0).contains(&degrees) {
-            return Err(unavailable(&format!("it gives {degrees} °C, which means that it has no temperature now")));
+            let why = format!("it gives {degrees} °C, which means that it has no temperature now");
+            return Err(DriverError::Unavailable { path: self.root.locate(&self.input), why });
         }
         Ok(Value::Float(degrees))
     }
