@@ -166,3 +166,18 @@ async fn who_leaves_is_alone_and_can_join_again() {
         devices[0].wait_for(S(2), "that it left", |view| view.group.is_alone()).await;
     }
 }
+
+/// More than there is room for at once, without a pause: each is helped while those before it still take their leave.
+#[tokio::test(start_paused = true)]
+async fn as_many_as_want_are_let_in_one_after_the_other() {
+    let net = SimNet::new(1);
+    let mut devices = strangers(&net, 70).await;
+    let (host, guests) = devices.split_first_mut().unwrap();
+    for guest in guests {
+        let offer = host.fabric().offer_pairing(Role::Member).await.unwrap();
+        let joined = guest.fabric().join(JoinTarget::Ticket(offer.ticket.parse().unwrap())).await;
+        joined.unwrap_or_else(|error| panic!("{:?}: {error}", guest.id));
+        guest.stop().await;
+    }
+    assert_eq!(host.view().group.members.len(), 70);
+}

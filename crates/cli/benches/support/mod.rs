@@ -97,7 +97,7 @@ impl Device {
     /// How many other devices are there; not their cores.
     pub(crate) fn online(&self) -> usize {
         let devices = self.json(&["devices"]).unwrap_or_default();
-        let there = |device: &&serde_json::Value| device["presence"] == "online" && device["via"].is_null();
+        let there = |device: &&Value| device["presence"] == "online" && device["via"].is_null();
         devices.as_array().map_or(0, |list| list.iter().filter(there).count())
     }
 
