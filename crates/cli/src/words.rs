@@ -1,6 +1,6 @@
 //! How times, sizes and values are written, and read.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tutti_control::Value;
 
@@ -13,6 +13,13 @@ pub(crate) fn span(millis: u64) -> String {
         7_200_000..172_800_000 => format!("{} h", millis / 3_600_000),
         _ => format!("{} days", millis / 86_400_000),
     }
+}
+
+/// How long ago that was, in milliseconds since 1970: `4 s ago`.
+pub(crate) fn since(at: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    format!("{} ago", span(now.saturating_sub(at)))
 }
 
 /// `512 B`, `1.5 KiB`, `20 MiB`.

@@ -96,6 +96,9 @@ fn a_core_that_is_a_process_is_in_the_pool_and_outlives_a_host_that_is_killed() 
         attic.run(&["read", "brain-core/lamp", "--json"]).out.contains("\"value\": false")
     });
     assert!(log(&kitchen, "brain").contains("it crashed: fault 6"), "{}", log(&kitchen, "brain"));
+    let crashes = info(&kitchen, "brain")["crashes"].clone();
+    assert_eq!((&crashes[0]["generation"], &crashes[0]["what"]), (&1.into(), &"it crashed: fault 6".into()));
+    assert!(kitchen.must(&["amp", "info", "brain"]).contains("it crashed: fault 6"));
     let dump = folder.path().join("dump");
     kitchen.must(&["amp", "dump", "brain", "-o", dump.to_str().unwrap()]);
     let dumped = fs::read(&dump).unwrap();

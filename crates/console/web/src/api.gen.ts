@@ -1483,6 +1483,8 @@ export interface components {
         Core: {
             /** @description The arguments of a process. */
             arguments?: string[];
+            /** @description Its crashes since then, the latest last; the last 16 of them. */
+            crashes?: components["schemas"]["CoreCrash"][];
             /** @description Its firmware: a file, or a name that the kernel looks for in its firmware folders; empty if it is not known. */
             firmware: string;
             /**
@@ -1508,6 +1510,21 @@ export interface components {
             /** @description Its state. */
             state: components["schemas"]["CoreState"];
             stop_message?: components["schemas"]["StopMessage"] | null;
+        };
+        /** @description A crash of a core. */
+        CoreCrash: {
+            /**
+             * Format: int64
+             * @description When it was noticed: milliseconds since 1970.
+             */
+            at: number;
+            /**
+             * Format: int32
+             * @description Which of its lives ended.
+             */
+            generation: number;
+            /** @description How. */
+            what: string;
         };
         /**
          * @description What runs a core.

@@ -19,6 +19,7 @@ export type Happening = Schemas["Happening"];
 export type History = Schemas["History"];
 export type Check = Schemas["Check"];
 export type Core = Schemas["Core"];
+export type CoreCrash = Schemas["CoreCrash"];
 export type CoreAction = "start" | "stop" | "restart" | "suspend" | "resume" | "attach" | "detach";
 export type App = Schemas["App"];
 export type AppInstance = Schemas["AppInstance"];

@@ -284,6 +284,8 @@ export const texts = {
       start: "Start", stop: "Stop", restart: "Restart", suspend: "Suspend", resume: "Wake", attach: "Take over", detach: "Let go",
     } as Record<string, string>,
     facts: { kind: "Run by", firmware: "Firmware", life: "Life", recoveries: "Started again after a crash", satellites: "Satellites" },
+    crashes: "Crashes",
+    crash: (life: number, what: string) => `life ${life}: ${what}`,
     dump: "Download its memory",
     showLog: "Show its log",
     hideLog: "Hide its log",

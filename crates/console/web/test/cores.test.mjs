@@ -73,6 +73,11 @@ test("a crash is seen, with what became of it, and the memory is there to be had
   await until("it runs again", async () => (({ recoveries, state }) => recoveries === 1 && state === "running")(await brain()));
   await panel().getByText("runs", { exact: true }).waitFor();
   await panel().getByText("it crashed: fault 6").first().waitFor();
+  const crashes = panel().getByRole("list", { name: "Crashes" }).getByRole("listitem");
+  assert.match(await crashes.first().innerText(), /life 2: it crashed: fault 6/);
+  assert.equal(await crashes.count(), 1);
+  await accessible(page, "a core that crashed");
+  await picture(page, "cores-crash");
   const [file] = await Promise.all([page.waitForEvent("download"), button("Download its memory").click()]);
   assert.equal(file.suggestedFilename(), "brain.core");
   assert.equal(readFileSync(await file.path()).subarray(0, 4).toString("latin1"), "\x7fELF");

@@ -74,6 +74,9 @@ pub struct Core {
     pub generation: u32,
     /// How often it was started again after a crash, since this device started.
     pub recoveries: u32,
+    /// Its crashes since then, the latest last; the last 16 of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crashes: Vec<CoreCrash>,
     /// Whether there is an RPMsg link with it.
     pub linked: bool,
     /// The names of the satellites behind it, the nearest first.
@@ -81,6 +84,17 @@ pub struct Core {
     /// What was wrong last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+}
+
+/// A crash of a core.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CoreCrash {
+    /// When it was noticed: milliseconds since 1970.
+    pub at: u64,
+    /// Which of its lives ended.
+    pub generation: u32,
+    /// How.
+    pub what: String,
 }
 
 /// What to start a core with.

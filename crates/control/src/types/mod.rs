@@ -21,7 +21,7 @@ pub use app::{
     InstallCarried, InstanceState, MovePhase, MoveRequest, PlaceObstacle, PlaceOption, PlaceWhy, RecoverInstance,
     RunRequest, TellInstance,
 };
-pub use cores::{Core, CoreAction, CoreKind, CoreLine, CorePing, CoreRequest, CoreState, StopMessage};
+pub use cores::{Core, CoreAction, CoreCrash, CoreKind, CoreLine, CorePing, CoreRequest, CoreState, StopMessage};
 pub use device::{
     ApiAddresses, Check, CheckState, Device, DeviceInfo, DeviceRoom, GroupInfo, NearbyDevice, Presence, Rename, Role,
     RoleChange, Source, Traffic,

@@ -6,7 +6,8 @@ use axum::{Extension, Json, body::Body as Stream, extract::State, http::StatusCo
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use futures_util::stream;
 use tutti_control::{
-    Check, CheckState, Core, CoreAction, CoreKind, CoreLine, CorePing, CoreRequest, CoreState, ErrorCode, StopMessage,
+    Check, CheckState, Core, CoreAction, CoreCrash, CoreKind, CoreLine, CorePing, CoreRequest, CoreState, ErrorCode,
+    StopMessage,
 };
 use tutti_model::Name;
 use tutti_remoteproc::life::{Command, Refused, State as LifeState};
@@ -18,7 +19,7 @@ use super::{
     offers, refused, sse,
 };
 use crate::{
-    cores::{CoreError, Origin, Shown, log::Line},
+    cores::{CoreError, Origin, Shown, log::Line, worker::Crash},
     node::Node,
 };
 
@@ -202,10 +203,15 @@ fn show(node: &Node, core: &Shown) -> Core {
         stop_message,
         generation: status.generation.0,
         recoveries: status.recoveries,
+        crashes: status.crashes.into_iter().map(crash).collect(),
         linked: status.linked,
         satellites: behind.iter().map(|joined| joined.satellite.identity.name.to_string()).collect(),
         last_error: status.last_error,
     }
+}
+
+fn crash(crash: Crash) -> CoreCrash {
+    CoreCrash { at: crash.at.as_unix_millis(), generation: crash.generation.0, what: crash.what }
 }
 
 fn line(line: Line) -> CoreLine {

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tutti_amp_host::{EventBell, process::HostLink};
 use tutti_fabric::clock::Clock;
 use tutti_metal::{Clock as _, Doorbell, Monotonic, Sleep};
-use tutti_model::Name;
+use tutti_model::{Name, WallTime};
 use tutti_remoteproc::{
     RemoteCore,
     life::{Action, Cause, Command, Failure, Generation, Refused, Report, Stage, State},
@@ -41,6 +41,8 @@ const NAP: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_secs(1);
 /// How many orders wait.
 const ORDERS: usize = 16;
+/// How many of its crashes are remembered.
+const CRASHES: usize = 16;
 /// How many messages are taken in one turn, so that a core that never stops sending keeps nothing else waiting.
 const MESSAGES: usize = 64;
 
@@ -51,8 +53,18 @@ pub(crate) struct Status {
     pub(crate) generation: Generation,
     /// How often it was started again by itself.
     pub(crate) recoveries: u32,
+    pub(crate) crashes: VecDeque<Crash>,
     pub(crate) linked: bool,
     pub(crate) last_error: Option<String>,
+}
+
+/// A crash of a core.
+#[derive(Clone, Debug)]
+pub(crate) struct Crash {
+    pub(crate) at: WallTime,
+    /// Of the life that it ended.
+    pub(crate) generation: Generation,
+    pub(crate) what: String,
 }
 
 impl Status {
@@ -60,6 +72,7 @@ impl Status {
         state: State::Offline(Stage::Bare),
         generation: Generation(0),
         recoveries: 0,
+        crashes: VecDeque::new(),
         linked: false,
         last_error: None,
     };
@@ -139,6 +152,7 @@ struct Worker<B: Back> {
     seen: BTreeMap<String, Vec<u8>>,
     pace: Pace,
     recoveries: u32,
+    crashes: VecDeque<Crash>,
     last_error: Option<String>,
     /// The link of a core that wrote what cannot be: nothing is read from it any more.
     deaf: Option<Arc<HostLink>>,
@@ -169,6 +183,7 @@ pub(super) fn run<B: Back>(platform: B, setup: Setup) {
         seen: BTreeMap::new(),
         pace: Pace::default(),
         recoveries: 0,
+        crashes: VecDeque::new(),
         last_error: None,
         deaf: None,
         pings: VecDeque::new(),
@@ -329,9 +344,13 @@ impl<B: Back> Worker<B> {
                 }
                 Report::Done(done) => self.done(done),
                 Report::Failed(_, action, failure) => self.failed(action, failure),
-                Report::Crashed(cause, _) => {
+                Report::Crashed(cause, generation) => {
                     let why = crash(cause);
                     self.setup.desk.log.line(at, &format!("-- {why}"));
+                    if self.crashes.len() == CRASHES {
+                        self.crashes.pop_front();
+                    }
+                    self.crashes.push_back(Crash { at, generation, what: why.clone() });
                     self.last_error = Some(why);
                 }
                 Report::Restart(_) => self.recoveries += 1,
@@ -392,6 +411,7 @@ impl<B: Back> Worker<B> {
             state,
             generation: self.core.generation(),
             recoveries: self.recoveries,
+            crashes: self.crashes.clone(),
             linked: platform.link().is_some(),
             last_error: self.last_error.clone(),
         };

@@ -12,7 +12,7 @@ use std::{
 };
 
 use clap::Args;
-use tutti_control::{Core, CoreAction, CoreKind, CoreLine, CoreRequest, CoreState, StopMessage};
+use tutti_control::{Core, CoreAction, CoreCrash, CoreKind, CoreLine, CoreRequest, CoreState, StopMessage};
 
 use crate::{
     commands::{doctor, log},
@@ -20,6 +20,7 @@ use crate::{
     failure::{Exit, Explain, Failure},
     printer::{Line, Tone},
     table::Table,
+    words,
 };
 
 /// Whether to print JSON.
@@ -111,7 +112,12 @@ pub(crate) async fn ls(args: JsonArgs, context: &mut Context) -> Result<Exit, Fa
 
 pub(crate) async fn info(args: CoreArgs, context: &mut Context) -> Result<Exit, Failure> {
     let core = context.client().await?.core(&args.name).await.explain(|| format!("cannot look at {}", args.name))?;
-    show(&core, args.json, context)
+    show(&core, args.json, context)?;
+    if !args.json && !core.crashes.is_empty() {
+        context.printer.line(Line::default())?;
+        context.printer.table(&crashes(&core.crashes))?;
+    }
+    Ok(Exit::Done)
 }
 
 pub(crate) async fn start(args: StartArgs, context: &mut Context) -> Result<Exit, Failure> {
@@ -235,6 +241,19 @@ fn table(cores: &[Core]) -> Table {
             core.recoveries.to_string().into(),
             core.satellites.join(", ").into(),
             Line::of(Tone::Warn, core.last_error.as_deref().unwrap_or_default()),
+        ]);
+    }
+    table
+}
+
+/// Its crashes, the latest first.
+fn crashes(crashes: &[CoreCrash]) -> Table {
+    let mut table = Table::new(&["CRASHED", ">GENERATION", "HOW"]);
+    for crash in crashes.iter().rev() {
+        table.row([
+            Line::of(Tone::Faint, words::since(crash.at)),
+            crash.generation.to_string().into(),
+            crash.what.as_str().into(),
         ]);
     }
     table

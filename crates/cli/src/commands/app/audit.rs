@@ -29,11 +29,9 @@ pub(crate) async fn run(args: AuditArgs, context: &mut Context) -> Result<Exit, 
         return Ok(Exit::Done);
     }
     let mut table = Table::new(&["WHEN", "APP", "INSTANCE", "WHAT", "ABOUT"]);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     for line in &lines {
         table.row([
-            Line::of(Tone::Faint, format!("{} ago", words::span(now.saturating_sub(line.at)))),
+            Line::of(Tone::Faint, words::since(line.at)),
             line.app.as_str().into(),
             line.instance.as_deref().map(ls::short).unwrap_or_default().into(),
             line.what.to_string().into(),

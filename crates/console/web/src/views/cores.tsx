@@ -1,6 +1,7 @@
 // The other cores of this device: their state, what to do with them, what they write.
 import { useState } from "preact/hooks";
-import { api, streams, type Core, type CoreAction } from "../api";
+import { api, streams, type Core, type CoreAction, type CoreCrash } from "../api";
+import { moment } from "../format";
 import { ended, save, Trouble, useAction } from "../parts/bits";
 import { Log } from "../parts/log";
 import { cores } from "../store";
@@ -73,7 +74,26 @@ function CorePanel({ core }: { core: Core }) {
         </button>
       </div>
       <Trouble error={error} />
+      {core.crashes && core.crashes.length > 0 && <Crashes of={core} crashes={core.crashes} />}
       {open && <Log of={core.name} label={texts.cores.log(core.name)} follow={(signal, take) => streams.coreLog(core.name, signal, take)} />}
     </section>
+  );
+}
+
+/** Its crashes, the latest first. */
+function Crashes({ of, crashes }: { of: Core; crashes: CoreCrash[] }) {
+  const title = `crashes-${of.name}`;
+  return (
+    <>
+      <h3 id={title}>{texts.cores.crashes}</h3>
+      <ol class="timeline crashes" tabIndex={0} aria-labelledby={title}>
+        {[...crashes].reverse().map((one) => (
+          <li key={`${one.generation} ${one.at}`} class="bad">
+            <time dateTime={new Date(one.at).toISOString()}>{moment(one.at)}</time>
+            <span>{texts.cores.crash(one.generation, one.what)}</span>
+          </li>
+        ))}
+      </ol>
+    </>
   );
 }
