@@ -125,6 +125,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/carried": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The apps that images of devices carry, of this device and of those that are connected
+         * @description The apps that images of devices carry, of this device and of those that are connected.
+         */
+        get: operations["get_carried"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/carried/{app}/install": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Installs an app that a device carries, as if this owner had its package
+         * @description Installs an app that a device carries, as if this owner had its package. Owners only.
+         */
+        post: operations["post_carried_app_install"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/console": {
         parameters: {
             query?: never;
@@ -1383,6 +1423,8 @@ export interface components {
         AppsState: {
             /** @description As `GET /v1/apps`. */
             apps: components["schemas"]["App"][];
+            /** @description As `GET /v1/carried`. */
+            carried?: components["schemas"]["CarriedApp"][];
             /** @description As `GET /v1/instances`. */
             instances: components["schemas"]["AppInstance"][];
         };
@@ -1417,6 +1459,39 @@ export interface components {
          * @enum {string}
          */
         AuditWhat: "installed" | "removed" | "started" | "arrived" | "left" | "ended" | "refused" | "bound" | "read" | "set" | "showed" | "sent";
+        /** @description An app that the image of a device carries. It may be installed, or wait for an owner's word. */
+        CarriedApp: {
+            /** @description One line for people. */
+            about: string;
+            /** @description The id of its author's key. */
+            author: string;
+            /** @description The id of the device that carries it. */
+            device: string;
+            /** @description The name of that device. */
+            device_name: string;
+            /** @description The BLAKE3 digest of its package, in hexadecimal. */
+            digest: string;
+            /** @description Whether owners of the group allow it as it is. */
+            installed: boolean;
+            /**
+             * Format: int32
+             * @description KiB of memory that one instance may use.
+             */
+            memory_kib: number;
+            /** @description Its name. */
+            name: string;
+            /** @description Whether it is run on that device once it is allowed. */
+            run: boolean;
+            /**
+             * Format: int64
+             * @description The bytes of its package.
+             */
+            size: number;
+            /** @description Its version. */
+            version: string;
+            /** @description What it would have. */
+            wants: components["schemas"]["AppWant"][];
+        };
         /** @description One check of `doctor`. */
         Check: {
             /** @description What to do about it. */
@@ -1740,6 +1815,11 @@ export interface components {
             points: components["schemas"]["Point"][];
             /** @description The unit of its values; empty for none. */
             unit: string;
+        };
+        /** @description Which carried app to install. */
+        InstallCarried: {
+            /** @description From this device: name, id or beginning of an id. If there is none, from any that carries it, if all carry the same. */
+            from?: string | null;
         };
         /**
          * @description What an instance does.
@@ -2547,6 +2627,70 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditLine"][];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_carried: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CarriedApp"][];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_carried_app_install: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InstallCarried"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["App"];
                 };
             };
             /** @description An error. */

@@ -40,8 +40,8 @@ mod orders;
 mod packages;
 mod picture;
 mod place;
-mod slots;
 mod rooms;
+mod slots;
 mod wire;
 
 use std::{
