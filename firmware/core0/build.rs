@@ -1,35 +1,51 @@
-//! Tells the linker where this core's memories are, which the device tree of the board says, and puts core 1's image, without
-//! what only debuggers read, where it is included from.
+//! Tells the linker where this core's memories are, which the device tree of the board says, and how long its stack is; and puts core 1's
+//! image, without what only debuggers read, where it is included from, if there is to be a second core.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// Names another tree: a board that was laid out otherwise.
-const TREE: &str = "TUTTI_AN521_TREE";
-
 fn main() {
-    println!("cargo:rerun-if-env-changed={TREE}");
-    let tree = env::var(TREE).unwrap_or_else(|_| "../../examples/devicetree/mps2-an521.dts".to_owned());
+    let has = |feature: &str| env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
+    // The variable that names another tree, for a board that was laid out otherwise, and the board's own.
+    let (variable, own) = match has("AN386") {
+        true => ("TUTTI_AN386_TREE", "mps2-an386.dts"),
+        false => ("TUTTI_AN521_TREE", "mps2-an521.dts"),
+    };
+    println!("cargo:rerun-if-env-changed={variable}");
+    let tree = env::var(variable).unwrap_or_else(|_| format!("../../examples/devicetree/{own}"));
     let out = env::var("OUT_DIR").expect("cargo sets it");
     match tutti_devicetree::build_script::firmware(&tree, "core0", &out) {
         Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
         Err(faults) => panic!("{faults}"),
     }
     let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
-    println!("cargo:rustc-link-arg=-L{here}/../an521");
+    println!("cargo:rustc-link-arg=-L{here}/../mps2");
     println!("cargo:rustc-link-arg=-T{here}/core0.x");
     println!("cargo:rustc-link-arg=--nmagic");
     println!("cargo:rerun-if-changed=core0.x");
-    println!("cargo:rerun-if-changed=../an521/link.x");
+    println!("cargo:rerun-if-changed=../mps2/link.x");
+    let out = PathBuf::from(out);
+    // Loading and dumping another core takes more.
+    let stack = if has("SECOND_CORE") { "STACK = 16K;\n" } else { "STACK = 8K;\n" };
+    write(&out.join("stack.x"), stack.as_bytes());
+    if has("SECOND_CORE") {
+        write(&out.join("core1.elf"), &core1());
+    }
+}
+
+fn write(to: &Path, bytes: &[u8]) {
+    fs::write(to, bytes).unwrap_or_else(|error| panic!("{}: {error}", to.display()));
+}
+
+/// Core 1's image, as it is carried.
+fn core1() -> Vec<u8> {
     println!("cargo:rerun-if-env-changed=TUTTI_CORE1");
     let Some(path) = env::var_os("TUTTI_CORE1").map(PathBuf::from) else {
         panic!("TUTTI_CORE1 does not name the image of core 1; build with `cargo xtask firmware`, which does");
     };
     println!("cargo:rerun-if-changed={}", path.display());
     let image = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let stripped = stripped(&image).unwrap_or_else(|| panic!("{} is no 32-bit ELF file", path.display()));
-    let to = PathBuf::from(out).join("core1.elf");
-    fs::write(&to, stripped).unwrap_or_else(|error| panic!("{}: {error}", to.display()));
+    stripped(&image).unwrap_or_else(|| panic!("{} is no 32-bit ELF file", path.display()))
 }
 
 const HEADER: usize = 52;

@@ -14,9 +14,9 @@ fn main() {
         Err(faults) => panic!("{faults}"),
     }
     let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
-    println!("cargo:rustc-link-arg=-L{here}/../an521");
+    println!("cargo:rustc-link-arg=-L{here}/../mps2");
     println!("cargo:rustc-link-arg=-T{here}/core1.x");
     println!("cargo:rustc-link-arg=--nmagic");
     println!("cargo:rerun-if-changed=core1.x");
-    println!("cargo:rerun-if-changed=../an521/link.x");
+    println!("cargo:rerun-if-changed=../mps2/link.x");
 }

@@ -1,7 +1,8 @@
 //! `cargo xtask firmware`: the images in `firmware/`, by whichever compiler has their processor.
 //!
 //! rustup's, if it has the target; else Debian's (`rustc-web`), which has the library's source, and cargo builds it along. Core 0 of
-//! the an521 carries core 1's image, which is why that is built first.
+//! the an521 carries core 1's image, which is why that is built first. An image for a product has the parts that this wants
+//! (`--board`, `--features`), which is how `tutti image build` has it made.
 
 use std::{
     fmt, fs,
@@ -21,6 +22,8 @@ use crate::{
 
 /// Cortex-M33, without floating point: core 0 of the an521 has none.
 pub(crate) const TARGET: &str = "thumbv8m.main-none-eabi";
+/// Cortex-M4: the an386, whose floating point nobody switches on.
+pub(crate) const TARGET_M4: &str = "thumbv7em-none-eabi";
 
 /// The packages of Debian's compiler.
 pub(crate) const DEBIAN: &str = "rustc-web cargo-web rust-web-src lld";
@@ -29,34 +32,67 @@ const LINKER: &str = "/usr/bin/ld.lld";
 
 const USAGE: &str = "\
 Usage: cargo xtask firmware
+       cargo xtask firmware --board mps2-an521|mps2-an386 --features A,B --out FILE
 
 Builds the images for microcontrollers and remote cores in firmware/, with the toolchain of rustup if it has the
 target, else with Debian's, and shows where they are and how large.
+
+With a board: the image of its first core with these parts and no others (thermometer, lamp, second-core), to FILE.
 ";
 
 /// Whether something here can compile for it.
 pub(crate) fn has_compiler() -> bool {
-    has_target(TARGET) || (debian_is_new_enough() && Path::new(LINKER).exists())
+    let debian = debian_is_new_enough() && Path::new(LINKER).exists();
+    debian || [TARGET, TARGET_M4].into_iter().all(has_target)
 }
 
-/// An image of the an521.
-#[derive(Clone, Copy, Debug)]
+/// An image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Image {
+    /// Of the first core of the an521.
     Core0,
+    /// Of its second core.
     Core1,
+    /// Of the an386.
+    An386,
 }
 
 impl Image {
+    const ALL: [Self; 3] = [Self::Core0, Self::Core1, Self::An386];
+
     const fn package(self) -> &'static str {
         match self {
-            Self::Core0 => "core0",
+            Self::Core0 | Self::An386 => "core0",
             Self::Core1 => "core1",
+        }
+    }
+
+    const fn target(self) -> &'static str {
+        match self {
+            Self::Core0 | Self::Core1 => TARGET,
+            Self::An386 => TARGET_M4,
+        }
+    }
+
+    const fn board(self) -> &'static str {
+        match self {
+            Self::Core0 | Self::Core1 => "mps2-an521",
+            Self::An386 => "mps2-an386",
+        }
+    }
+
+    /// What it has unless somebody says otherwise.
+    const fn parts(self) -> &'static str {
+        match self {
+            Self::Core0 => "second-core",
+            Self::Core1 => "",
+            Self::An386 => "thermometer,lamp",
         }
     }
 
     /// Where it is once it was built.
     pub(crate) fn path(self) -> PathBuf {
-        folder().join(TARGET).join("release").join(self.package())
+        folder().join(self.target()).join("release").join(self.package())
     }
 
     /// How large it is.
@@ -74,21 +110,35 @@ fn folder() -> PathBuf {
 /// The device tree that the images of the an521 are built from.
 pub(crate) const TREE: &str = "examples/devicetree/mps2-an521.dts";
 
-/// Builds both images of the an521.
-pub(crate) fn steps() -> Result<Vec<Program>, String> {
+/// Builds the images of these boards, with the parts that they have unless a product says otherwise; core 0 of the an521 brings
+/// core 1 with it.
+pub(crate) fn steps(images: &[Image]) -> Vec<Program> {
     println!(
         "firmware: compiled by {}",
         if has_target(TARGET) { "rustup's toolchain" } else { "Debian's rustc, with the library from source" }
     );
-    Ok(vec![build(Image::Core1), build(Image::Core0).env("TUTTI_CORE1", Image::Core1.path())])
+    images.iter().flat_map(|image| steps_with(*image, image.parts())).collect()
+}
+
+/// Builds the image of a board's first core with these parts.
+fn steps_with(image: Image, parts: &str) -> Vec<Program> {
+    let first = build(image, parts);
+    if parts.split(',').any(|part| part == "second-core") {
+        vec![build(Image::Core1, ""), first.env("TUTTI_CORE1", Image::Core1.path())]
+    } else {
+        vec![first]
+    }
 }
 
 /// Builds both from another tree and puts core 0's, which carries the other, at `to`. It is built where the ordinary ones are, which
 /// are to be built afterwards.
 pub(crate) fn steps_for(tree: &Path, to: &Path) -> Vec<Program> {
-    let build = |image| build(image).env("TUTTI_AN521_TREE", tree);
-    let copy = Program::new("cp").args([Image::Core0.path().as_path(), to]);
-    vec![build(Image::Core1), build(Image::Core0).env("TUTTI_CORE1", Image::Core1.path()), copy]
+    let steps = steps_with(Image::Core0, Image::Core0.parts()).into_iter();
+    steps.map(|step| step.env("TUTTI_AN521_TREE", tree)).chain([copy(Image::Core0, to)]).collect()
+}
+
+fn copy(image: Image, to: &Path) -> Program {
+    Program::new("cp").args([image.path().as_path(), to])
 }
 
 /// What the build of core 1 says of a tree that it refuses.
@@ -96,15 +146,15 @@ pub(crate) fn steps_for(tree: &Path, to: &Path) -> Vec<Program> {
 /// # Errors
 /// If it does not refuse it.
 pub(crate) fn refusal(tree: &Path) -> Result<String, String> {
-    match build(Image::Core1).env("TUTTI_AN521_TREE", tree).output() {
+    match build(Image::Core1, "").env("TUTTI_AN521_TREE", tree).output() {
         Ok(_) => Err(format!("core 1 was built from {}, in which regions collide", tree.display())),
         Err(said) => Ok(said),
     }
 }
 
-fn build(image: Image) -> Program {
-    let what = ["build", "--release", "--manifest-path", "firmware/Cargo.toml", "--target", TARGET];
-    let program = if has_target(TARGET) {
+fn build(image: Image, parts: &str) -> Program {
+    let what = ["build", "--release", "--manifest-path", "firmware/Cargo.toml", "--target", image.target()];
+    let program = if has_target(image.target()) {
         Program::new(cargo_path()).args(what).env("RUSTFLAGS", "-Clinker=rust-lld")
     } else {
         Program::new("/usr/bin/cargo")
@@ -115,30 +165,46 @@ fn build(image: Image) -> Program {
             .env("RUSTFLAGS", format!("-Clinker={LINKER}"))
     };
     let program = program.args(["-p", image.package()]).args(in_ci().then_some("--locked"));
+    let features = match image {
+        Image::Core1 => None,
+        Image::Core0 => Some(format!("an521,{parts}")),
+        Image::An386 => Some(format!("an386,{parts}")),
+    };
+    let program = program.args(features.iter().flat_map(|it| ["--no-default-features", "--features", it]));
     program.args(["--target-dir".as_ref(), folder().as_os_str()])
 }
 
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
-    match args.first().map(String::as_str) {
-        None => {}
-        Some("--help" | "-h") => {
+    let words: Vec<_> = args.iter().map(String::as_str).collect();
+    match words[..] {
+        [] => {}
+        ["--help" | "-h"] => {
             print!("{USAGE}");
             return Ok(());
         }
-        Some(other) => return Err(Failure::Usage(format!("there is no option {other}\n\n{USAGE}"))),
+        ["--board", board, "--features", parts, "--out", to] => {
+            let image = [Image::Core0, Image::An386].into_iter().find(|image| image.board() == board);
+            let Some(image) = image else {
+                return Err(Failure::Usage(format!("there is no firmware for the board {board}\n\n{USAGE}")));
+            };
+            let steps = steps_with(image, parts).into_iter().chain([copy(image, Path::new(to))]);
+            return build_now(steps.collect()).map_err(Failure::from);
+        }
+        _ => return Err(Failure::Usage(format!("what is {}?\n\n{USAGE}", words.join(" ")))),
     }
-    build_now()?;
-    let mut rows = vec![row!["image", "flash", "RAM", "file"]];
-    for image in [Image::Core0, Image::Core1] {
+    build_now(steps(&[Image::Core0, Image::An386]))?;
+    let mut rows = vec![row!["board", "image", "flash", "RAM", "file"]];
+    for image in Image::ALL {
         let Size { flash, ram } = image.size()?;
-        rows.push(row![image.package(), flash.to_string(), ram.to_string(), image.path().display()]);
+        let file = image.path();
+        rows.push(row![image.board(), image.package(), flash.to_string(), ram.to_string(), file.display()]);
     }
     print!("{}", columns(&rows));
     Ok(())
 }
 
-/// Builds both images of the an521 and waits for it; what the compiler said is shown if it failed.
-pub(crate) fn build_now() -> Result<(), String> {
+/// Builds images and waits for it; what the compiler said is shown if it failed.
+pub(crate) fn build_now(steps: Vec<Program>) -> Result<(), String> {
     needs::install(&[Need::FirmwareCompiler]);
     if let Some(missing) = needs::missing(&[Need::FirmwareCompiler]) {
         return Err(missing);
@@ -148,7 +214,7 @@ pub(crate) fn build_now() -> Result<(), String> {
     let log = logs.join("firmware.log");
     let _ = fs::remove_file(&log);
     let mut progress = Progress::new("firmware");
-    for step in steps()? {
+    for step in steps {
         let result = step.run(&log, None, Duration::from_secs(900), &mut progress);
         if let Err(error) = result {
             progress.clear();

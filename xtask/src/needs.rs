@@ -49,7 +49,7 @@ impl fmt::Display for Need {
             Self::Rustfmt => f.write_str("rustfmt"),
             Self::Clippy => f.write_str("clippy"),
             Self::Arm64Compiler => write!(f, "Rust for {}", arm64::TARGET),
-            Self::FirmwareCompiler => write!(f, "Rust for {}", firmware::TARGET),
+            Self::FirmwareCompiler => write!(f, "Rust for {} and {}", firmware::TARGET, firmware::TARGET_M4),
             Self::Apt => f.write_str("Debian's apt"),
             Self::PythonVenv => f.write_str("Python with venv"),
             Self::LinuxSource => f.write_str("the source of Linux (on x86-64)"),
@@ -87,7 +87,8 @@ impl Need {
                 format!("rustup target add {}, or apt-get install {}", arm64::TARGET, arm64::DEBIAN)
             }
             Self::FirmwareCompiler => {
-                format!("rustup target add {}, or apt-get install {}", firmware::TARGET, firmware::DEBIAN)
+                let targets = [firmware::TARGET, firmware::TARGET_M4].join(" ");
+                format!("rustup target add {targets}, or apt-get install {}", firmware::DEBIAN)
             }
             Self::Apt => "run this on Debian, whose kernel packages are compared with".into(),
             Self::PythonVenv => "apt-get install python3-venv".into(),
@@ -107,12 +108,12 @@ impl Need {
         }
     }
 
-    fn for_rustup(self) -> Option<[&'static str; 3]> {
+    fn for_rustup(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::Rustfmt => Some(["component", "add", "rustfmt"]),
-            Self::Clippy => Some(["component", "add", "clippy"]),
-            Self::Arm64Compiler => Some(["target", "add", arm64::TARGET]),
-            Self::FirmwareCompiler => Some(["target", "add", firmware::TARGET]),
+            Self::Rustfmt => Some(&["component", "add", "rustfmt"]),
+            Self::Clippy => Some(&["component", "add", "clippy"]),
+            Self::Arm64Compiler => Some(&["target", "add", arm64::TARGET]),
+            Self::FirmwareCompiler => Some(&["target", "add", firmware::TARGET, firmware::TARGET_M4]),
             _ => None,
         }
     }

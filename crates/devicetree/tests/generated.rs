@@ -10,12 +10,13 @@ use std::process::Command;
 use tutti_devicetree::{Disk, Loaded, Memory, Reading, command, load};
 
 /// Every domain that is not Linux.
-const FIRMWARE: [(&str, &str); 5] = [
+const FIRMWARE: [(&str, &str); 6] = [
     ("zynqmp-like", "rpu0"),
     ("zynqmp-like", "rpu1"),
     ("stm32mp1-like", "m4"),
     ("mps2-an521", "core0"),
     ("mps2-an521", "core1"),
+    ("mps2-an386", "core0"),
 ];
 
 fn tree(chip: &str) -> PathBuf {
@@ -174,12 +175,12 @@ fn firmware_takes_its_addresses_from_the_tree() {
     let path = dir.path();
     assert_eq!(build(path, 0x3810_0000), Ok(0x3810_0000));
     // Another tree is another firmware.
-    let text = read(&path.join("chip.dts")).replace("0x38100000 0x3000", "0x38180000 0x3000");
+    let text = read(&path.join("chip.dts")).replace("0x38100000 0x2000", "0x38180000 0x2000");
     write(&path.join("chip.dts"), text.replace("vdev0vring0@38100000", "vdev0vring0@38180000"));
     assert_eq!(build(path, 0x3818_0000), Ok(0x3818_0000));
     assert!(build(path, 0x3810_0000).is_err_and(|said| said.contains("the firmware has another vring")));
     // A tree with a fault makes none, and says where.
-    write(&path.join("chip.dts"), read(&path.join("chip.dts")).replace("0x38180000 0x3000", "0x38180004 0x3000"));
+    write(&path.join("chip.dts"), read(&path.join("chip.dts")).replace("0x38180000 0x2000", "0x38180004 0x2000"));
     assert!(build(path, 0x3818_0004).is_err_and(|said| said.contains("chip.dts:") && said.contains("vring")));
     println!("compared: generated: a firmware with its tree");
 }
@@ -233,7 +234,7 @@ include!("expected.rs");
 const _: () = assert!(domain::VDEV0VRING0_START == VRING0, "the firmware has another vring");
 #[unsafe(link_section = ".resource_table")]
 #[used]
-static TABLE: [u8; 148] = *include_bytes!(concat!(env!("OUT_DIR"), "/resource_table.bin"));
+static TABLE: [u8; 208] = *include_bytes!(concat!(env!("OUT_DIR"), "/resource_table.bin"));
 #[unsafe(no_mangle)]
 pub extern "C" fn _start() -> ! {
     loop {}

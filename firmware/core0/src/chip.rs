@@ -2,17 +2,19 @@
 
 use core::cell::RefCell;
 
-use an521::remote::{Core1, Fault};
-use an521::uart::DUMP;
-use an521::{clock, mhu, say};
 use embassy_futures::select::select;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::channel::Channel;
 use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, Timer};
+use mps2::remote::{Core1, Fault};
+use mps2::uart::DUMP;
+use mps2::{clock, mhu, say};
+use parts::{Part, sensor};
 use tutti_metal::Clock as _;
 use tutti_remoteproc::RemoteCore;
 use tutti_remoteproc::life::{Action, Cause, Command, Config, Generation, Recovery, Report, Stage, State};
+use tutti_satellite::{Denied, Measure, Resource};
 
 use crate::messages::Wish;
 
@@ -179,6 +181,16 @@ impl Chip {
             Report::Restart(_) => say!("core1: starts again"),
             Report::GivenUp => say!("core1: crashed too often and stays as it is; type start"),
         }
+    }
+}
+
+/// As a part of the board: how often it was started.
+impl Part for Chip {
+    fn resource(&self) -> Option<Resource> {
+        sensor("core1-starts", "")
+    }
+    fn read(&self) -> Result<Measure, Denied> {
+        Ok(Measure::Int(i64::from(self.generation().0)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The command line on the first serial line.
 
-use an521::say;
-use an521::uart::CONSOLE;
+use mps2::say;
+use mps2::uart::CONSOLE;
 use tutti_remoteproc::life::Command;
 
 use crate::chip::Chip;

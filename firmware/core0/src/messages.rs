@@ -2,11 +2,11 @@
 
 use core::fmt;
 
-use an521::memory::{self, BUFFER, BUFFERS, ENTRIES, QUEUES};
-use an521::remote::Fault;
-use an521::{mhu, say};
 use embassy_futures::select::{Either, Either4 as E, select, select4};
 use embassy_time::{Duration, Instant, Timer, with_timeout};
+use mps2::memory::{self, BUFFER, BUFFERS, ENTRIES, QUEUES};
+use mps2::remote::Fault;
+use mps2::{mhu, say};
 use tutti_metal::{Local, Region};
 use tutti_proxy::{Errno, Files, Policy, Server, Whence};
 use tutti_remoteproc::life::Generation;
@@ -15,8 +15,9 @@ use tutti_rpmsg::{
     SetupError,
 };
 
+use crate::Uplink;
 use crate::chip::Chip;
-use crate::satellite::Uplink;
+use crate::second::{CORE1, FRAME};
 
 /// What the link stands on.
 enum Board {}
@@ -30,8 +31,6 @@ impl Platform for Board {
 
 type Port = Link<Board, Host>;
 
-/// What a message holds.
-const FRAME: usize = 496;
 /// How long core 1 has for an answer.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -96,7 +95,7 @@ impl From<Corrupt> for Ended {
 }
 
 /// A link whenever core 1 runs.
-pub(crate) async fn run(chip: &Chip, uplink: &Uplink<'_>) {
+pub(crate) async fn run(chip: &Chip, uplink: &Uplink) {
     let mut served = None;
     loop {
         match chip.runs().filter(|generation| served != Some(*generation)) {
@@ -116,7 +115,7 @@ pub(crate) async fn run(chip: &Chip, uplink: &Uplink<'_>) {
     }
 }
 
-async fn serve(chip: &Chip, uplink: &Uplink<'_>, generation: Generation) -> Result<(), Ended> {
+async fn serve(chip: &Chip, uplink: &Uplink, generation: Generation) -> Result<(), Ended> {
     let shared = memory::shared().map_err(Fault::Memory)?;
     let attaching = Attaching::new(chip.with(|core| core.vdev())?)?;
     let queues = [(QUEUES[0], 0), (QUEUES[1], 1)];
@@ -247,17 +246,17 @@ async fn clock(link: &Port) -> Result<(), Ended> {
 }
 
 /// Carries frames between core 1's satellite and the line.
-async fn satellite(uplink: &Uplink<'_>, link: &Port) -> Result<(), Ended> {
+async fn satellite(uplink: &Uplink, link: &Port) -> Result<(), Ended> {
     let end = link.endpoint(Some(name(SATELLITE)?), Address::ANY)?;
     let mut frame = [0; FRAME];
     loop {
-        match select(end.receive(), uplink.for_core1.receive()).await {
+        match select(end.receive(), uplink.behind.frames.receive()).await {
             Either::First(received) => {
                 let received = received?;
                 let room = frame.get_mut(..received.len()).unwrap_or(&mut []);
                 if received.read(0, room).is_ok() {
                     drop(received);
-                    uplink.relay(room);
+                    uplink.relay(CORE1, room);
                 }
             }
             // What cannot be delivered is sent again, end to end.

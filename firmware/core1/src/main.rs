@@ -9,15 +9,14 @@
 
 mod console;
 mod orders;
-mod resources;
 mod satellite;
 
 use core::fmt::Write as _;
 
-use an521::memory::{self, ENTRIES};
-use an521::{Spawner, mhu};
 use embassy_futures::select::{Either, select, select4};
 use embassy_time::Timer;
+use mps2::memory::{self, ENTRIES};
+use mps2::{Spawner, mhu};
 use tutti_metal::{DeviceAddr, Local, Memory, Region};
 use tutti_remoteproc::table::{Claim, Entry, HEADER, Label, Trace, Vdev};
 use tutti_remoteproc::trace::TraceWriter;
@@ -37,7 +36,7 @@ tutti_remoteproc::resource_table! {
 /// Where the vdev entry, the first of the two, stands in the table, behind its type.
 const VDEV: usize = HEADER + 2 * 4 + 4;
 
-an521::image!(start, { mhu::MESSAGES => mhu::on_message });
+mps2::image!(start, { mhu::MESSAGES => mhu::on_message });
 
 /// What the link stands on.
 enum Chip {}
@@ -158,7 +157,7 @@ fn stop_if_asked(shared: &Region<'static>, log: &mut Log) {
     if is_asked(shared) {
         let _ = log.write_str("stops, as it was asked to\n");
         let _ = shared.put(memory::STOP, &memory::STOPPED);
-        an521::hardware::fault();
+        mps2::hardware::fault();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Orders of the host: the ways to end that tests need. Each is a message of one byte.
 
-use an521::{hardware, memory};
+use mps2::{hardware, memory};
 use tutti_metal::Memory as _;
 use tutti_rpmsg::Address;
 
@@ -37,7 +37,7 @@ fn obey(order: u8) {
 #[inline(never)]
 fn read_the_broken_sensor(channel: u32) {
     let value = hardware::read_nowhere();
-    crate::resources::calibrate(value.wrapping_add(channel));
+    parts::thermometer::calibrate(value.wrapping_add(channel));
 }
 
 /// Looks behind the end of a table: a panic.
@@ -45,7 +45,7 @@ fn read_the_broken_sensor(channel: u32) {
 fn look_up_the_calibration(index: usize) {
     const CALIBRATION: [u32; 4] = [3, 1, 4, 1];
     let table: &[u32] = core::hint::black_box(&CALIBRATION);
-    crate::resources::calibrate(table[index]);
+    parts::thermometer::calibrate(table[index]);
 }
 
 /// Calls itself until there is no stack.
@@ -54,7 +54,7 @@ fn look_up_the_calibration(index: usize) {
 fn overflow_the_stack(depth: u32) {
     let room = core::hint::black_box([depth; 16]);
     overflow_the_stack(depth.wrapping_add(room.len() as u32));
-    crate::resources::calibrate(core::hint::black_box(&room).len() as u32);
+    parts::thermometer::calibrate(core::hint::black_box(&room).len() as u32);
 }
 
 /// Writes what cannot be over a whole queue.

@@ -2,11 +2,13 @@
 
 use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Instant, Timer};
+use mps2::hardware::LEDS;
+use parts::{Lamp, Part, Thermometer};
 use tutti_model::{BootTime, Name, Text};
 use tutti_rpmsg::Address;
-use tutti_satellite::{About, Input, Satellite};
+use tutti_satellite::{About, Denied, Input, Satellite};
 
-use crate::{Failed, Port, SATELLITE, resources};
+use crate::{Failed, Port, SATELLITE};
 
 /// What a message holds.
 const FRAME: usize = 496;
@@ -19,11 +21,13 @@ fn now() -> BootTime {
 pub(crate) async fn run(link: &Port, generation: u32) -> Result<(), Failed> {
     let about = About {
         name: Name::new("an521-core1").map_err(|_| Failed::Built)?,
-        architecture: Text::lossy("thumbv8m.main"),
+        architecture: Text::lossy(mps2::ARCHITECTURE),
         os: Text::lossy("embassy"),
         firmware: Text::lossy(env!("CARGO_PKG_VERSION")),
     };
-    let resources = resources::all().ok_or(Failed::Built)?;
+    let parts: [&dyn Part; 2] = [&Thermometer, &Lamp(LEDS)];
+    let part = |resource: usize| parts.get(resource).copied().ok_or(Denied::NoSuchResource);
+    let resources = parts::resources(&parts).ok_or(Failed::Built)?;
     // A session is another one at each start of this core, and for each link.
     let session = generation.wrapping_mul(0x1_0001).wrapping_add(Instant::now().as_millis() as u32);
     let mut satellite = Satellite::<2>::new(about, &resources, session);
@@ -32,7 +36,7 @@ pub(crate) async fn run(link: &Port, generation: u32) -> Result<(), Failed> {
     loop {
         let time = now();
         while let Some(resource) = satellite.due(time) {
-            if let Ok(measure) = resources::read(resource, time) {
+            if let Ok(measure) = part(resource).and_then(|part| part.read()) {
                 satellite.reading(time, resource, measure);
             }
         }
@@ -52,10 +56,10 @@ pub(crate) async fn run(link: &Port, generation: u32) -> Result<(), Failed> {
         drop(received);
         match satellite.handle(now(), room) {
             Some(Input::Read { request, resource }) => {
-                satellite.answer(request, resources::read(resource, now()).map(Some));
+                satellite.answer(request, part(resource).and_then(|part| part.read()).map(Some));
             }
             Some(Input::Set { request, resource, measure }) => {
-                satellite.answer(request, resources::set(resource, measure).map(|()| None));
+                satellite.answer(request, part(resource).and_then(|part| part.set(measure)).map(|()| None));
             }
             // Nobody is behind this core.
             Some(Input::Relayed { .. }) | None => {}

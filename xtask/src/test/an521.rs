@@ -92,7 +92,7 @@ pub(crate) fn steps() -> Result<Vec<Program>, String> {
         .env("TUTTI_AN521", Image::Core0.path())
         .env("TUTTI_AN521_CORE1", Image::Core1.path())
         .env("TUTTI_AN521_MOVED", moved);
-    Ok(first.into_iter().chain(firmware::steps()?).chain([tests]).collect())
+    Ok(first.into_iter().chain(firmware::steps(&[Image::Core0])).chain([tests]).collect())
 }
 
 /// Builds what the benchmark runs: the setting that tells it where.
@@ -101,7 +101,7 @@ pub(crate) fn image() -> Result<Vec<(&'static str, PathBuf)>, String> {
     if let Some(missing) = needs::missing(&[EMULATOR]) {
         return Err(missing);
     }
-    firmware::build_now()?;
+    firmware::build_now(firmware::steps(&[Image::Core0]))?;
     Ok(vec![("TUTTI_AN521", Image::Core0.path())])
 }
 

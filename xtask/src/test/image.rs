@@ -24,12 +24,14 @@ pub(crate) const NEEDS: &[Need] = &[
 ];
 
 /// The parts that must have been seen.
-const PARTS: [&str; 14] = [
+const PARTS: [&str; 16] = [
     "same",
     "standard",
     "left",
     "mini",
     "unplugged",
+    "an386",
+    "parts",
     "user-mode",
     "update",
     "fallback",
@@ -41,19 +43,29 @@ const PARTS: [&str; 14] = [
     "products",
 ];
 
+/// The most that a mini image may take: flash, and RAM with its stack.
+const MOST: [u32; 2] = [64 << 10, 24 << 10];
+
 pub(crate) fn steps() -> Result<Vec<Program>, String> {
     let (mut steps, kernel) = linux_peer::kernel()?;
-    steps.extend(firmware::steps()?);
+    steps.extend(firmware::steps(&[Image::Core0, Image::An386]));
     let named = ["test", "--workspace", "--test", "image", "--test", "image_update"];
     let tests = cargo(named)
         .args(["--", "--nocapture", "--test-threads=1"])
         .env("TUTTI_IMAGE_FIRMWARE", Image::Core0.path())
+        .env("TUTTI_IMAGE_AN386", Image::An386.path())
         .env("TUTTI_LINUX", kernel);
     steps.push(tests);
     Ok(steps)
 }
 
 pub(crate) fn check(output: &str) -> Result<String, String> {
+    let said = parts(output)?;
+    Ok(format!("{said}; {}", size()?))
+}
+
+/// What the tests said of their parts; if one is missing, they did not come to their end.
+fn parts(output: &str) -> Result<String, String> {
     some_tests(output)?;
     said(output, &PARTS)
 }
@@ -70,6 +82,15 @@ pub(super) fn said(output: &str, parts: &[&str]) -> Result<String, String> {
     }
 }
 
+/// What the an386's image takes, if that is no more than was promised.
+fn size() -> Result<String, String> {
+    let size = Image::An386.size()?;
+    if size.flash > MOST[0] || size.ram > MOST[1] {
+        return Err(format!("the image of the an386 takes {size}; at most {} and {} were promised", MOST[0], MOST[1]));
+    }
+    Ok(format!("the an386's takes {size}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,7 +99,7 @@ mod tests {
     fn it_has_passed_when_all_parts_were_seen() {
         let all: String = PARTS.iter().map(|part| format!("noise\nok {part}: 7 of {part}\n")).collect();
         let all = format!("{all}test result: ok. 3 passed; 0 failed\n");
-        assert!(check(&all).unwrap().starts_with("7 of same; 7 of standard"));
-        assert!(check(&all.replace("ok mini", "mini")).unwrap_err().contains("mini"));
+        assert!(parts(&all).unwrap().starts_with("7 of same; 7 of standard"));
+        assert!(parts(&all.replace("ok mini", "mini")).unwrap_err().contains("mini"));
     }
 }

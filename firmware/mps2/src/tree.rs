@@ -1,7 +1,8 @@
-//! What the device tree of the board gives each core's domain, made by `build.rs` of `examples/devicetree/mps2-an521.dts`, or of
-//! the tree that `TUTTI_AN521_TREE` names. Nothing else in this crate, and in the images on it, names an address of the board.
+//! What the board's device tree gives the domain of each core, made by `build.rs` of `examples/devicetree/mps2-an521.dts` or
+//! `mps2-an386.dts`, or of the tree that `TUTTI_AN521_TREE` or `TUTTI_AN386_TREE` names. Nothing else in this crate, and in the images on
+//! it, names an address of the board.
 //!
-//! Both cores call everything that they share the same: the assertions hold the two domains against each other.
+//! Both cores of an AN521 call everything that they share the same: the assertions hold the two domains against each other.
 
 /// Core 0's.
 pub mod core0 {
@@ -9,10 +10,12 @@ pub mod core0 {
 }
 
 /// Core 1's.
+#[cfg(feature = "an521")]
 pub mod core1 {
     include!(concat!(env!("OUT_DIR"), "/core1.rs"));
 }
 
+#[cfg(feature = "an521")]
 const _: () = {
     assert!(core0::RPMSG_CORE1_HOST && !core1::RPMSG_CORE0_HOST, "core 0 is the host");
     assert!(core0::RPMSG_CORE1_VRING0 == core1::RPMSG_CORE0_VRING0, "the cores see the first queue elsewhere");

@@ -4,9 +4,12 @@
 
 use core::arch::asm;
 
-use tutti_metal::{DeviceAddr, OutOfBounds, Region};
+use crate::tree::core0;
 
-use crate::tree::{core0, core1};
+#[cfg(feature = "an521")]
+mod chip;
+#[cfg(feature = "an521")]
+pub use chip::*;
 
 /// A register of 32 bits of this board. They can only be made here, each for a register that there is: a device's first
 /// address, as the device tree has it, and the register's place in the device.
@@ -45,14 +48,12 @@ pub(crate) const SYSTICK: [Register; 3] = [
 ];
 /// Interrupt control and state.
 pub(crate) const ICSR: Register = Register::of(core0::SCB_BASE, 0x4);
-/// Which core this is.
-const CPUID: Register = Register::of(core0::CPU_IDENTITY_BASE, 0x0);
-/// Where core 1 finds its first vectors.
-pub(crate) const INITSVTOR1: Register = Register::of(core0::SYSTEM_CONTROL_BASE, 0x114);
-/// Which cores wait before their first instruction.
-pub(crate) const CPUWAIT: Register = Register::of(core0::SYSTEM_CONTROL_BASE, 0x118);
-/// The board's two LEDs, which are core 1's.
-pub const LEDS: Register = Register::of(core1::FPGAIO_BASE, 0x0);
+/// LEDs of the board that are core 0's: on an AN386 the two beside its buttons, on an AN521 the eight behind the board's controller.
+#[cfg(feature = "an386")]
+pub const BOARD_LEDS: Register = Register::of(core0::FPGAIO_BASE, 0x0);
+/// LEDs of the board that are core 0's.
+#[cfg(feature = "an521")]
+pub const BOARD_LEDS: Register = Register::of(core0::SCC_BASE, 0x4);
 
 /// The enabling register of this interrupt, and its bit there.
 pub(crate) const fn enable_of(interrupt: u8) -> (Register, u32) {
@@ -65,72 +66,12 @@ pub(crate) const fn interrupt(number: u32) -> u8 {
     number as u8
 }
 
-/// One of the two message handling units.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Mhu(usize);
-
-impl Mhu {
-    pub(crate) const MESSAGES: Self = Self(core0::RPMSG_CORE1_DOORBELL);
-    pub(crate) const PARKING: Self = Self(core0::MHU1_BASE);
-
-    /// What rings the given core.
-    pub(crate) const fn set(self, core: Core) -> Register {
-        Register::of(self.0, 0x4 + core.shift())
-    }
-    /// What takes the given core's rings back.
-    pub(crate) const fn clear(self, core: Core) -> Register {
-        Register::of(self.0, 0x8 + core.shift())
-    }
-}
-
 /// The serial lines: data, state, control, interrupt status, divider.
 pub(crate) const UARTS: [[Register; 5]; 3] =
     [uart(core0::UART0_BASE), uart(core0::UART1_BASE), uart(core0::UART2_BASE)];
 
 const fn uart(at: usize) -> [Register; 5] {
     [Register::of(at, 0x0), Register::of(at, 0x4), Register::of(at, 0x8), Register::of(at, 0xc), Register::of(at, 0x10)]
-}
-
-/// One of the two cores.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Core {
-    /// The one that starts by itself.
-    First,
-    /// The one that the first starts.
-    Second,
-}
-
-impl Core {
-    /// The core that runs this.
-    #[must_use]
-    pub fn this() -> Self {
-        if CPUID.read() == 0 { Self::First } else { Self::Second }
-    }
-    /// The one that does not.
-    #[must_use]
-    pub fn other() -> Self {
-        if CPUID.read() == 0 { Self::Second } else { Self::First }
-    }
-    const fn shift(self) -> usize {
-        match self {
-            Self::First => 0,
-            Self::Second => 0x10,
-        }
-    }
-}
-
-/// Memory that both cores see at `start`, which they call so too.
-pub(crate) fn window(start: usize, len: usize) -> Result<Region<'static>, OutOfBounds> {
-    // SAFETY: called by `memory` only, for external memory that no image of this board has in its linker script, other than
-    // that of core 1, which core 0 has no reference into. There are no caches.
-    unsafe { Region::from_raw(start as *mut u8, len, DeviceAddr(start as u64)) }
-}
-
-/// Everything that this core wrote is there before what follows.
-#[inline(always)]
-pub(crate) fn barrier() {
-    // SAFETY: a barrier changes nothing. It may not be moved over accesses to memory, hence no `nomem`.
-    unsafe { asm!("dsb", options(nostack, preserves_flags)) }
 }
 
 /// Sleeps until an interrupt is pending, unless `awake` says otherwise once interrupts are masked: check-then-sleep would lose
@@ -146,22 +87,10 @@ pub(crate) fn sleep_unless(awake: impl FnOnce() -> bool) {
     unsafe { asm!("cpsie i", "isb", options(nostack, preserves_flags)) }
 }
 
-/// Masks the interrupts of this core for ever: for the one who tests what happens then.
-pub fn go_deaf() {
-    // SAFETY: interrupts that are not taken break no promise of memory safety.
-    unsafe { asm!("cpsid i", options(nostack, preserves_flags)) }
-}
-
 /// Ends in a fault, by an instruction that is none.
 pub fn fault() -> ! {
     // SAFETY: the instruction never completes.
     unsafe { asm!("udf #0", options(noreturn)) }
-}
-
-/// Reads where there is nothing, in no tree either: for the one who tests what happens then.
-#[must_use]
-pub fn read_nowhere() -> u32 {
-    Register(0x9000_0000).read()
 }
 
 struct Masked;

@@ -12,8 +12,8 @@ use crate::{clock, hardware};
 /// An interrupt's handler.
 pub type Handler = extern "C" fn();
 
-/// How many interrupts the subsystem has.
-pub const INTERRUPTS: usize = 128;
+/// How many interrupts there is room for in vectors.
+pub const INTERRUPTS: usize = if cfg!(feature = "an386") { 32 } else { 128 };
 
 /// What starts an image's tasks.
 pub trait Image {
@@ -35,6 +35,7 @@ unsafe impl Sync for Vectors {}
 
 unsafe extern "C" {
     static stack_top: u8;
+    #[cfg(feature = "an521")]
     static stack_bottom: u8;
 }
 
@@ -58,7 +59,7 @@ impl Vectors {
     }
 }
 
-/// A fault, or an interrupt that was not asked for. On core 1 the resident stub takes faults, and looks at them from core 0; on core
+/// A fault, or an interrupt that was not asked for. On core 1 of an AN521 the resident stub takes faults, and looks at them from core 0; on core
 /// 0 a fault within a fault handler ends the emulator, and stops a real board.
 extern "C" fn unexpected() {
     hardware::fault()
@@ -90,10 +91,14 @@ unsafe extern "C" fn reset<I: Image>() -> ! {
         static mut bss_start: u32;
         static mut bss_end: u32;
     }
-    // SAFETY: the symbols are the linker's; nothing has run yet that uses what lies between them. The stack is all above
-    // its limit.
+    // SAFETY: the stack is all above its limit. (A Cortex-M4 knows none: there, what overflows runs out of memory, as the stack
+    // stands at the bottom of it.)
+    #[cfg(feature = "an521")]
     unsafe {
         core::arch::asm!("msr msplim, {}", in(reg) &raw const stack_bottom, options(nostack, preserves_flags));
+    }
+    // SAFETY: the symbols are the linker's; nothing has run yet that uses what lies between them.
+    unsafe {
         let (mut to, mut from) = (&raw mut data_start, &raw const data_load);
         while to < &raw mut data_end && to.cast_const() != from {
             to.write_volatile(from.read_volatile());
