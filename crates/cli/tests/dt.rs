@@ -99,6 +99,7 @@ fn every_domain_is_split() {
         ("zynqmp-like", &["linux", "rpu0", "rpu1"][..]),
         ("stm32mp1-like", &["linux", "m4"]),
         ("mps2-an521", &["core0", "core1"]),
+        ("mps2-an386", &["core0"]),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let into = folder.path().join("made/here");

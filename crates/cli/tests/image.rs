@@ -1,5 +1,5 @@
 //! Products become images, and these boot and join a pool. By the layer `image`, which builds the firmware and the
-//! kernel of user-mode Linux and names them in `TUTTI_IMAGE_FIRMWARE` and `TUTTI_LINUX`; and by the layer `arm64`, which names
+//! kernel of user-mode Linux and names them in `TUTTI_IMAGE_FIRMWARE`, `TUTTI_IMAGE_AN386` and `TUTTI_LINUX`; and by the layer `arm64`, which names
 //! programs for that in `TUTTI_IMAGE_ARM64`. Without these nothing is booted.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the layer reads what each part says")]
 
@@ -95,8 +95,8 @@ fn joins_from_an_emulator(parts: [&str; 3], board: &str, options: &[&str]) {
 fn a_mini_image_joins_by_its_serial_line() {
     let Some(firmware) = named("TUTTI_IMAGE_FIRMWARE") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let own = "../../target/firmware/thumbv8m.main-none-eabi/release/core0";
-    let image = built(&product("sensor", folder.path(), &[(own, &firmware.display().to_string())]));
+    let file = format!("image = {:?}", firmware.display().to_string());
+    let image = built(&product("sensor", folder.path(), &[("source = \"../..\"", &file)]));
     let (studio, attic) = pool(folder.path());
     let booted = Booted::start(&studio, &image, &["--join"]);
     // The link is called by the product, and so is the satellite at its end.
@@ -111,6 +111,74 @@ fn a_mini_image_joins_by_its_serial_line() {
     let took = booted.end();
     eventually(S(10), "it is gone", || attic.view_of("an521-core1").is_none() && attic.view_of("sensor").is_none());
     println!("\nok unplugged: ended in {took:.1?}, and gone");
+}
+
+/// The sensor as a product for another board: what it cannot have is left out, and its limits are those of a small one.
+fn small_sensor(name: &str, folder: &Path, parts: &str, firmware: &str) -> PathBuf {
+    let changes = [
+        ("name = \"sensor\"", &*format!("name = \"{name}\"")),
+        ("board = \"mps2-an521\"", "board = \"mps2-an386\""),
+        ("parts = [\"thermometer\", \"lamp\", \"second-core\"]", &format!("parts = [{parts}]")),
+        ("source = \"../..\"", firmware),
+        ("flash = \"128 KiB\"", "flash = \"64 KiB\""),
+        ("ram = \"64 KiB\"", "ram = \"24 KiB\""),
+    ];
+    let folder = folder.join(name);
+    fs::create_dir_all(&folder).unwrap();
+    built(&product("sensor", &folder, &changes))
+}
+
+#[test]
+fn the_small_board_joins_too() {
+    let Some(firmware) = named("TUTTI_IMAGE_AN386") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("image = {:?}", firmware.display().to_string());
+    let image = small_sensor("greenhouse", folder.path(), "\"thermometer\", \"lamp\"", &file);
+    let (studio, attic) = pool(folder.path());
+    let booted = Booted::start(&studio, &image, &["--join"]);
+    eventually(S(60), "the board joins", || attic.sees(&["greenhouse"]));
+    eventually(S(20), "its sensor is read", || {
+        attic.reading("greenhouse/temperature").is_ok_and(|degrees| (20.0..24.0).contains(&degrees))
+    });
+    for (word, on) in [("on", true), ("off", false)] {
+        attic.must(&["set", "greenhouse/lamp", word]);
+        assert_eq!(attic.json(&["read", "greenhouse/lamp"])["value"], on);
+    }
+    println!("\nok an386: a Cortex-M4 in the pool, its sensor read and its lamp switched from another device");
+    let took = booted.end();
+    eventually(S(10), "it is gone", || attic.view_of("greenhouse").is_none());
+    println!("\nok gone: the emulator ended in {took:.1?}");
+}
+
+/// The parts of a product are the features of its firmware: what is left out is neither in the program nor in the pool.
+#[test]
+fn parts_that_are_left_out_are_not_in_the_program() {
+    if named("TUTTI_IMAGE_AN386").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let source = format!("source = {:?}", source.display().to_string());
+    let firmware = |name: &str, parts: &str| {
+        let image = small_sensor(name, folder.path(), parts, &source);
+        let inspected = json(&["inspect", "--json", &image.display().to_string()]);
+        let members = inspected["manifest"]["members"].as_array().unwrap();
+        (members[0]["size"].as_u64().unwrap(), image)
+    };
+    let (both, _) = firmware("both", "\"thermometer\", \"lamp\"");
+    let (lamp, image) = firmware("only-lamp", "\"lamp\"");
+    let (none, _) = firmware("bare", "");
+    assert!(none < lamp && lamp < both, "{none}, {lamp} and {both} bytes");
+    let studio = Plan::new(folder.path(), "studio").start();
+    let booted = Booted::start(&studio, &image, &["--join"]);
+    eventually(S(60), "the board joins", || studio.sees(&["only-lamp"]));
+    studio.must(&["set", "only-lamp/lamp", "on"]);
+    assert!(studio.reading("only-lamp/uptime").is_ok());
+    assert!(studio.reading("only-lamp/temperature").is_err(), "there is no thermometer in it");
+    println!(
+        "\nok parts: {both} bytes with both drivers, {lamp} with one, {none} with none; what is left out is not offered"
+    );
+    drop(booted);
 }
 
 #[test]

@@ -14,9 +14,10 @@ use crate::{
     cpio::{Archive, Kind},
     elf::Elf,
     fault::{Code, Fault, Faults},
+    firmware,
     kernel::{Kernel, modules::Store},
     manifest::{Manifest, Member, Part, Profile, Role},
-    product::Group,
+    product::{Firmware, Group},
     project::Project,
     size::Size,
     stage, system,
@@ -357,18 +358,24 @@ impl Builder<'_> {
 
     fn mini(&self, say: &mut dyn FnMut(&str)) -> Result<Vec<Made>, BuildError> {
         let product = &self.project.product;
-        let Some(firmware) = &product.firmware else { return Ok(Vec::new()) };
+        let Some(from) = &product.firmware else { return Ok(Vec::new()) };
+        let named = from.named();
         if let Group::Ticket(_) = product.group {
             say("a satellite joins by its host, so the ticket is not used");
         }
-        say("the firmware");
-        let bytes = self.project.bytes_of(firmware, MAX_FIRMWARE)?;
+        let bytes = match from {
+            Firmware::File(named) => {
+                say("the firmware");
+                self.project.bytes_of(named, MAX_FIRMWARE)?
+            }
+            Firmware::Source(source) => firmware::compiled(self.project, source, say)?,
+        };
         let elf = Elf::new(&bytes).filter(|elf| !elf.is_wide());
         let Some(elf) = elf else {
-            let fault = Fault::new(Code::File, format!("{} is no ELF file of 32 bits", firmware.value));
+            let fault = Fault::new(Code::File, format!("{} is no ELF file of 32 bits", named.value));
             return Err(self
                 .project
-                .refuse(fault.at(&firmware.span, "named here").help("name the file that the linker made")));
+                .refuse(fault.at(&named.span, "named here").help("name the file that the linker made")));
         };
         let takes = elf.takes();
         let limits = [
@@ -378,8 +385,8 @@ impl Builder<'_> {
         for (what, takes, limit, has) in limits {
             let most = limit.as_ref().map(|limit| limit.value).into_iter().chain(has).min();
             if let Some(most) = most.filter(|most| takes > most.0) {
-                let message = format!("{} takes {} of {what}, and {most} are the most", firmware.value, Size(takes));
-                let fault = Fault::new(Code::Limit, message).at(&firmware.span, "this firmware");
+                let message = format!("{} takes {} of {what}, and {most} are the most", named.value, Size(takes));
+                let fault = Fault::new(Code::Limit, message).at(&named.span, "this firmware");
                 let span = limit.as_ref().map_or(&self.project.target.span, |limit| &limit.span);
                 let help = "leave parts out of the firmware, optimise it for size, or allow more";
                 return Err(self.project.refuse(fault.at(span, "the limit").help(help)));

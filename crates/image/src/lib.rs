@@ -28,6 +28,7 @@ pub mod diff;
 pub mod elf;
 pub mod emulate;
 pub mod fault;
+pub mod firmware;
 pub mod kernel;
 pub mod key;
 pub mod manifest;

@@ -232,7 +232,9 @@ impl Reader {
         if product.profile.value == Profile::Mini && product.firmware.is_none() {
             let fault = Fault::new(Code::Syntax, "a product of the profile mini has a program");
             let fault = fault.at(&product.profile.span, "because of this");
-            self.faults.push(fault.help("write [firmware] with image = \"FILE.elf\""));
+            self.faults.push(
+                fault.help("write [firmware] with source = \"FOLDER\" (of Tutti's source), or image = \"FILE.elf\""),
+            );
         }
         if !self.faults.is_empty() {
             return None;

@@ -61,6 +61,8 @@ pub struct Part {
     pub interfaces: Vec<String>,
     /// The sorts of resources that it gives.
     pub resources: Vec<String>,
+    /// The feature of a microcontroller's firmware that it is.
+    pub feature: Option<String>,
     /// Files to carry: where they go, and where they come from.
     pub files: Vec<(String, Said<String>)>,
 }
@@ -80,6 +82,8 @@ struct Raw {
     conflicts: Vec<Spanned<String>>,
     #[serde(default)]
     gives: RawGives,
+    #[serde(default)]
+    feature: Option<String>,
     #[serde(default)]
     files: BTreeMap<String, Spanned<String>>,
 }
@@ -191,6 +195,7 @@ fn part(file: FileId, key: Spanned<String>, raw: Raw) -> Part {
         conflicts: list(raw.conflicts),
         interfaces: raw.gives.interfaces,
         resources: raw.gives.resources,
+        feature: raw.feature,
         files: raw.files.into_iter().map(|(to, from)| (to, said(from))).collect(),
     }
 }
@@ -241,6 +246,7 @@ mod tests {
                 assert!(own.giving(&need.value).count() > 0, "{} needs {}", part.name.value, need.value);
             }
             assert!(!part.profiles.is_empty() && !part.about.is_empty());
+            assert!(part.feature.is_none() || part.profiles == [Profile::Mini], "{}", part.name.value);
         }
     }
 

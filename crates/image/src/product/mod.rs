@@ -119,6 +119,24 @@ pub struct App {
     pub run: bool,
 }
 
+/// Where a microcontroller's program comes from.
+#[derive(Debug, Clone)]
+pub enum Firmware {
+    /// A file that the linker made.
+    File(Said<String>),
+    /// Tutti's source, where it is built with what the parts need.
+    Source(Said<String>),
+}
+
+impl Firmware {
+    /// What is named, and where.
+    pub fn named(&self) -> &Said<String> {
+        match self {
+            Self::File(said) | Self::Source(said) => said,
+        }
+    }
+}
+
 /// Another core's firmware that the image carries.
 #[derive(Debug, Clone)]
 pub struct Core {
@@ -194,7 +212,7 @@ pub struct Product {
     /// More words for its command line.
     pub command_line: String,
     /// The program of a microcontroller.
-    pub firmware: Option<Said<String>>,
+    pub firmware: Option<Firmware>,
     /// Which group it joins.
     pub group: Group,
     /// How it gets onto the network.
@@ -230,7 +248,7 @@ struct Raw {
     #[serde(default)]
     kernel: Option<Spanned<RawKernel>>,
     #[serde(default)]
-    firmware: Option<RawFirmware>,
+    firmware: Option<Spanned<RawFirmware>>,
     #[serde(default)]
     group: Option<Spanned<RawGroup>>,
     #[serde(default)]
@@ -273,7 +291,8 @@ struct RawKernel {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawFirmware {
-    image: Spanned<String>,
+    image: Option<Spanned<String>>,
+    source: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -390,6 +409,7 @@ impl Reader<'_> {
         };
         let hardware = self.hardware(raw.hardware)?;
         let (kernel, command_line) = self.kernel(raw.kernel)?;
+        let firmware = self.firmware(raw.firmware)?;
         let group = self.group(raw.group)?;
         let network = self.network(raw.network)?;
         let state = self.state(raw.state)?;
@@ -412,7 +432,7 @@ impl Reader<'_> {
             apps,
             kernel,
             command_line,
-            firmware: raw.firmware.map(|it| self.said(it.image)),
+            firmware,
             group,
             network,
             state,
@@ -463,6 +483,20 @@ impl Reader<'_> {
             }
         };
         Some((kernel, command_line))
+    }
+
+    fn firmware(&mut self, raw: Option<Spanned<RawFirmware>>) -> Option<Option<Firmware>> {
+        let Some(raw) = raw else { return Some(None) };
+        let range = raw.span();
+        match raw.into_inner() {
+            RawFirmware { image: Some(image), source: None } => Some(Some(Firmware::File(self.said(image)))),
+            RawFirmware { image: None, source: Some(source) } => Some(Some(Firmware::Source(self.said(source)))),
+            _ => {
+                let help = "write source = \"FOLDER\" (of Tutti's source), or image = \"FILE.elf\"";
+                self.wrong(range, "the firmware is either built from a source, or a file", help);
+                None
+            }
+        }
     }
 
     fn state(&mut self, raw: RawState) -> Option<Option<Said<String>>> {

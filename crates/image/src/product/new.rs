@@ -106,8 +106,8 @@ ram = \"128 MiB\"
 
 const MINI: &str = "
 [firmware]
-# The program, as the compiler makes it.
-image = \"firmware.elf\"
+# Tutti's source, where the program is built with the parts above. Or one of your own: image = \"firmware.elf\".
+source = \"../..\"
 
 [limits]
 # The build fails where these are exceeded.
