@@ -360,11 +360,15 @@ impl Builder<'_> {
         let product = &self.project.product;
         let Some(from) = &product.firmware else { return Ok(Vec::new()) };
         let named = from.named();
+        let called: &str = match from {
+            Firmware::File(file) => &file.value,
+            Firmware::Source(_) => "the firmware",
+        };
         if let Group::Ticket(_) = product.group {
             say("a satellite joins by its host, so the ticket is not used");
         }
         let bytes = match from {
-            Firmware::File(named) => {
+            Firmware::File(_) => {
                 say("the firmware");
                 self.project.bytes_of(named, MAX_FIRMWARE)?
             }
@@ -372,7 +376,7 @@ impl Builder<'_> {
         };
         let elf = Elf::new(&bytes).filter(|elf| !elf.is_wide());
         let Some(elf) = elf else {
-            let fault = Fault::new(Code::File, format!("{} is no ELF file of 32 bits", named.value));
+            let fault = Fault::new(Code::File, format!("{called} is no ELF file of 32 bits"));
             return Err(self
                 .project
                 .refuse(fault.at(&named.span, "named here").help("name the file that the linker made")));
@@ -385,7 +389,7 @@ impl Builder<'_> {
         for (what, takes, limit, has) in limits {
             let most = limit.as_ref().map(|limit| limit.value).into_iter().chain(has).min();
             if let Some(most) = most.filter(|most| takes > most.0) {
-                let message = format!("{} takes {} of {what}, and {most} are the most", named.value, Size(takes));
+                let message = format!("{called} takes {} of {what}, and {most} are the most", Size(takes));
                 let fault = Fault::new(Code::Limit, message).at(&named.span, "this firmware");
                 let span = limit.as_ref().map_or(&self.project.target.span, |limit| &limit.span);
                 let help = "leave parts out of the firmware, optimise it for size, or allow more";
