@@ -6,7 +6,7 @@
 //!
 //! The firmware's addresses come from the board's device tree. That none of them stands anywhere else is shown by firmware that is
 //! built from a tree in which all of them are others, as far as the board allows it, and that works the same; and a tree in
-//! which regions collide builds nothing.
+//! which regions collide builds nothing. The small board, an AN386, has the same satellite, and is driven by the same test.
 
 use std::{
     fs,
@@ -31,8 +31,19 @@ const EMULATOR: Need = Need::Program { name: "qemu-system-arm", package: "qemu-s
 const MOST: [u32; 2] = [40 << 10, 12 << 10];
 
 /// The parts that must have been seen.
-const PARTS: [&str; 10] =
-    ["messages", "crashes", "restarts", "satellites", "lost", "deaf", "instructions", "pool", "unplugged", "moved"];
+const PARTS: [&str; 11] = [
+    "messages",
+    "crashes",
+    "restarts",
+    "satellites",
+    "lost",
+    "deaf",
+    "instructions",
+    "pool",
+    "unplugged",
+    "moved",
+    "an386",
+];
 
 /// Another layout of the same board: what is replaced by what in its tree.
 const MOVED: [(&str, &str); 19] = [
@@ -91,8 +102,10 @@ pub(crate) fn steps() -> Result<Vec<Program>, String> {
     let tests = cargo(["test", "--workspace", "--test", "an521", "--", "--nocapture", "--test-threads=1"])
         .env("TUTTI_AN521", Image::Core0.path())
         .env("TUTTI_AN521_CORE1", Image::Core1.path())
-        .env("TUTTI_AN521_MOVED", moved);
-    Ok(first.into_iter().chain(firmware::steps(&[Image::Core0])).chain([tests]).collect())
+        .env("TUTTI_AN521_MOVED", moved)
+        .env("TUTTI_AN386", Image::An386.path());
+    let own = firmware::steps(&[Image::Core0, Image::An386]);
+    Ok(first.into_iter().chain(own).chain([tests]).collect())
 }
 
 /// Builds what the benchmark runs: the setting that tells it where.

@@ -22,10 +22,15 @@ pub(crate) struct Board {
 impl Board {
     /// Starts the board with this image.
     pub(crate) fn start(image: &Path, more: &[&str]) -> Self {
+        Self::start_as("mps2-an521", image, more)
+    }
+
+    /// Starts another board.
+    pub(crate) fn start_as(machine: &str, image: &Path, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let line = folder.path().join("line");
         let mut command = Command::new("qemu-system-arm");
-        command.args(["-M", "mps2-an521", "-display", "none", "-monitor", "none", "-kernel"]).arg(image);
+        command.args(["-M", machine, "-display", "none", "-monitor", "none", "-kernel"]).arg(image);
         command.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
         command.arg("-serial").arg(format!("unix:{},server=on,wait=off", line.display()));
         command.arg("-serial").arg(format!("file:{}", folder.path().join("dumps").display()));

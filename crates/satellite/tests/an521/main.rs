@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tutti_model::Value;
-use tutti_satellite::{Event, Measure};
+use tutti_satellite::{Denied, Event, Measure, Request};
 
 use board::Board;
 use host::Host;
@@ -64,6 +64,14 @@ fn core_0_runs_core_1_and_brings_it_back() {
     println!("\nok deaf: a core that masks interrupts is reported");
 }
 
+/// What was answered to a request.
+fn answer_to(wanted: Request) -> impl FnMut(Event) -> Option<Result<Option<Measure>, Denied>> {
+    move |event| match event {
+        Event::Answered(request, outcome) if request == wanted => Some(outcome),
+        _ => None,
+    }
+}
+
 /// Both cores in the pool, as a host of satellites sees them.
 fn satellites(board: &mut Board) {
     let mut host = Host::connect(&board.line);
@@ -84,19 +92,13 @@ fn satellites(board: &mut Board) {
     let now = host.now();
     host.core1().subscribe(0, Some(Duration::from_millis(200))).unwrap();
     let request = host.core1().set(now, 1, Measure::Bool(true)).unwrap();
-    let answered = |wanted| {
-        move |event| match event {
-            Event::Answered(request, outcome) if request == wanted => Some(outcome),
-            _ => None,
-        }
-    };
-    assert_eq!(host.wait_behind(SHORT, answered(request)), Ok(None));
+    assert_eq!(host.wait_behind(SHORT, answer_to(request)), Ok(None));
     let now = host.now();
     let request = host.core1().read(now, 1).unwrap();
-    assert_eq!(host.wait_behind(SHORT, answered(request)), Ok(Some(Measure::Bool(true))));
+    assert_eq!(host.wait_behind(SHORT, answer_to(request)), Ok(Some(Measure::Bool(true))));
     let now = host.now();
     let request = host.core1().set(now, 1, Measure::Int(7)).unwrap();
-    assert!(host.wait_behind(SHORT, answered(request)).is_err());
+    assert!(host.wait_behind(SHORT, answer_to(request)).is_err());
     let mut readings = 0;
     while readings < 5 {
         let measure = host.wait_behind(SHORT, |event| match event {
@@ -111,7 +113,7 @@ fn satellites(board: &mut Board) {
     }
     let now = host.now();
     let request = host.satellite().read(now, 1).unwrap();
-    let starts = host.wait(SHORT, answered(request));
+    let starts = host.wait(SHORT, answer_to(request));
     assert_eq!(starts, Ok(Some(Measure::Int(1))));
     println!("\nok satellites: core 0, and core 1 behind it: its sensor read, its lamp switched");
 
@@ -199,6 +201,44 @@ fn another_tree_is_another_firmware() {
     board.say("restart");
     board.wait_for("core1: running ", SHORT);
     println!("\nok moved: the same with memories, queues and doorbells elsewhere, by another device tree");
+}
+
+/// The small board, with one core: the same satellite with the parts that its image was built with.
+#[test]
+fn another_board_is_a_satellite_too() {
+    let Some(small) = image("TUTTI_AN386") else { return };
+    let mut board = Board::start_as("mps2-an386", &small, &[]);
+    board.wait_for("core0: tutti ", SHORT);
+    let mut host = Host::connect(&board.line);
+    let (about, resources) = host.wait(SHORT, |event| match event {
+        Event::Joined(about, resources) => Some((about, resources)),
+        _ => None,
+    });
+    assert_eq!((about.name.as_str(), about.architecture.as_str()), ("an386", "thumbv7em"));
+    let names: Vec<_> = resources.iter().map(|resource| resource.name.as_str()).collect();
+    assert_eq!(names, ["uptime", "temperature", "lamp"]);
+    for on in [true, false] {
+        let now = host.now();
+        let set = host.satellite().set(now, 2, Measure::Bool(on)).unwrap();
+        assert_eq!(host.wait(SHORT, answer_to(set)), Ok(None));
+        let read = host.satellite().read(now, 2).unwrap();
+        assert_eq!(host.wait(SHORT, answer_to(read)), Ok(Some(Measure::Bool(on))));
+    }
+    let now = host.now();
+    let refused = host.satellite().set(now, 2, Measure::Int(7)).unwrap();
+    assert!(host.wait(SHORT, answer_to(refused)).is_err());
+    host.satellite().subscribe(1, Some(Duration::from_millis(200))).unwrap();
+    for _ in 0..5 {
+        let measure = host.wait(SHORT, |event| match event {
+            Event::Reading { resource: 1, measure, .. } => Some(measure),
+            _ => None,
+        });
+        assert!(
+            matches!(Value::from(measure), Value::Float(degrees) if (20.0..24.0).contains(&degrees)),
+            "{measure:?}"
+        );
+    }
+    println!("\nok an386: the small board joins: its sensor read, its lamp switched");
 }
 
 /// What a round trip costs, where the clock counts instructions: one a nanosecond, those of both cores.
