@@ -212,6 +212,7 @@ impl Draft {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::Patch;
     use proptest::prelude::*;
 
     #[test]
@@ -236,6 +237,25 @@ mod tests {
         let shared = after.pages[2].pieces.iter().zip(&before.pages[2].pieces).filter(|(a, b)| Arc::ptr_eq(a, b));
         assert_eq!(shared.count(), PIECES - 1);
         assert!(Arc::ptr_eq(&after.pages[4], &ZERO));
+    }
+
+    /// What an app does after a restart: the steps of its journal, one after the other, on the image of a fresh instance. However large it is, each
+    /// copies no more than it writes.
+    #[test]
+    fn steps_of_a_journal_copy_what_they_write_and_share_the_rest() {
+        let fresh = Image::new(vec![0], vec![3; 64 * PAGE]);
+        let (mut last, mut led) = (fresh.clone(), fresh.clone());
+        for step in 1..=12 {
+            let mut draft = Draft::new(Some(&last), 64);
+            draft.write(step * 5 * PAGE, &[step as u8 + 3; 10]);
+            let next = draft.finish(vec![step as u64]);
+            let bytes = next.since(&last).emit().unwrap();
+            led = Patch::parse(&bytes, 64).unwrap().apply(&led).unwrap();
+            last = next;
+            let pieces = led.pages.iter().zip(&fresh.pages).flat_map(|(a, b)| a.pieces.iter().zip(&b.pieces));
+            assert_eq!(pieces.filter(|(a, b)| !Arc::ptr_eq(a, b)).count(), step);
+        }
+        assert_eq!(led, last);
     }
 
     proptest! {
