@@ -108,11 +108,37 @@ fn a_running_app_crosses_engines_with_its_state() {
         let arrived = Patch::parse(&bytes, 64).unwrap().apply(fresh).unwrap();
         assert_eq!(arrived, image);
         next.restore(&arrived, home.kept().clone()).unwrap();
-        assert_eq!(next.capture().unwrap(), image, "what was put is what is there");
+        assert_eq!(read(&mut next), image, "what was put is what is there");
         assert_eq!(shown(&mut next), before);
         assert_eq!(next.kept(), home.kept());
         assert!(bytes.len() < 16_384, "step {step}: {} bytes", bytes.len());
         home = next;
+    }
+}
+
+/// The state as its memory has it, whatever is known of it.
+fn read(running: &mut Running) -> Image {
+    (running.known, running.moved_on) = (None, true);
+    running.capture().unwrap()
+}
+
+#[test]
+fn a_state_that_is_taken_or_put_is_that_of_the_memory() {
+    let mut it = start(Kind::Cranelift, HOSTILE);
+    it.handle(&told("fill 300")).unwrap();
+    let first = it.capture().unwrap();
+    let kept = it.kept().clone();
+    for touched in [1, 7, 300] {
+        it.handle(&told(&format!("touch {touched}"))).unwrap();
+        let image = it.capture().unwrap();
+        assert!(image != first);
+        assert_eq!(it.capture().unwrap(), image);
+        assert_eq!(read(&mut it), image);
+        // Back, over what it did since it was last looked at.
+        it.handle(&told("touch 13")).unwrap();
+        it.restore(&first, kept.clone()).unwrap();
+        assert_eq!(it.capture().unwrap(), first);
+        assert_eq!(read(&mut it), first);
     }
 }
 
