@@ -305,3 +305,35 @@ fn cores_of_the_kernels_are_led_as_far_as_linux_lets() {
     fs::remove_dir_all(&core).unwrap();
     assert_eq!(device.json(&["amp", "ls"]), serde_json::json!([]));
 }
+
+#[test]
+fn a_core_of_the_kernels_is_started_with_what_the_image_carries() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    let core = root.join("sys/class/remoteproc/remoteproc0");
+    for (name, holds) in [("name", "m4@10000000.rproc\n"), ("state", "offline\n"), ("firmware", "rproc-m4-fw\n")] {
+        file(&core, name, holds);
+    }
+    let _kernel = Kernel::start(core.clone());
+    let list = folder.path().join("carried.json");
+    let carry = |firmware: &str| {
+        let kernel = serde_json::json!({ "file": firmware, "processor": "m4@10000000.rproc" });
+        let cores = serde_json::json!([{ "name": "m4", "firmware": { "kernel": kernel } }]);
+        fs::write(&list, serde_json::json!({ "cores": cores }).to_string()).unwrap();
+    };
+    let loads = || fs::read_to_string(core.join("firmware")).unwrap().trim().to_owned();
+    carry("m4.elf");
+    let paths = [root.to_str().unwrap(), list.to_str().unwrap()];
+    let plan = Plan::new(folder.path(), "board").with(["--sysfs", paths[0], "--carried", paths[1]]);
+    let device = plan.start();
+    let runs = |device: &Device| info(device, "remoteproc0")["state"] == "running";
+    eventually(S(5), "it is started with the device", || runs(&device) && loads() == "m4.elf");
+    assert!(device.json(&["doctor"]).to_string().contains("all that the image carries was taken up"));
+
+    // The kernel's cores run on when the device stops; the next image may have another firmware for them.
+    let plan = device.stop();
+    assert_eq!(fs::read_to_string(core.join("state")).unwrap().trim(), "running");
+    carry("newer.elf");
+    let device = plan.start();
+    eventually(S(5), "it is started anew", || runs(&device) && loads() == "newer.elf");
+}
