@@ -10,7 +10,11 @@ fn every_product_of_ours_can_be_resolved() {
     let products = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../products");
     let mut names = Vec::new();
     for entry in fs::read_dir(products).unwrap() {
-        let path = entry.unwrap().path().join("product.toml");
+        let folder = entry.unwrap().path();
+        if !folder.is_dir() {
+            continue;
+        }
+        let path = folder.join("product.toml");
         let project = Project::read(&path).unwrap_or_else(|faults| panic!("{}", faults.render(false)));
         let limits = &project.product.limits;
         assert!(limits.ram.as_ref().is_some_and(|ram| project.plan.ram <= ram.value), "{}", path.display());
