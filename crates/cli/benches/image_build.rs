@@ -20,7 +20,7 @@ use device::{Device, Plan, TUTTI};
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// The memories that are tried, in MiB, the least first.
-const MEMORIES: [u32; 7] = [64, 80, 96, 112, 128, 160, 192];
+const MEMORIES: [u32; 10] = [64, 72, 80, 88, 96, 104, 112, 120, 128, 160];
 
 /// How long a boot may take before that memory counts as too little.
 const BOOT: Duration = Duration::from_secs(60);
@@ -41,7 +41,9 @@ fn main() {
     build(&own);
     row("image.build", begun.elapsed().as_secs_f64(), "s");
     let inspected = json(&["image", "inspect", "--json", &image.display().to_string()]);
-    for (row_name, member) in [("image.size.initramfs", "initramfs"), ("image.size.kernel", "kernel")] {
+    let members =
+        [("image.size.initramfs", "initramfs"), ("image.size.system", "system"), ("image.size.kernel", "kernel")];
+    for (row_name, member) in members {
         let members = inspected["manifest"]["members"].as_array().cloned().unwrap_or_default();
         let size = members.iter().find(|it| it["name"] == member).and_then(|it| it["size"].as_f64());
         row(row_name, size.expect("it has this member") / MIB, "MiB");

@@ -197,6 +197,7 @@ file = {kernel:?}"
         // Nothing is compressed for a kernel that does not say what it can unpack.
         ("image = \"15 MiB\"", "image = \"256 MiB\""),
         (", \"watchdog\"", ""),
+        ("[system]\ndevice = \"/dev/vda\"\n", ""),
     ];
     let image = built(&product("gateway", folder.path(), &changes));
     let studio = Plan::new(folder.path(), "studio").start();

@@ -82,7 +82,7 @@ fn new_systems_come_over_the_pool() {
         ("board = \"qemu-x86-64\"", kernel.as_str()),
         ("image = \"15 MiB\"", "image = \"256 MiB\""),
         (", \"watchdog\"", ""),
-        ("[network]\n", "[state]\ndevice = \"/dev/ubda\"\n\n[network]\n"),
+        ("[system]\ndevice = \"/dev/vda\"\n", "[state]\ndevice = \"/dev/ubda\"\n"),
     ]);
     let old = stage.image("0.1.0", &[]);
     let booted = stage.boot(&old, &["--ram", "512 MiB", "--join"]);
@@ -116,7 +116,7 @@ fn an_update_bears_a_power_cut() {
     }
     let stage = Stage::new(&[
         ("image = \"15 MiB\"", "image = \"64 MiB\""),
-        ("[network]\n", "[state]\ndevice = \"/dev/vda\"\n\n[network]\n"),
+        ("[system]\ndevice = \"/dev/vda\"\n", "[system]\ndevice = \"/dev/vdb\"\n\n[state]\ndevice = \"/dev/vda\"\n"),
     ]);
     let (old, new) = (stage.image("0.1.0", &[]), stage.image("0.2.0", &[]));
     let parts = fs::metadata(&new).unwrap().len().div_ceil(1 << 20);

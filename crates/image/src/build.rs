@@ -20,7 +20,7 @@ use crate::{
     product::{Firmware, Group},
     project::Project,
     size::Size,
-    stage, system,
+    squashfs, stage, system,
 };
 
 pub use system::{ProgramError, Programs, SETTINGS};
@@ -114,10 +114,10 @@ pub fn build(
     say: &mut dyn FnMut(&str),
 ) -> Result<Image, BuildError> {
     let builder = Builder { project, options };
-    let made = match (project.product.profile.value, kernel) {
+    let (made, settings) = match (project.product.profile.value, kernel) {
         (Profile::Standard, Some(kernel)) => builder.standard(kernel, say)?,
         (Profile::Standard, None) => return Err(BuildError::Other("a standard image has a kernel".into())),
-        (Profile::Mini | Profile::Core, _) => builder.mini(say)?,
+        (Profile::Mini | Profile::Core, _) => (builder.mini(say)?, String::new()),
     };
     say("signing");
     let product = &project.product;
@@ -139,7 +139,7 @@ pub fn build(
         architecture: project.target.architecture.clone(),
         command_line: builder.command_line(),
         kernel: kernel.map(|kernel| kernel.release.clone()).unwrap_or_default(),
-        settings: builder.settings(),
+        settings,
         parts: parts.collect(),
         members: members.collect(),
     };
@@ -184,7 +184,7 @@ impl Builder<'_> {
         }
     }
 
-    fn standard(&self, kernel: &Kernel, say: &mut dyn FnMut(&str)) -> Result<Vec<Made>, BuildError> {
+    fn standard(&self, kernel: &Kernel, say: &mut dyn FnMut(&str)) -> Result<(Vec<Made>, String), BuildError> {
         let project = self.project;
         let lacks = project.hold_against(kernel);
         if !lacks.is_empty() {
@@ -219,11 +219,16 @@ impl Builder<'_> {
             say(&format!("the module {name} is taken to be built in, as no folder of modules is named ({why})"));
         }
         self.files(&mut archive)?;
-        archive.file(SETTINGS, self.settings().into_bytes(), "what the product says of the device");
+        archive.file(SETTINGS, self.settings(None).into_bytes(), "what the product says of the device");
         if packed {
             system::put_skeleton(&mut first);
             system::put_program(&mut first, &programs.init, "/init", architecture, "finds the system and enters it")?;
-            first.file(SETTINGS, self.settings().into_bytes(), "where the state is, and what may have changed");
+        } else if let Some(disk) = &project.product.system {
+            let message = format!("the kernel {} is not known to mount a system from a disk", kernel.release);
+            let fault = Fault::new(Code::Kernel, message).at(&disk.span, "it is to be here");
+            let help =
+                "take a kernel with BLK_DEV_RAM=m, SQUASHFS and SQUASHFS_ZSTD whose config is named, or take this out";
+            return Err(self.faults(fault.help(help)));
         }
         if project.product.rescue.is_some() {
             self.shell(if packed { &mut first } else { &mut archive })?;
@@ -235,33 +240,55 @@ impl Builder<'_> {
             why: format!("Linux {}", kernel.release),
             files: Vec::new(),
         }];
-        let raw = archive.to_bytes();
-        say(&format!("compressing {}", Size(raw.len() as u64)));
-        let (bytes, files) = match self.options.compression {
+        let other = |error: std::io::Error| BuildError::Other(format!("the system cannot be compressed: {error}"));
+        let mut settings = self.settings(None);
+        match self.options.compression {
             Compression::Zstd(level) if packed => {
-                stage::initramfs(&first, &archive, level, |bytes| compress(bytes, level))
+                say("compressing the system");
+                let system = squashfs::write(&archive, level).map_err(other)?;
+                let on_disk = project.product.system.as_ref().map(|disk| system::Packed {
+                    device: disk.value.clone(),
+                    size: system.len(),
+                    digest: bundle::digest(&system),
+                });
+                settings = self.settings(on_disk.as_ref());
+                first.file(
+                    SETTINGS,
+                    settings.clone().into_bytes(),
+                    "where the state is, and what was put behind the image",
+                );
+                let stage = compress(&first.to_bytes(), level).map_err(other)?;
+                let (role, why) = (Role::Initramfs, "finds the system and enters it".to_owned());
+                if on_disk.is_some() {
+                    let files = stage::files(&first, None);
+                    made.push(Made { role, name: "initramfs", bytes: stage, why, files });
+                    let why = "the system, for a disk of its own".into();
+                    made.push(Made { role: Role::System, name: "system", bytes: system, why, files: archive.files() });
+                } else {
+                    let files = [archive.files(), stage::files(&first, Some(system.len()))].concat();
+                    let why = "the system, which stays compressed in memory, and what enters it".into();
+                    made.push(Made { role, name: "initramfs", bytes: stage::with_system(system, &stage), why, files });
+                }
             }
-            Compression::Zstd(level) => compress(&raw, level).map(|bytes| (bytes, archive.files())),
-            Compression::None => Ok((raw, archive.files())),
+            compression => {
+                let raw = archive.to_bytes();
+                say(&format!("compressing {}", Size(raw.len() as u64)));
+                let bytes = match compression {
+                    Compression::None => raw,
+                    Compression::Zstd(level) => compress(&raw, level).map_err(other)?,
+                };
+                let (role, why) = (Role::Initramfs, "the system, unpacked into memory".into());
+                made.push(Made { role, name: "initramfs", bytes, why, files: archive.files() });
+            }
         }
-        .map_err(|error| BuildError::Other(format!("the system cannot be compressed: {error}")))?;
-        self.hold_size(bytes.len() as u64, "initramfs")?;
-        made.push(Made {
-            role: Role::Initramfs,
-            name: "initramfs",
-            bytes,
-            why: if packed {
-                "the system, which stays compressed in memory, and what enters it".into()
-            } else {
-                "the system, unpacked into memory".into()
-            },
-            files,
-        });
+        for initramfs in made.iter().filter(|it| it.role == Role::Initramfs) {
+            self.hold_size(initramfs.bytes.len() as u64, "initramfs")?;
+        }
         if let Some(chip) = &project.chip {
             let why = "describes the hardware to the kernel".into();
             made.push(Made { role: Role::Tree, name: "tree.dtb", bytes: chip.blob.clone(), why, files: Vec::new() });
         }
-        Ok(made)
+        Ok((made, settings))
     }
 
     fn is_built_in(&self, kernel: &Kernel, name: &str) -> bool {
@@ -332,12 +359,12 @@ impl Builder<'_> {
         self.project.plan.parts.contains_key("gpio-simulated")
     }
 
-    fn settings(&self) -> String {
+    fn settings(&self, packed: Option<&system::Packed>) -> String {
         let key = HEXLOWER.encode(self.options.key.verifying_key().as_bytes());
         match self.project.product.profile.value {
             Profile::Standard => {
                 let gpio = if self.has_simulated_gpio() { &GPIO_LINES[..] } else { &[] };
-                system::settings(&self.project.product, &module_names(self.project), gpio, &key)
+                system::settings(&self.project.product, &module_names(self.project), gpio, &key, packed)
             }
             Profile::Mini | Profile::Core => String::new(),
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     board::boards,
-    manifest::{Manifest, Profile},
+    manifest::{Manifest, Profile, Role},
     size::Size,
 };
 
@@ -81,6 +81,10 @@ pub fn command(manifest: &Manifest, members: &Path, machine: &Machine) -> Result
             }
             if let Some(disk) = &machine.disk {
                 more(&["-drive", &format!("if=virtio,format=raw,file={}", disk.display())]);
+            }
+            // Behind the disk with the state, if there is one.
+            if manifest.members.iter().any(|member| member.role == Role::System) {
+                more(&["-drive", &format!("if=virtio,format=raw,readonly=on,file={}", at("system"))]);
             }
         }
         Profile::Mini | Profile::Core => {

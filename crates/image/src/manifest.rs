@@ -40,6 +40,8 @@ pub enum Role {
     Kernel,
     /// The files that the kernel unpacks.
     Initramfs,
+    /// The system itself, a file system for a disk; the initramfs only enters it.
+    System,
     /// The program of a microcontroller.
     Firmware,
     /// A device tree for the kernel.

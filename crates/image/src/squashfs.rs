@@ -27,7 +27,7 @@ use std::{
 use crate::cpio::{Archive, Kind};
 
 /// The bytes of a data block: the least that is unpacked at once.
-const BLOCK_LOG: u16 = 17;
+const BLOCK_LOG: u16 = 15;
 const BLOCK: usize = 1 << BLOCK_LOG;
 /// The bytes of a block of inodes or of a directory.
 const META: usize = 8192;

@@ -5,6 +5,8 @@
 //! initramfs:  archive, plain: /system.squashfs │ archive, compressed: /init, its libraries, modules, settings
 //! ```
 //!
+//! or, with a disk for the system, the compressed archive as the initramfs and the system as a member of its own.
+//!
 //! It takes three things of a kernel: memory as a disk, the file system, and its compression. A kernel that is not
 //! known to have them gets the whole system as one archive.
 
@@ -16,7 +18,6 @@ use crate::{
     parts::Catalogue,
     product::Product,
     resolve::Plan,
-    squashfs,
 };
 
 /// The packed system in the first stage; `tutti_init::packed::FILE`.
@@ -37,8 +38,8 @@ pub(crate) fn is_for(kernel: &Kernel, compression: Compression) -> bool {
 pub(crate) fn modules(product: &Product, catalogue: &Catalogue, plan: &Plan) -> Vec<(String, String)> {
     let own = ["brd", "squashfs"].map(|name| (name.to_owned(), "the packed system is mounted by it".to_owned()));
     let parts = plan.parts.keys().filter_map(|name| catalogue.parts.get(name));
-    // Without a disk for the state nothing is to be found there.
-    let early = parts.filter(|part| part.early && product.state.is_some());
+    // Without a disk nothing is to be found there.
+    let early = parts.filter(|part| part.early && (product.state.is_some() || product.system.is_some()));
     let needs = early.flat_map(|part| {
         let why = format!("the part {} needs it before the system is there", part.name.value);
         part.needs.modules.iter().map(move |need| (need.value.clone(), why.clone()))
@@ -46,19 +47,18 @@ pub(crate) fn modules(product: &Product, catalogue: &Catalogue, plan: &Plan) -> 
     own.into_iter().chain(needs).collect()
 }
 
-/// The initramfs: what the kernel unpacks, and what is in it.
-pub(crate) fn initramfs(
-    first: &Archive,
-    system: &Archive,
-    level: i32,
-    compress: impl Fn(&[u8]) -> std::io::Result<Vec<u8>>,
-) -> std::io::Result<(Vec<u8>, Vec<File>)> {
+/// The initramfs with the system in it: what the kernel unpacks. `first` is the first stage, compressed.
+pub(crate) fn with_system(system: Vec<u8>, first: &[u8]) -> Vec<u8> {
     let mut carrier = Archive::default();
-    carrier.file(SYSTEM, squashfs::write(system, level)?, "the system, which stays compressed in memory");
-    let mut files = system.files();
-    let first_files = first.files().into_iter().chain(carrier.files());
-    files.extend(first_files.map(|file| File { path: format!("{FIRST}{}", file.path), ..file }));
+    carrier.file(SYSTEM, system, "");
     // What is compressed comes last.
-    let bytes = [carrier.to_bytes(), compress(&first.to_bytes())?].concat();
-    Ok((bytes, files))
+    [&carrier.to_bytes(), first].concat()
+}
+
+/// The first stage's files, apart from those of the system. `packed` is the length of the system in it.
+pub(crate) fn files(first: &Archive, packed: Option<usize>) -> Vec<File> {
+    let why = "the system, which stays compressed in memory".to_owned();
+    let packed = packed.map(|size| File { path: SYSTEM.into(), size: size as u64, why });
+    let files = first.files().into_iter().chain(packed);
+    files.map(|file| File { path: format!("{FIRST}{}", file.path), ..file }).collect()
 }

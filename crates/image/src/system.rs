@@ -233,8 +233,24 @@ pub(crate) fn put_modules(archive: &mut Archive, release: &str, chosen: &Chosen)
     }
 }
 
+/// A packed system on a disk.
+pub(crate) struct Packed {
+    /// Which disk.
+    pub(crate) device: String,
+    /// Its bytes.
+    pub(crate) size: usize,
+    /// Their digest.
+    pub(crate) digest: String,
+}
+
 /// What the first process is told: `/etc/tutti/device.toml`, in the form that `tutti_init::settings` reads.
-pub(crate) fn settings(product: &Product, modules: &[String], gpio: &[&str], key: &str) -> String {
+pub(crate) fn settings(
+    product: &Product,
+    modules: &[String],
+    gpio: &[&str],
+    key: &str,
+    packed: Option<&Packed>,
+) -> String {
     // A string of JSON is one of TOML.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let list = |list: &[String]| list.iter().map(|it| quoted(it)).collect::<Vec<_>>().join(", ");
@@ -259,6 +275,9 @@ pub(crate) fn settings(product: &Product, modules: &[String], gpio: &[&str], key
     out += "\n[node]\n";
     if let Group::Ticket(ticket) = &product.group {
         let _ = writeln!(out, "join = {}", quoted(ticket));
+    }
+    if let Some(Packed { device, size, digest }) = packed {
+        let _ = writeln!(out, "\n[system]\ndevice = {}\nsize = {size}\ndigest = {}", quoted(device), quoted(digest));
     }
     // Which system to start has to outlast a power cut, so there are updates only where there is a disk.
     if let Some(state) = &product.state {

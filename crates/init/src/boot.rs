@@ -22,6 +22,7 @@ use crate::{
     cpio,
     log::Log,
     mounts::{self, STATE},
+    packed,
     settings::{Settings, Update},
 };
 
@@ -120,11 +121,23 @@ fn switch(slots: &Slots, slot: Slot, system: &mut System, log: &mut Log) -> Stri
         fs::create_dir_all(NEW).map_err(|error| told(&error))?;
         mount("tmpfs", NEW, "tmpfs", MountFlags::NOSUID, c"mode=0755,size=90%").map_err(|error| told(&error))?;
         let (head, mut rest) = slots.open(slot).map_err(|error| told(&error))?;
-        let files = head.system(&mut rest, |archive| {
-            cpio::unpack(archive, &mut cpio::Folder(NEW.into()))
-                .map_err(|error| ImageError::Io(io::Error::other(error)))
+        let mut files = 0;
+        let taken = head.take_members(&mut rest, |role, member| {
+            match role {
+                "initramfs" => {
+                    let unpacked = cpio::unpack(member, &mut cpio::Folder(NEW.into()));
+                    files += unpacked.map_err(|error| ImageError::Io(io::Error::other(error)))?;
+                }
+                // What is on a disk of its own on the boot medium is in memory here.
+                "system" => {
+                    let place = Path::new(NEW).join(packed::FILE.trim_start_matches('/'));
+                    io::copy(member, &mut fs::File::create(place)?)?;
+                }
+                _ => {}
+            }
+            Ok(())
         });
-        let files = files.map_err(|error| told(&error))?;
+        taken.map_err(|error| told(&error))?;
         system.version = head.manifest.version;
         if !Path::new(NEW).join("init").is_file() {
             return Err("it has no /init".into());

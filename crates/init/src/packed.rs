@@ -1,29 +1,40 @@
-//! A system that stays compressed in memory.
+//! A system that stays compressed.
 //!
 //! The archive that the kernel unpacks at its start is in memory as a whole, and nothing can take any of it back. So an
-//! image has there only a *first stage*: this program, the modules that it takes to find a system, and the system itself
-//! as one file, a compressed file system ([`FILE`]). The first stage has that file become a disk of the kernel's that is
-//! memory (`drivers/block/brd.c`), mounts it, gives its own memory back, and the first program of that system goes on.
-//! From then on the kernel unpacks what is used, and drops it again when memory is short.
+//! image has there only a *first stage*: this program, and the modules that it takes to find a system. The system
+//! is a compressed file system, which the first stage mounts; it gives its own memory back, and the first program of
+//! the system goes on. From then on the kernel unpacks what is used, and drops it again when memory is short.
 //!
-//! Nothing is read from a disk after it was checked: the file came with the boot medium, or out of a slot whose image was
-//! checked byte for byte while it was copied into memory. So a disk that is altered later, or ages, alters no
-//! running system, and no tree of hashes (dm-verity) has to be looked at for each page; the price is the packed size.
+//! | where the system is | what the first stage does | memory that it takes |
+//! |---|---|---|
+//! | [`FILE`], beside the first stage | copies it to a disk that is memory (`drivers/block/brd.c`), from its end on and cutting it by what was copied, so that there is never more than one of it | its packed size; while the kernel unpacks the archive, twice |
+//! | on a disk (`[system]` of the settings) | reads all of it once and compares it with the digest that it was built with | none that cannot be dropped |
+//! | in a slot ([`tutti_update`]) | the first stage before it has put the file beside this one, as the image was checked | as the first row |
 //!
-//! The copy takes no second time the room: it is made from the end on, and the file is cut by what was copied.
+//! # What is trusted
+//! What is in memory was checked before it came there, and a disk that is altered later, or ages, alters nothing. A system on a
+//! disk is checked at the start and not when it is read: whoever can write that disk while the device runs can alter the
+//! system, and bad sectors end programs. dm-verity would see to that page by page; a mapped device is made by ioctls, which our
+//! libraries offer only as unsafe code. Who needs more than the check at the start leaves `[system]` out.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
     os::unix::fs::FileExt,
-    path::Path,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
 use rustix::mount::{MountFlags, mount};
+use tutti_update::image::has_digest;
 
-use crate::{boot, devices::Devices, log::Log, settings};
+use crate::{
+    boot,
+    devices::Devices,
+    log::Log,
+    settings::{self, Settings},
+};
 
 /// The packed system, in a first stage.
 pub const FILE: &str = "/system.squashfs";
@@ -39,27 +50,61 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes that are copied at a time.
 const PIECE: u64 = 1 << 20;
 
-/// Whether this is a first stage.
-pub(crate) fn is_here() -> bool {
+/// How long a disk with the system may take to be there.
+pub(crate) const DISK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a first stage has its system.
+pub(crate) enum From<'a> {
+    /// In itself.
+    File,
+    /// On this disk.
+    Disk(PathBuf, &'a settings::Packed),
+}
+
+/// Whether this is a first stage, and not the system that one has entered.
+pub(crate) fn is_first_stage(settings: &Settings) -> bool {
+    let has_system = has_file() || settings.system.is_some();
+    has_system && !Path::new(settings::CARRIED).exists()
+}
+
+/// Whether the first stage has the system in itself.
+pub(crate) fn has_file() -> bool {
     Path::new(FILE).is_file()
 }
 
 /// Runs the packed system. Comes back only with why that did not go; then there is nothing left to be run.
-pub(crate) fn enter(devices: &mut Devices, log: &mut Log) -> String {
-    match unpack(devices, log) {
+pub(crate) fn enter(from: &From<'_>, devices: &mut Devices, log: &mut Log) -> String {
+    devices.load("squashfs", log);
+    let disk = match from {
+        From::File => unpacked(devices, log),
+        From::Disk(disk, system) => checked(disk, system),
+    };
+    match disk.and_then(|disk| mounted(&disk)) {
         Ok(()) => boot::hand_over(log),
         Err(why) => why,
     }
 }
 
-fn unpack(devices: &mut Devices, log: &mut Log) -> Result<(), String> {
+/// The disk, if what is on it is what the image was made with.
+fn checked(disk: &Path, system: &settings::Packed) -> Result<PathBuf, String> {
+    let told = |error: io::Error| format!("{}: {error}", disk.display());
+    let mut file = File::open(disk).map_err(told)?;
+    if !has_digest(&mut file, system.size, &system.digest).map_err(told)? {
+        return Err(format!("what is on {} is not the system of this image; write it anew", disk.display()));
+    }
+    // What was read is not kept, if that can be helped: the file system reads for itself.
+    let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    Ok(disk.to_owned())
+}
+
+/// The disk in memory that the file has become.
+fn unpacked(devices: &mut Devices, log: &mut Log) -> Result<PathBuf, String> {
     let told = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     let length = fs::metadata(FILE).map_err(told(FILE))?.len();
     if length == 0 || length > MAX {
         return Err(format!("{FILE} has {length} bytes"));
     }
     devices.load(&format!("brd rd_nr=1 max_part=1 rd_size={}", length.div_ceil(1024)), log);
-    devices.load("squashfs", log);
     let end = Instant::now() + PATIENCE;
     while !Path::new(DISK).exists() {
         if Instant::now() >= end {
@@ -69,11 +114,17 @@ fn unpack(devices: &mut Devices, log: &mut Log) -> Result<(), String> {
         devices.hear(log);
     }
     move_to_disk(Path::new(FILE), Path::new(DISK), length).map_err(told(DISK))?;
+    Ok(DISK.into())
+}
+
+fn mounted(disk: &Path) -> Result<(), String> {
+    let told = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     fs::create_dir_all(boot::NEW).map_err(told(boot::NEW))?;
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
-    mount(DISK, boot::NEW, "squashfs", flags, None).map_err(|error| format!("{FILE} cannot be mounted: {error}"))?;
+    mount(disk, boot::NEW, "squashfs", flags, None)
+        .map_err(|error| format!("{} cannot be mounted as squashfs: {error}", disk.display()))?;
     if !Path::new(boot::NEW).join("init").is_file() {
-        return Err(format!("{FILE} has no /init"));
+        return Err(format!("the system on {} has no /init", disk.display()));
     }
     // What it was told here, which may be more than it was built with.
     fs::copy(settings::PATH, settings::CARRIED).map(drop).map_err(told(settings::CARRIED))

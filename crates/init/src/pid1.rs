@@ -141,7 +141,7 @@ impl Init {
             // A kernel that cannot load modules has no such file, and does not ask.
             let _ = load::register(c"/init");
         }
-        if packed::is_here() {
+        if packed::is_first_stage(&self.settings) {
             self.enter();
         }
         match KernelLog::open() {
@@ -195,7 +195,13 @@ impl Init {
     /// The first stage of a packed system: that system goes on from here.
     fn enter(&mut self) -> ! {
         self.decide();
-        let why = packed::enter(&mut self.devices, &mut self.log);
+        let why = match self.settings.system.clone().filter(|_| !packed::has_file()) {
+            None => packed::enter(&packed::From::File, &mut self.devices, &mut self.log),
+            Some(system) => match self.wait_for(&system.device, packed::DISK_PATIENCE) {
+                Some(disk) => packed::enter(&packed::From::Disk(disk, &system), &mut self.devices, &mut self.log),
+                None => format!("{} has not appeared", system.device),
+            },
+        };
         self.log.say(format_args!("the system cannot be started: {why}; the device starts anew"));
         if let Some(system) = self.system.as_ref().filter(|system| system.trial.is_some())
             && let Err(error) = boot::condemn(system, Failure::NotStarted)

@@ -30,6 +30,11 @@
 //! [watchdog]
 //! device = "/dev/watchdog"
 //!
+//! [system]                        # in a first stage whose system is on a disk, see `packed`
+//! device = "/dev/vdb"
+//! size = 12345678                 # of so many bytes
+//! digest = "<64 hexadecimal digits>" # BLAKE3
+//!
 //! [update]                        # taken only with a state partition
 //! key = "<64 hexadecimal digits>" # images signed by this key are taken
 //! slots = ["/state/system/a", "/state/system/b"]
@@ -84,6 +89,8 @@ pub struct Settings {
     pub node: Node,
     /// The hardware watchdog.
     pub watchdog: Watchdog,
+    /// The packed system, if it is on a disk.
+    pub system: Option<Packed>,
     /// How new systems come.
     pub update: Option<Update>,
     /// Bytes of the log that are kept.
@@ -104,6 +111,7 @@ impl Default for Settings {
             network: Network::default(),
             node: Node::default(),
             watchdog: Watchdog::default(),
+            system: None,
             update: None,
             log_bytes: 1 << 20,
             time_server: None,
@@ -279,6 +287,18 @@ impl Default for Node {
 pub struct Watchdog {
     /// Its file; none is used if left out.
     pub device: Option<PathBuf>,
+}
+
+/// A packed system on a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Packed {
+    /// Where it begins.
+    pub device: Device,
+    /// Its bytes.
+    pub size: u64,
+    /// Their BLAKE3 digest: 64 hexadecimal digits.
+    pub digest: String,
 }
 
 /// How new systems come.

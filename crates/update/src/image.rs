@@ -180,35 +180,48 @@ impl Head {
     /// # Errors
     /// [`ImageError::Member`], [`ImageError::Io`].
     pub fn check_members(&self, from: &mut impl Read) -> Result<(), ImageError> {
+        self.take_members(from, |_, _| Ok(()))
+    }
+
+    /// Gives each member with its role to `take`, which reads as much of it as it likes, from where [`Head::read`] has
+    /// stopped. What was taken counts only if this returns without error: members are checked while they are read.
+    ///
+    /// # Errors
+    /// [`ImageError::Member`], [`ImageError::Io`], and what `take` returns.
+    pub fn take_members(
+        &self,
+        from: &mut impl Read,
+        mut take: impl FnMut(&str, &mut dyn Read) -> Result<(), ImageError>,
+    ) -> Result<(), ImageError> {
         for member in &self.manifest.members {
             let mut checked = Checked::begin(from, member)?;
+            take(&member.role, &mut checked)?;
             io::copy(&mut checked, &mut io::sink())?;
             checked.end()?;
         }
         Ok(())
     }
+}
 
-    /// Gives the system's archive to `take`, from where [`Head::read`] has stopped. What was taken counts only if this
-    /// returns without error: the archive is checked while it is read.
-    ///
-    /// # Errors
-    /// [`ImageError::Member`], [`ImageError::Io`], and what `take` returns.
-    pub fn system<T>(
-        &self,
-        from: &mut impl Read,
-        take: impl FnOnce(&mut dyn Read) -> Result<T, ImageError>,
-    ) -> Result<T, ImageError> {
-        for member in &self.manifest.members {
-            let mut checked = Checked::begin(from, member)?;
-            if member.role == "initramfs" {
-                let taken = take(&mut checked)?;
-                io::copy(&mut checked, &mut io::sink())?;
-                checked.end()?;
-                return Ok(taken);
-            }
-            io::copy(&mut checked, &mut io::sink())?;
-        }
-        Err(ImageError::NoSystem)
+/// Whether the next `size` bytes have this BLAKE3 digest, in hexadecimal digits.
+///
+/// # Errors
+/// They cannot be read.
+pub fn has_digest(from: &mut impl Read, size: u64, digest: &str) -> io::Result<bool> {
+    let mut hasher = blake3::Hasher::new();
+    let read = io::copy(&mut from.take(size), &mut Digesting(&mut hasher))?;
+    Ok(read == size && hasher.finalize().to_hex().as_str() == digest)
+}
+
+struct Digesting<'a>(&'a mut blake3::Hasher);
+
+impl io::Write for Digesting<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -284,11 +297,22 @@ mod tests {
     fn read(bytes: &[u8]) -> Result<Vec<u8>, ImageError> {
         let mut from = bytes;
         let head = Head::read(&mut from, key(1).1)?;
-        head.system(&mut from, |system| {
-            let mut all = Vec::new();
-            system.read_to_end(&mut all)?;
-            Ok(all)
-        })
+        let mut all = Vec::new();
+        head.take_members(&mut from, |role, member| {
+            if role == "initramfs" {
+                member.read_to_end(&mut all)?;
+            }
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    #[test]
+    fn a_digest_is_of_so_many_bytes() {
+        let digest = blake3::hash(b"the system").to_hex();
+        assert!(has_digest(&mut &b"the system and more"[..], 10, &digest).unwrap());
+        assert!(!has_digest(&mut &b"the systen and more"[..], 10, &digest).unwrap());
+        assert!(!has_digest(&mut &b"the syst"[..], 10, &digest).unwrap());
     }
 
     #[test]

@@ -14,10 +14,13 @@ pub use config::Config;
 /// The largest kernel, in bytes.
 const MAX_KERNEL: u64 = 256 << 20;
 
+/// The longest name of a release (`__NEW_UTS_LEN` of Linux).
+const MAX_RELEASE: usize = 65;
+
 /// A kernel, whole.
 #[derive(Debug, Clone)]
 pub struct Kernel {
-    /// Its version, as its modules' folder is called.
+    /// Its version, as its modules' folder is called; empty if it does not say.
     pub release: String,
     /// What is booted.
     pub image: PathBuf,
@@ -82,7 +85,11 @@ impl Kernel {
         }
         let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
         Ok(Self {
-            release: modules.and_then(name).unwrap_or_else(|| "named by the product".into()),
+            release: match modules.and_then(name) {
+                Some(name) => name,
+                // A device is not updated by an image for another kernel, so it matters.
+                None => release_of(&read_at_most(image, MAX_KERNEL)?).unwrap_or_default(),
+            },
             image: image.into(),
             config: config.map(Config::read).transpose()?,
             modules: modules.map(Path::to_path_buf),
@@ -98,6 +105,22 @@ impl Kernel {
     }
 }
 
+/// What a kernel calls itself, as `uname -r` has it: by its header where it is an image for a PC (`Documentation/arch/x86/boot.rst`,
+/// `kernel_version`), else by what it says when it starts.
+fn release_of(image: &[u8]) -> Option<String> {
+    let begin = if image.get(0x202..0x206) == Some(b"HdrS") {
+        let at = image.get(0x20e..0x210)?.try_into().ok()?;
+        0x200 + usize::from(u16::from_le_bytes(at))
+    } else {
+        let says = b"Linux version ";
+        image.windows(says.len()).position(|bytes| bytes == says)? + says.len()
+    };
+    let rest = image.get(begin..)?;
+    let end = rest.iter().take(MAX_RELEASE).position(|byte| !byte.is_ascii_graphic())?;
+    let release = std::str::from_utf8(rest.get(..end)?).ok()?;
+    release.starts_with(|c: char| c.is_ascii_digit()).then(|| release.to_owned())
+}
+
 /// A file's bytes, if they are not too many.
 pub(crate) fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, KernelError> {
     let of = |error| KernelError::File(path.into(), error);
@@ -106,4 +129,34 @@ pub(crate) fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, KernelErro
         return Err(of(io::Error::other(format!("it has {length} bytes, and {most} are the most"))));
     }
     fs::read(path).map_err(of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_kernel_says_its_release() {
+        let mut image = vec![0; 0x400];
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        image[0x20e..0x210].copy_from_slice(&0x80u16.to_le_bytes());
+        image[0x280..0x290].copy_from_slice(b"6.1.0-56-amd64 (");
+        assert_eq!(release_of(&image).as_deref(), Some("6.1.0-56-amd64"));
+        assert_eq!(release_of(b"\x7fELF..Linux version 6.12.117 (root@vm)").as_deref(), Some("6.12.117"));
+        for none in [&b"nothing"[..], b"Linux version ", b"Linux version %s", &image[..0x288], b""] {
+            assert_eq!(release_of(none), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(mut bytes in prop::collection::vec(any::<u8>(), 0..0x300)) {
+            let _ = release_of(&bytes);
+            if let Some(at) = bytes.get_mut(0x202..0x206) {
+                at.copy_from_slice(b"HdrS");
+            }
+            let _ = release_of(&bytes);
+        }
+    }
 }

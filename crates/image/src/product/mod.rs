@@ -219,6 +219,8 @@ pub struct Product {
     pub network: Network,
     /// The partition that keeps its state, as `/dev/vda` or `PARTLABEL=state`; in memory if there is none.
     pub state: Option<Said<String>>,
+    /// The disk that has the system, as `/dev/vdb` or `PARTLABEL=system`; in memory, compressed, if there is none.
+    pub system: Option<Said<String>>,
     /// Where it asks for a rescue shell on its console, if it does.
     pub rescue: Option<Span>,
     /// The file with the update key.
@@ -255,6 +257,8 @@ struct Raw {
     network: Option<Spanned<RawNetwork>>,
     #[serde(default)]
     state: RawState,
+    #[serde(default)]
+    system: RawState,
     #[serde(default)]
     console: RawConsole,
     #[serde(default)]
@@ -412,7 +416,15 @@ impl Reader<'_> {
         let firmware = self.firmware(raw.firmware)?;
         let group = self.group(raw.group)?;
         let network = self.network(raw.network)?;
-        let state = self.state(raw.state)?;
+        let state = self.partition(raw.state)?;
+        let system = self.partition(raw.system)?;
+        if let (Some(state), Some(system)) = (&state, &system)
+            && state.value == system.value
+        {
+            let fault = Fault::new(Code::Syntax, "the system and the state cannot be on the same partition");
+            let fault = fault.at(&system.span, "the system").at(&state.span, "the state");
+            self.faults.push(fault.help("give each its own: the system's is only read"));
+        }
         if let Some(wait) = raw.update.deadline.as_ref().filter(|wait| !(10..=3600).contains(wait.get_ref())) {
             let message = format!("a new system cannot have {} s to join the pool", wait.get_ref());
             self.wrong(wait.span(), message, "write 10 to 3600 seconds; 120 is what it has if nothing is said");
@@ -436,6 +448,7 @@ impl Reader<'_> {
             group,
             network,
             state,
+            system,
             rescue: raw.console.rescue.filter(|it| *it.get_ref()).map(|it| self.span(it.span())),
             deadline: raw.update.deadline.map(Spanned::into_inner),
             update_key: raw.update.key.map(|it| self.said(it)),
@@ -499,7 +512,7 @@ impl Reader<'_> {
         }
     }
 
-    fn state(&mut self, raw: RawState) -> Option<Option<Said<String>>> {
+    fn partition(&mut self, raw: RawState) -> Option<Option<Said<String>>> {
         let Some(device) = raw.device else { return Some(None) };
         let text = device.get_ref();
         let label = text.strip_prefix("PARTLABEL=").is_some_and(|label| !label.is_empty());

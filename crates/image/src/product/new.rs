@@ -85,6 +85,10 @@ mode = \"dhcp\"
 # Where the state is kept; without a partition it is in memory, and gone after each start.
 # device = \"PARTLABEL=state\"
 
+[system]
+# Where the system is; without a partition it is in memory, compressed. The image's member `system` is to be written there.
+# device = \"PARTLABEL=system\"
+
 [console]
 # A shell in the image, for whoever holds the device in the hand: the word tutti.rescue in the kernel's command line opens it
 # on the console, before anything is started.
