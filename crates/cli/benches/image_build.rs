@@ -80,8 +80,10 @@ struct Booted(Child);
 
 impl Drop for Booted {
     fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+        if self.0.try_wait().is_ok_and(|ended| ended.is_none()) {
+            let pid = rustix::process::Pid::from_child(&self.0);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+        }
         let _ = self.0.wait();
     }
 }
@@ -93,10 +95,11 @@ fn boots(studio: &Device, image: &Path, memory: u32) -> Option<(f64, f64)> {
     let file = fs::File::create(&log).expect("a log");
     let mut command = studio.plan.command(&["image", "run", "--join", "--ram", &format!("{memory} MiB")]);
     command.arg(image).stdin(Stdio::null()).stdout(file.try_clone().expect("a log")).stderr(file);
-    let _booted = Booted(command.spawn().expect("tutti runs"));
+    let mut booted = Booted(command.spawn().expect("tutti runs"));
     let begun = Instant::now();
     while !studio.sees(&["gateway"]) {
-        if begun.elapsed() > BOOT {
+        // A kernel that has no room for itself ends at once, and the emulator with it.
+        if begun.elapsed() > BOOT || booted.0.try_wait().is_ok_and(|ended| ended.is_some()) {
             return None;
         }
         std::thread::sleep(Duration::from_millis(200));

@@ -188,6 +188,32 @@ fn a_system_stays_packed_where_the_kernel_can_read_it() {
 
 #[test]
 #[cfg(target_arch = "x86_64")]
+fn a_system_on_a_disk_is_known_by_its_digest() {
+    let config = format!("{CONFIG}CONFIG_BLK_DEV_RAM=m\nCONFIG_SQUASHFS=m\nCONFIG_SQUASHFS_ZSTD=y\n");
+    let product = format!("{PRODUCT}[system]\ndevice = \"/dev/vdb\"\n");
+    let image = Stage::new(&product).build(&config).unwrap();
+    let bundle = Bundle::parse(&image.bytes).unwrap();
+    let settings: tutti_init::settings::Settings = image.manifest.settings.parse().unwrap();
+    let told = settings.system.unwrap();
+    let system = bundle.member("system").unwrap();
+    assert_eq!((told.device.to_string().as_str(), told.size), ("/dev/vdb", system.len() as u64));
+    assert!(tutti_update::image::has_digest(&mut &*system, told.size, &told.digest).unwrap());
+    let mut first = Files::default();
+    tutti_init::cpio::unpack(bundle.member("initramfs").unwrap(), &mut first).unwrap();
+    // The first stage is told the same, and has no system in it.
+    assert_eq!(first.0[Path::new(SETTINGS.trim_start_matches('/'))], image.manifest.settings.as_bytes());
+    assert!(!first.0.contains_key(Path::new(tutti_init::packed::FILE.trim_start_matches('/'))));
+    let refused = |product: &str, config: &str| match Stage::new(product).build(config) {
+        Err(BuildError::Faults(faults)) => faults.render(false),
+        other => panic!("{other:?}"),
+    };
+    assert!(refused(&product, CONFIG).contains("not known to mount a system from a disk"));
+    let same = product.replace("/dev/vdb", "/dev/vda");
+    assert!(refused(&same, &config).contains("cannot be on the same partition"));
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
 fn files_of_own_parts_are_carried_and_seen_in_a_difference() {
     let plain = Stage::new(PRODUCT).build(CONFIG).unwrap();
     let more = PRODUCT.replace("\"gpio\"", "\"gpio\", \"extra\"").replace("1.2.3", "1.2.4");

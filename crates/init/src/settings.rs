@@ -378,6 +378,12 @@ impl Settings {
         if !self.node.program.is_absolute() {
             return Err("node.program takes a path that begins with '/'");
         }
+        if let Some(system) = &self.system {
+            let hex = system.digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if system.size == 0 || system.digest.len() != 64 || !hex {
+                return Err("system takes a size in bytes and a digest of 64 hexadecimal digits");
+            }
+        }
         if let Some(update) = &self.update {
             if update.key.len() != 64 || !update.key.bytes().all(|byte| byte.is_ascii_hexdigit()) {
                 return Err("update.key takes 64 hexadecimal digits");
@@ -442,5 +448,10 @@ mod tests {
         assert!(error("[node]\nprogram = \"tutti\"").contains("node.program"));
         assert!(error("gpio-sim = [\"a/b\"]").contains("gpio-sim"));
         assert!(error("log-bytes = 5").contains("log-bytes"));
+        let system =
+            |size: &str, digest: &str| format!("[system]\ndevice = \"/dev/vdb\"\nsize = {size}\ndigest = \"{digest}\"");
+        assert!(system("7", KEY).parse::<Settings>().unwrap().system.is_some_and(|it| it.size == 7));
+        assert!(error(&system("0", KEY)).contains("system takes"));
+        assert!(error(&system("7", &KEY[1..])).contains("system takes"));
     }
 }

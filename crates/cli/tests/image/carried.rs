@@ -53,6 +53,7 @@ fn what_an_image_carries_is_taken_up() {
         ("board = \"qemu-x86-64\"", kernel.as_str()),
         ("image = \"15 MiB\"", "image = \"256 MiB\""),
         ("parts = [\"storage\", \"compute\", \"sensors\", \"watchdog\"]", apps.as_str()),
+        ("[system]\ndevice = \"/dev/vda\"\n", ""),
     ];
     let image = built(&product("gateway", folder.path(), &changes));
     let inspected = json(&["inspect", "--json", &image.display().to_string()]);
