@@ -228,7 +228,7 @@ impl Builder<'_> {
             let fault = Fault::new(Code::Kernel, message).at(&disk.span, "it is to be here");
             let help =
                 "take a kernel with BLK_DEV_RAM=m, SQUASHFS and SQUASHFS_ZSTD whose config is named, or take this out";
-            return Err(self.faults(fault.help(help)));
+            return Err(BuildError::Faults(Box::new(project.faults(vec![fault.help(help)]))));
         }
         if project.product.rescue.is_some() {
             self.shell(if packed { &mut first } else { &mut archive })?;
