@@ -96,6 +96,8 @@ pub enum Order {
     Log(InstanceId, u64),
     /// Give one a standby.
     Guard(InstanceId, [u8; 32], Settings),
+    /// Take its standby away from one.
+    Unguard(InstanceId),
 }
 
 /// What is answered.

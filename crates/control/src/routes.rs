@@ -15,8 +15,8 @@ use crate::types::{
     CoreLine, CorePing, CoreRequest, Device, DeviceInfo, GroupInfo, Happening, History, InstallCarried, JoinRequest,
     Joined, Lease, LeaseRequest, LinkRequest, MemoryMap, MoveRequest, NearbyDevice, OfferRequest, Offered,
     PairingOffer, PairingRequest, PairingStatus, PlaceWhy, Reading, RecoverInstance, RecoveryWords, Rename, RenewLease,
-    Resource, RoleChange, RunRequest, SatelliteLink, ScreenFrame, ScreenRequest, SetValue, StorageList, Stored,
-    TellInstance,
+    Resource, RoleChange, RunRequest, SatelliteLink, ScreenFrame, ScreenRequest, SetValue, StandbyForetold,
+    StandbyRequest, StorageList, Stored, TellInstance,
 };
 
 /// An HTTP method.
@@ -286,6 +286,12 @@ pub const ROUTES: &[Route] = &[
         "Moves an instance while it runs. The answer comes when the move has begun; `moving` tells its progress, and `reason` if it came to nothing."),
     route(Delete, "/v1/instances/{instance}/move", None, Json(of::<AppInstance>()),
         "Gives a move up, if it is not decided."),
+    route(Put, "/v1/instances/{instance}/standby", Json(of::<StandbyRequest>()), Json(of::<AppInstance>()),
+        "Names who goes on with an instance if its home is lost, in place of whoever does now. The answer comes when that device has a copy."),
+    route(Delete, "/v1/instances/{instance}/standby", None, Json(of::<AppInstance>()),
+        "Takes its standby away from an instance: nobody goes on with it any more if its home is lost."),
+    route(Post, "/v1/standby", Json(of::<StandbyRequest>()), Json(of::<StandbyForetold>()),
+        "What a standby would mean, beforehand. Nothing is changed."),
     route(Post, "/v1/instances/{instance}/stop", None, Json(of::<AppInstance>()),
         "Stops an instance. Its state is kept."),
     route(Post, "/v1/instances/{instance}/start", None, Json(of::<AppInstance>()),

@@ -77,7 +77,7 @@ mod record;
 pub use checkpoint::{Checkpoint, CheckpointError, Replica};
 pub use io::{Event, Input, NotGuarded, Output};
 pub use message::{Message, Question};
-pub use record::{Duty, Foretold, Mark, Prefer, Record, Settings, Terms};
+pub use record::{Duty, Foretold, Mark, Prefer, Record, Settings, Terms, Unsound};
 
 use crate::{
     handover::{self, HandOver, RETRY, Ticket},

@@ -37,7 +37,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { lease: seconds(10), every: seconds(2), most_lost: seconds(10), prefer: Prefer::One }
+        Self { lease: seconds(10), every: seconds(2), most_lost: LOST * seconds(2), prefer: Prefer::One }
     }
 }
 
@@ -53,14 +53,53 @@ pub struct Foretold {
 
 /// The bounds of [`Settings::lease`].
 const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
-/// The least of [`Settings::every`].
-const LEAST: Duration = Duration::from_millis(100);
+/// The bounds of [`Settings::every`].
+const EVERY: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+/// As many intervals between checkpoints are lost at most, unless something else is said.
+const LOST: u32 = 5;
+
+/// Why [`Settings`] are not possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unsound {
+    /// [`Settings::lease`].
+    Lease,
+    /// [`Settings::every`].
+    Every,
+    /// [`Settings::most_lost`].
+    MostLost,
+}
 
 impl Settings {
-    /// Whether they are possible: a lease of 1 s to 1 h, checkpoints no more often than each 100 ms, and a loss of no less than four intervals.
+    /// What somebody chose, with the usual for what they did not; at most five intervals of work are lost.
+    ///
+    /// # Errors
+    /// If they are not possible.
+    pub fn chosen(lease: Option<Duration>, every: Option<Duration>, prefer: Prefer) -> Result<Self, Unsound> {
+        let usual = Self::default();
+        let every = every.unwrap_or(usual.every);
+        let most_lost = every.saturating_mul(LOST);
+        let chosen = Self { lease: lease.unwrap_or(usual.lease), every, most_lost, prefer };
+        chosen.check().map(|()| chosen)
+    }
+
+    /// Whether they are possible: a lease of 1 s to 1 h, a checkpoint each 100 ms to 1 h, and a loss of no less than four intervals.
+    ///
+    /// # Errors
+    /// If not: which is out of bounds.
+    pub fn check(&self) -> Result<(), Unsound> {
+        if !LEASE.contains(&self.lease) {
+            return Err(Unsound::Lease);
+        }
+        if !EVERY.contains(&self.every) {
+            return Err(Unsound::Every);
+        }
+        if self.most_lost < self.every * 4 { Err(Unsound::MostLost) } else { Ok(()) }
+    }
+
+    /// Whether [`check`](Self::check) finds nothing.
     pub fn are_sound(&self) -> bool {
-        let four = self.every.checked_mul(4);
-        LEASE.contains(&self.lease) && self.every >= LEAST && four.is_some_and(|four| self.most_lost >= four)
+        self.check().is_ok()
     }
 
     /// How long work may wait for a checkpoint.
@@ -178,6 +217,18 @@ impl fmt::Display for Foretold {
     }
 }
 
+impl fmt::Display for Unsound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lease => "a run-lease lasts from one second to an hour",
+            Self::Every => "checkpoints are made each tenth of a second to each hour",
+            Self::MostLost => "the most that may be lost is no less than four intervals between checkpoints",
+        })
+    }
+}
+
+impl std::error::Error for Unsound {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,8 +261,18 @@ mod tests {
             "goes on elsewhere 10.1 s after its home was last heard of; at most the last 10.0 s of its work are lost"
         );
         assert_eq!(Settings { prefer: Prefer::Available, ..settings }.foretell().most_lost, None);
-        assert!(!Settings { most_lost: Duration::from_secs(7), ..settings }.are_sound());
-        assert!(!Settings { lease: Duration::from_millis(900), ..settings }.are_sound());
+        assert_eq!(Settings { most_lost: Duration::from_secs(7), ..settings }.check(), Err(Unsound::MostLost));
         assert!(!Settings { every: Duration::MAX, most_lost: Duration::MAX, ..settings }.are_sound());
+        let chosen = |lease, every| Settings::chosen(lease, every, Prefer::One);
+        assert_eq!(chosen(None, None), Ok(settings));
+        let millis = |millis| Some(Duration::from_millis(millis));
+        let quick = chosen(millis(3000), millis(400)).unwrap().foretell();
+        assert!(quick.fail_over < Duration::from_millis(3031) && quick.most_lost == millis(2000));
+        for lease in [999, 3_600_001, u64::MAX] {
+            assert_eq!(chosen(millis(lease), None), Err(Unsound::Lease));
+        }
+        for every in [0, 99, 3_600_001, u64::MAX] {
+            assert_eq!(chosen(None, millis(every)), Err(Unsound::Every));
+        }
     }
 }

@@ -30,7 +30,7 @@ use crate::{
         InstallCarried, JoinRequest, Joined, Lease, LeaseRequest, LinkRequest, MemoryMap, MoveRequest, NearbyDevice,
         OfferRequest, Offered, PairingOffer, PairingRequest, PairingStatus, PlaceWhy, Reading, RecoverInstance,
         RecoveryWords, Rename, RenewLease, Resource, Role, RoleChange, RunRequest, SatelliteLink, ScreenFrame,
-        ScreenRequest, SetValue, StorageList, Stored, TellInstance,
+        ScreenRequest, SetValue, StandbyForetold, StandbyRequest, StorageList, Stored, TellInstance,
     },
 };
 
@@ -437,6 +437,21 @@ impl Client {
     /// Gives a move up, if it is not decided.
     pub async fn cancel_move(&self, instance: &str) -> Result<AppInstance, ClientError> {
         self.json(Method::Delete, &path(&["v1", "instances", instance, "move"]), Nothing).await
+    }
+
+    /// Names the standby of an instance, in place of the one it has.
+    pub async fn set_standby(&self, instance: &str, request: &StandbyRequest) -> Result<AppInstance, ClientError> {
+        self.json(Method::Put, &path(&["v1", "instances", instance, "standby"]), Some(request)).await
+    }
+
+    /// Takes its standby away from an instance.
+    pub async fn remove_standby(&self, instance: &str) -> Result<AppInstance, ClientError> {
+        self.json(Method::Delete, &path(&["v1", "instances", instance, "standby"]), Nothing).await
+    }
+
+    /// What a standby would mean. Nothing is changed.
+    pub async fn foretell_standby(&self, request: &StandbyRequest) -> Result<StandbyForetold, ClientError> {
+        self.json(Method::Post, "/v1/standby", Some(request)).await
     }
 
     /// Stops an instance; its state is kept.

@@ -237,13 +237,45 @@ pub struct RunRequest {
     /// On this device: name, id or beginning of an id. If there is none, where it fits best.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<String>,
-    /// The device that goes on with it if its home is lost: name, id or beginning of an id.
+    /// Who goes on with it if its home is lost; nobody if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub standby: Option<String>,
-    /// With a standby: going on matters more than that only one copy runs. While the two do not hear of each other, both may run; then the
+    pub standby: Option<StandbyRequest>,
+}
+
+/// Who goes on with an instance if its home is lost, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StandbyRequest {
+    /// The device: name, id or beginning of an id.
+    pub device: String,
+    /// Going on matters more than that only one copy runs. While the two do not hear of each other, both may run; then the
     /// earlier copy stops and is kept.
     #[serde(default)]
     pub available: bool,
+    /// How long the home may run without hearing of the standby, and the standby waits before it goes on: 1000 to 3600000
+    /// milliseconds, 10000 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ms: Option<u64>,
+    /// How often the standby gets what has changed: each 100 to 3600000 milliseconds, 2000 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_ms: Option<u64>,
+}
+
+/// What having a standby means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StandbyForetold {
+    /// The id of the device.
+    pub device: String,
+    /// Its name.
+    pub device_name: String,
+    /// How long the home may run without hearing of it, in milliseconds.
+    pub lease_ms: u64,
+    /// How often it gets what has changed, in milliseconds.
+    pub checkpoint_ms: u64,
+    /// How long after the home was last heard of it goes on, in milliseconds.
+    pub fail_over_ms: u64,
+    /// The most work that is lost then, in milliseconds of it; none if there is no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_lost_ms: Option<u64>,
 }
 
 /// Where an instance is to go.

@@ -19,7 +19,7 @@ mod tree;
 pub use app::{
     App, AppBinding, AppInstance, AppLevel, AppLine, AppMove, AppWant, AppsState, AuditLine, AuditWhat, CarriedApp,
     InstallCarried, InstanceState, MovePhase, MoveRequest, PlaceObstacle, PlaceOption, PlaceWhy, RecoverInstance,
-    RunRequest, TellInstance,
+    RunRequest, StandbyForetold, StandbyRequest, TellInstance,
 };
 pub use cores::{Core, CoreAction, CoreCrash, CoreKind, CoreLine, CorePing, CoreRequest, CoreState, StopMessage};
 pub use device::{

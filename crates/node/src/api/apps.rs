@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use tutti_app::standby::{Prefer, Settings};
 use tutti_control::{
     App, AppInstance, AppLine, AppsState, AuditLine, CarriedApp, ErrorCode, ErrorDetail, InstallCarried, MoveRequest,
-    PlaceWhy, RecoverInstance, RunRequest, TellInstance,
+    PlaceWhy, RecoverInstance, RunRequest, StandbyForetold, StandbyRequest, TellInstance,
 };
 use tutti_model::DeviceId;
 
@@ -98,16 +98,48 @@ pub(super) async fn icon(State(node): State<Arc<Node>>, In(app): In<String>) -> 
 pub(super) async fn run(
     State(node): State<Arc<Node>>,
     In(app): In<String>,
-    Body(RunRequest { on, standby, available }): Body<RunRequest>,
+    Body(RunRequest { on, standby }): Body<RunRequest>,
 ) -> Result<Json<AppInstance>, ApiError> {
     let on = on.map(|on| device(&node, &on)).transpose()?;
-    let standby = standby.map(|standby| device(&node, &standby)).transpose()?;
-    if available && standby.is_none() {
-        return Err(ApiError::bad_request("only with a standby can it go on elsewhere: name one"));
-    }
-    let prefer = if available { Prefer::Available } else { Prefer::One };
-    let standby = standby.map(|standby| (standby, Settings { prefer, ..Settings::default() }));
+    let standby = standby.map(|request| guarded(&node, &request)).transpose()?;
     Ok(Json(node.apps.run(&app, on, standby).await?))
+}
+
+/// `PUT /v1/instances/{instance}/standby`
+pub(super) async fn set_standby(
+    State(node): State<Arc<Node>>,
+    In(instance): In<String>,
+    Body(request): Body<StandbyRequest>,
+) -> Result<Json<AppInstance>, ApiError> {
+    let (standby, settings) = guarded(&node, &request)?;
+    act(&node, &instance, Wanted::Guard(standby, settings)).await
+}
+
+/// `DELETE /v1/instances/{instance}/standby`
+pub(super) async fn remove_standby(
+    State(node): State<Arc<Node>>,
+    In(instance): In<String>,
+) -> Result<Json<AppInstance>, ApiError> {
+    act(&node, &instance, Wanted::Unguard).await
+}
+
+/// `POST /v1/standby`
+pub(super) async fn foretell(
+    State(node): State<Arc<Node>>,
+    Body(request): Body<StandbyRequest>,
+) -> Result<Json<StandbyForetold>, ApiError> {
+    let standby = node.resolve(&request.device)?;
+    let (_, settings) = guarded(&node, &request)?;
+    let millis = |duration: Duration| duration.as_millis() as u64;
+    let foretold = settings.foretell();
+    Ok(Json(StandbyForetold {
+        device: standby.id.to_string(),
+        device_name: standby.name.to_string(),
+        lease_ms: millis(settings.lease),
+        checkpoint_ms: millis(settings.every),
+        fail_over_ms: millis(foretold.fail_over),
+        most_lost_ms: foretold.most_lost.map(millis),
+    }))
 }
 
 /// `GET /v1/place/{app}`
@@ -270,6 +302,15 @@ async fn act(node: &Node, instance: &str, want: Wanted) -> Result<Json<AppInstan
 
 fn device(node: &Node, word: &str) -> Result<DeviceId, ApiError> {
     Ok(node.resolve(word)?.id)
+}
+
+/// Who is to be a standby, and how.
+fn guarded(node: &Node, request: &StandbyRequest) -> Result<(DeviceId, Settings), ApiError> {
+    let standby = device(node, &request.device)?;
+    let millis = |given: Option<u64>| given.map(Duration::from_millis);
+    let prefer = if request.available { Prefer::Available } else { Prefer::One };
+    let settings = Settings::chosen(millis(request.lease_ms), millis(request.checkpoint_ms), prefer);
+    Ok((standby, settings.map_err(|error| ApiError::bad_request(error.to_string()))?))
 }
 
 fn after(asked: &mut Asked) -> Result<u64, ApiError> {

@@ -28,5 +28,5 @@ macro_rules! absent {
 }
 
 absent! {
-    list install carried install_carried remove icon run why instances instance end begin_move cancel_move stop start recover tell log follow audit
+    list install carried install_carried remove icon run why instances instance end begin_move cancel_move set_standby remove_standby foretell stop start recover tell log follow audit
 }

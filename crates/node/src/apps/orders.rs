@@ -25,6 +25,8 @@ use super::{
 const BEGIN: Duration = Duration::from_secs(30);
 /// How long an instance may take to do what a person wants.
 const OBEY: Duration = Duration::from_secs(20);
+/// How long it may take until it has a standby, which has to get the app first.
+const GUARD: Duration = Duration::from_secs(55);
 
 impl Apps {
     /// Begins an instance: there, or where it fits best.
@@ -166,6 +168,7 @@ impl Apps {
             Want::End => Order::End(id),
             Want::Tell(text) => Order::Tell(id, text),
             Want::Guard(standby, settings) => Order::Guard(id, *standby.as_bytes(), settings),
+            Want::Unguard => Order::Unguard(id),
             Want::Recover => return Err(internal()),
         };
         self.order(at, order).await
@@ -173,9 +176,10 @@ impl Apps {
 
     async fn order_here(&self, id: InstanceId, want: Want) -> Result<AppInstance, ErrorDetail> {
         let actor = self.0.find_actor(id).ok_or_else(|| unknown(&id))?;
+        let within = if matches!(want, Want::Guard(..)) { GUARD } else { OBEY };
         let (reply, answer) = oneshot::channel();
         actor.tell(Ask::Person(want, reply));
-        match timeout(OBEY, answer).await {
+        match timeout(within, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(unknown(&id)),
             Err(_) => Err(ErrorDetail::new(ErrorCode::TimedOut, "it is busy", "look: `tutti app ls`")),
@@ -280,6 +284,7 @@ impl Apps {
                 let want = Want::Guard(DeviceId::from_bytes(standby), settings);
                 self.order_here(instance, want).await?
             }
+            Order::Unguard(instance) => self.order_here(instance, Want::Unguard).await?,
             Order::Log(..) => return Ok(Vec::new()),
         };
         Ok(serde_json::to_vec(&shown).unwrap_or_default())

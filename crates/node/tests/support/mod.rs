@@ -15,6 +15,9 @@ use tutti_model::Name;
 use tutti_node::{Options, run, runtime};
 use tutti_resources::simulated::Simulated;
 
+#[cfg(feature = "apps")]
+pub(crate) mod apps;
+
 const FOLDER: &str = "TUTTI_TEST_DEVICE_FOLDER";
 const NAME: &str = "TUTTI_TEST_DEVICE_NAME";
 const APP_MEMORY: &str = "TUTTI_TEST_APP_MEMORY";

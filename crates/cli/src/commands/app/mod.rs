@@ -11,6 +11,7 @@ mod new;
 mod recover;
 mod rm;
 mod run;
+mod standby;
 mod stop;
 mod tell;
 mod toolchain;
@@ -48,6 +49,12 @@ enum What {
     Ls(ls::LsArgs),
     /// Moves an instance to another device while it runs
     Move(moving::MoveArgs),
+    /// Names who goes on with an instance if its home is lost, changes how, or takes it away
+    ///
+    /// The home asks that device for the right to run, a run-lease, and sends it what has changed; when the device has not heard of the home for as long as the
+    /// lease, it goes on from what it has. Both figures can be chosen, also while the app runs, and what they mean is said before
+    /// anything is done.
+    Standby(standby::StandbyArgs),
     /// Stops an instance; its state is kept
     Stop(stop::StopArgs),
     /// Lets an instance go on that was stopped or failed
@@ -73,6 +80,7 @@ pub(crate) async fn run(args: AppArgs, context: &mut Context) -> Result<Exit, Fa
         What::Run(args) => run::run(args, context).await,
         What::Ls(args) => ls::run(args, context).await,
         What::Move(args) => moving::run(args, context).await,
+        What::Standby(args) => standby::run(args, context).await,
         What::Stop(args) => stop::stop(args, context).await,
         What::Start(args) => stop::start(args, context).await,
         What::Logs(args) => logs::run(args, context).await,

@@ -160,11 +160,16 @@ impl Actor {
     /// A person wants it to have a standby: that device is asked whether it could go on with it, then for a run-lease.
     pub(super) fn begin_guard(&mut self, standby: DeviceId, settings: Settings) -> Result<(), ErrorDetail> {
         let wrong = |what: &str, hint: &str| Err(ErrorDetail::new(ErrorCode::WrongState, what, hint));
-        if self.guarding.asked.is_some() || self.leaving.is_some() {
+        // Whoever asked before and waits no longer is in nobody's way.
+        if self.guarding.asked.as_ref().is_some_and(|reply| !reply.is_closed()) || self.leaving.is_some() {
             return wrong("its standby or its home is being changed", "wait for that to end");
         }
         if self.live.is_none() || self.keeper.may_run(self.now()).is_none() {
             return wrong("it does not run here now", "`tutti app ls` shows where it stands");
+        }
+        if standby == self.shared.me {
+            let what = format!("{} cannot be the standby of what runs on it", self.shared.name_of(standby));
+            return Err(ErrorDetail::new(ErrorCode::BadRequest, what, "name another device"));
         }
         let Some((package, _)) = self.package() else { return wrong("its package is not known", "") };
         let (shared, handle, id) = (self.shared.clone(), self.handle.clone(), self.id);
@@ -221,6 +226,8 @@ impl Actor {
             }
             Event::Unguarded(None) => {
                 self.note(AppLevel::System, "it has no standby any more".into());
+                let gone = "its standby was taken away meanwhile";
+                self.answer_guard(Err(ErrorDetail::new(ErrorCode::WrongState, gone, "name one again")));
                 if let Some((want, reply)) = self.guarding.after.take() {
                     self.on_person(want, reply);
                 }

@@ -19,7 +19,9 @@ impl Actor {
                 Ok(()) => return self.guarding.wait(reply),
                 Err(error) => Err(error),
             },
-            Want::Stop | Want::End if self.guard().is_some() => return self.unguard_for(want, reply),
+            Want::Stop | Want::End | Want::Unguard if self.guard().is_some() => return self.unguard_for(want, reply),
+            Want::Unguard if matches!(self.standing(), Some(Standing::Home { .. })) => Ok(()),
+            Want::Unguard => wrong("it is not at home here now", "`tutti app ls` shows where it stands"),
             Want::Move(to) => self.begin_move(to),
             Want::Cancel => self.cancel_move(),
             Want::Stop => {

@@ -90,6 +90,7 @@ pub(crate) enum Want {
     Recover,
     Tell(String),
     Guard(DeviceId, Settings),
+    Unguard,
 }
 
 /// Where an instance is reached.
