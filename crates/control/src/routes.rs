@@ -172,6 +172,12 @@ const RESOURCE_QUERY: &[Query] = &[
 /// The query parameters of a log.
 const LOG_QUERY: &[Query] = &[one("after", "Only the lines behind the one with this number.")];
 
+/// The query parameters of `DELETE /v1/apps/{app}`.
+const REMOVE_QUERY: &[Query] = &[one(
+    "instances",
+    "`stop`: also if instances are left. Each stops as soon as its device hears of it, and keeps its state.",
+)];
+
 /// The query parameters of `GET /v1/place/{app}`.
 const PLACE_QUERY: &[Query] =
     &[one("instance", "Explain where this instance is, rather than where a new one would be.")];
@@ -266,8 +272,8 @@ pub const ROUTES: &[Route] = &[
     route(Get, "/v1/apps", None, List(of::<App>()), "The apps that owners of the group allow."),
     route(Post, "/v1/apps", Bytes, Json(of::<App>()),
         "Installs an app: the body is its package. Owners only; with this an owner allows the app what its manifest wants, in the whole group."),
-    route(Delete, "/v1/apps/{app}", None, None,
-        "Removes an app, if no instance of it is left. Owners only; no device of the group takes it any longer."),
+    with_query(REMOVE_QUERY, route(Delete, "/v1/apps/{app}", None, None,
+        "Removes an app, if no instance of it is left. Owners only; no device of the group takes it any longer.")),
     route(Get, "/v1/apps/{app}/icon", None, Bytes, "An app's icon: PNG."),
     route(Post, "/v1/apps/{app}/run", Json(of::<RunRequest>()), Json(of::<AppInstance>()),
         "Begins a new instance of an app, on a device or where it fits best."),

@@ -392,7 +392,13 @@ impl Client {
         self.json(Method::Post, &path(&["v1", "carried", app, "install"]), Some(request)).await
     }
 
-    /// Removes an app.
+    /// Removes an app, also if instances of it are left: each stops as soon as its device hears of it.
+    pub async fn withdraw_app(&self, app: &str) -> Result<(), ClientError> {
+        let target = http::with_query(&path(&["v1", "apps", app]), &[("instances", "stop")]);
+        self.done(Method::Delete, &target, Nothing).await
+    }
+
+    /// Removes an app of which no instance is left.
     pub async fn remove_app(&self, app: &str) -> Result<(), ClientError> {
         self.done(Method::Delete, &path(&["v1", "apps", app]), Nothing).await
     }

@@ -17,7 +17,10 @@ use super::{
     extract::{Asked, Body, In},
     sse,
 };
-use crate::{apps::Wanted, node::Node};
+use crate::{
+    apps::{Left, Wanted},
+    node::Node,
+};
 
 /// The largest package, in bytes.
 const MAX_PACKAGE: usize = 64 << 20;
@@ -82,8 +85,18 @@ pub(super) async fn install_carried(
 }
 
 /// `DELETE /v1/apps/{app}`
-pub(super) async fn remove(State(node): State<Arc<Node>>, In(app): In<String>) -> Result<StatusCode, ApiError> {
-    node.apps.remove(&app).await?;
+pub(super) async fn remove(
+    State(node): State<Arc<Node>>,
+    In(app): In<String>,
+    mut asked: Asked,
+) -> Result<StatusCode, ApiError> {
+    let left = match asked.take("instances")?.as_deref() {
+        None => Left::Keep,
+        Some("stop") => Left::Stop,
+        Some(_) => return Err(ApiError::bad_request("`instances` is `stop`, or left out")),
+    };
+    asked.end()?;
+    node.apps.remove(&app, left).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -61,6 +61,7 @@ enum Command {
     HandOver(Box<dyn FnOnce(Vec<Signed>) + Send>),
     Keep,
     Rest,
+    Allow(Vec<LeaseId>),
 }
 
 #[derive(Default)]
@@ -199,6 +200,22 @@ impl Binder {
         let _ = self.commands.send(Command::Rest);
     }
 
+    /// Owners allow these of its wants, and no others, from now on: what it may not use is let go at once. Those that it could use before, by name.
+    pub(crate) fn allow(&self, wants: &[Name]) -> Vec<String> {
+        let (mut gone, mut leases) = (Vec::new(), Vec::new());
+        for (name, slot) in &mut lock(&self.table).slots {
+            let granted = wants.iter().any(|want| want.as_str() == name);
+            if slot.granted && !granted {
+                gone.push(name.clone());
+                slot.last = None;
+                leases.extend(slot.bound.take().and_then(|bound| bound.lease));
+            }
+            slot.granted = granted;
+        }
+        let _ = self.commands.send(Command::Allow(leases));
+        gone
+    }
+
     /// It stays after all: what was handed over is leased again.
     pub(crate) fn keep(&self) {
         let _ = self.commands.send(Command::Keep);
@@ -245,6 +262,7 @@ impl Keeper {
                     }
                     Some(Command::Keep) => {}
                     Some(Command::Rest) => self.rest(),
+                    Some(Command::Allow(leases)) => leases.into_iter().for_each(|lease| self.give_back(lease)),
                 },
                 changed = catalogues.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(AGAIN) => {}
@@ -294,6 +312,13 @@ impl Keeper {
                 let mut table = lock(&self.table);
                 table.used.remove(&name);
                 if let Some(slot) = table.slots.get_mut(&name) {
+                    if !slot.granted {
+                        // It was taken back meanwhile.
+                        if let Some(lease) = now.and_then(|bound| bound.lease) {
+                            self.give_back(lease);
+                        }
+                        continue;
+                    }
                     slot.last = slot.last.take().filter(|_| !changed);
                     slot.bound = now.clone();
                 }

@@ -1,5 +1,7 @@
 //! What an owner's grant says of a package.
 
+use std::sync::atomic::Ordering;
+
 use tutti_app::package::{Grant, Manifest, Package, Version};
 use tutti_fabric::group::{AppGrant, Granted};
 use tutti_model::Name;
@@ -13,6 +15,11 @@ pub(super) fn floor(grant: &AppGrant) -> Version {
 }
 
 impl Shared {
+    /// Grows whenever owners allow something else than before.
+    pub(super) fn grants(&self) -> u64 {
+        self.grants.load(Ordering::Relaxed)
+    }
+
     /// Whether an owner allows this package to run; else why not.
     pub(super) fn granted(&self, package: &Package) -> Result<(), String> {
         self.grant_for(package.manifest().name)?.covers(package).map_err(|error| error.to_string())

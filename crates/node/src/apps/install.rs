@@ -15,6 +15,15 @@ use super::{
     packages::{Facts, KeepError},
 };
 
+/// What becomes of the instances of an app that is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// They run on, and so the app is not removed.
+    Keep,
+    /// They stop.
+    Stop,
+}
+
 impl Apps {
     /// Installs an app: an owner allows it, and this device keeps its package.
     pub(crate) async fn install(&self, bytes: Vec<u8>) -> Result<App, ErrorDetail> {
@@ -65,17 +74,17 @@ impl Apps {
         Ok(show_app(&granted, Some(&facts)))
     }
 
-    /// Allows an app no longer.
-    pub(crate) async fn remove(&self, name: &str) -> Result<(), ErrorDetail> {
+    /// Allows an app no longer. Instances that are left stop as soon as their devices hear of it, and keep their state.
+    pub(crate) async fn remove(&self, name: &str, left: Left) -> Result<(), ErrorDetail> {
         let granted = self.app(name)?;
         if self.0.view().group.my_role() != Role::Owner {
             let hint = "do it on an owner: `tutti devices` shows the roles";
             return Err(ErrorDetail::new(ErrorCode::NotOwner, "only owners of the group remove apps", hint));
         }
-        let left: Vec<_> = self.0.instances_now().into_iter().filter(|it| it.app == name).collect();
-        if let Some(one) = left.first() {
-            let what = format!("{} instances of it are left, one on {}", left.len(), one.device_name);
-            let hint = "end them first: `tutti app rm INSTANCE`";
+        let instances: Vec<_> = self.0.instances_now().into_iter().filter(|it| it.app == name).collect();
+        if let Some(one) = instances.first().filter(|_| left == Left::Keep) {
+            let what = format!("{} instances of it are left, one on {}", instances.len(), one.device_name);
+            let hint = "end them first: `tutti app rm INSTANCE`; or stop them all with it: `--stop-instances`";
             return Err(ErrorDetail::new(ErrorCode::WrongState, what, hint));
         }
         let hint = "try again in a moment";
@@ -84,7 +93,11 @@ impl Apps {
         let (shared, name_of) = (self.0.clone(), granted.grant.name);
         let removing = move || shared.packages.remove(name_of, &used_packages(&shared.instances()));
         tokio::task::spawn_blocking(removing).await.map_err(|_| internal())?;
-        self.0.audit(name, None, AuditWhat::Removed, String::new());
+        let about = match instances.len() {
+            0 => String::new(),
+            more => format!("{more} instances of it were left"),
+        };
+        self.0.audit(name, None, AuditWhat::Removed, about);
         self.0.changed();
         Ok(())
     }

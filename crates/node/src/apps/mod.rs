@@ -48,7 +48,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
 use ed25519_dalek::SigningKey;
@@ -107,6 +107,8 @@ pub(crate) struct Shared {
     changes: watch::Sender<u64>,
     /// Something that is shown has changed.
     shown: watch::Sender<u64>,
+    /// Grows whenever owners allow something else than before.
+    grants: AtomicU64,
     carrying: Semaphore,
     requests: Arc<Semaphore>,
     runtime: tokio::runtime::Handle,
@@ -161,6 +163,7 @@ impl Apps {
             connected: Mutex::default(),
             changes: watch::Sender::new(0),
             shown: watch::Sender::new(0),
+            grants: AtomicU64::new(0),
             carrying: Semaphore::new(64),
             requests: Arc::new(Semaphore::new(64)),
             runtime: tokio::runtime::Handle::current(),
@@ -188,8 +191,8 @@ impl Apps {
     }
 }
 
-/// For the API: what may be wanted of an instance.
-pub(crate) use actor::Want as Wanted;
+/// For the API: what may be wanted of an instance, and of those that are left of an app.
+pub(crate) use {actor::Want as Wanted, install::Left};
 
 fn internal() -> ErrorDetail {
     ErrorDetail::new(ErrorCode::Internal, "a fault in this device", "see the device's log")

@@ -483,6 +483,7 @@ impl Apps {
             shared.forget_strangers(&view.group.members.keys().copied().collect());
             if grants != view.group.grants {
                 grants = view.group.grants.clone();
+                shared.grants.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 shared.tell_all(|| ToActor::Recheck);
                 shared.shown.send_modify(|count| *count += 1);
             }

@@ -1,6 +1,7 @@
 //! Apps on whole devices, each a process of its own: installed, run, moved with their state, killed, gone on. All through the control API.
 #![cfg(feature = "apps")]
 
+mod revoked;
 mod standby;
 #[path = "../support/mod.rs"]
 mod support;

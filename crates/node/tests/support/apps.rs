@@ -65,6 +65,7 @@ pub(crate) fn guarded(home: &str, standby: StandbyRequest) -> RunRequest {
 /// A counter that is run at that device, and knows four.
 pub(crate) async fn counting(by: &Device, request: &RunRequest) -> String {
     let it = by.client.run_app("counter", request).await.unwrap().id;
+    eventually("it is known", async || by.client.instance(&it).await.is_ok()).await;
     by.client.tell_instance(&it, "add 4").await.unwrap();
     assert_eq!(count(by, &it).await, "4 (4)");
     it

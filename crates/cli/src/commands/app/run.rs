@@ -26,9 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(85);
 
 /// Begins a new instance of an app, where it fits best or on a device
 #[derive(Debug, Args)]
-#[command(mut_arg("available", |arg| arg.requires("standby")))]
-#[command(mut_arg("lease", |arg| arg.requires("standby")))]
-#[command(mut_arg("checkpoint", |arg| arg.requires("standby")))]
 pub(crate) struct RunArgs {
     /// The app
     app: String,
@@ -49,6 +46,10 @@ pub(crate) struct RunArgs {
 }
 
 pub(crate) async fn run(args: RunArgs, context: &mut Context) -> Result<Exit, Failure> {
+    if args.standby.is_none() && args.settings.any() {
+        let what = "--available, --lease and --checkpoint say how a standby goes on with it, and there is none";
+        return Err(Failure::wrong_use(what).next("name one with --standby DEVICE"));
+    }
     let client = context.client().await?.timeout(PATIENCE);
     let failed = || format!("cannot run {}", args.app);
     let standby = args.standby.map(|device| args.settings.request(device));

@@ -1,7 +1,7 @@
 //! `tutti app standby`
 //!
 //! ```text
-//! $ tutti app standby counter --device attic --lease 5s --checkpoint 1s
+//! $ tutti app standby counter --on attic --lease 5s --checkpoint 1s
 //! If kitchen is lost, attic goes on with it 5.1 s after it last heard of kitchen; at most the last 5.0 s of its work are lost.
 //! Is attic to be its standby? [y/N] y
 //! INSTANCE  APP      VERSION  STATE    DEVICE   STANDBY  EVENTS
@@ -32,9 +32,9 @@ pub(crate) struct StandbyArgs {
     instance: String,
     /// The device that goes on with it, in place of whoever does now; who does now, if only settings are changed
     #[arg(long, value_name = "DEVICE")]
-    device: Option<String>,
+    on: Option<String>,
     /// Nobody is to go on with it any more
-    #[arg(long, conflicts_with_all = ["device", "available", "lease", "checkpoint"])]
+    #[arg(long, conflicts_with_all = ["on", "available", "lease", "checkpoint"])]
     none: bool,
     #[command(flatten)]
     settings: Settings,
@@ -61,7 +61,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    fn any(&self) -> bool {
+    pub(super) fn any(&self) -> bool {
         self.available || self.lease.is_some() || self.checkpoint.is_some()
     }
 
@@ -83,11 +83,11 @@ pub(crate) async fn run(args: StandbyArgs, context: &mut Context) -> Result<Exit
         let changed = client.remove_standby(&it.id).await.explain(failed)?;
         return ls::show(&changed, args.json, context);
     }
-    let device = match args.device {
+    let device = match args.on {
         Some(device) => device,
         None if !args.settings.any() => return say(&it, args.json, context),
         None => it.standby.clone().ok_or_else(|| {
-            Failure::wrong_use(format!("{} has no standby yet", args.instance)).next("name one with --device DEVICE")
+            Failure::wrong_use(format!("{} has no standby yet", args.instance)).next("name one with --on DEVICE")
         })?,
     };
     let request = args.settings.request(device);

@@ -31,6 +31,8 @@ pub(super) struct Arriving {
     pub(super) attempt: Attempt,
     source: DeviceId,
     package: Package,
+    /// When the owners' word on it was looked at: see [`Shared::grants`].
+    pub(super) allowed: u64,
     app: Arc<App>,
     limits: Limits,
     binder: Option<Binder>,
@@ -112,6 +114,7 @@ impl Actor {
     /// Holds an offer against the owner's grant and against what there is here, and makes ready for what comes.
     fn prepare(&self, from: DeviceId, offer: &Offer) -> Result<Arriving, (Why, String)> {
         let failed = |error: &dyn std::fmt::Display| (Why::Failed, error.to_string());
+        let allowed = self.shared.grants();
         let (package, app, limits) = self.shared.fit(&offer.package)?;
         if offer.size > limits.memory as u64 {
             return Err((Why::Full, "it is larger than its app may be".into()));
@@ -130,6 +133,7 @@ impl Actor {
             attempt: offer.attempt,
             source: from,
             package,
+            allowed,
             app,
             limits,
             binder: Some(binder),

@@ -107,6 +107,8 @@ impl Actor {
     }
 
     fn handle_event(&mut self, event: &Event) {
+        // Whatever else waits: what an owner has taken back is not used for one more event.
+        self.recheck();
         let Some(live) = &mut self.live else { return };
         let wait = live.share.wait();
         if !wait.is_zero() {

@@ -51,6 +51,8 @@ pub(super) struct Guarding {
     after: Option<(Want, Reply)>,
     /// The checkpoint that is being sent.
     sending: Option<Mark>,
+    /// Why there was none to send, as it was said.
+    trouble: Option<String>,
     /// At a standby: who is about to ask, and the package.
     pub(super) expected: Option<(DeviceId, [u8; 32])>,
     /// At a standby: what is on its disk.
@@ -274,13 +276,17 @@ impl Actor {
     fn checkpoint(&mut self, to: DeviceId, pact: u64, base: Option<Mark>) {
         match self.make_checkpoint(pact, base) {
             Ok((head, step)) => {
-                self.guarding.sending = Some(head.mark);
+                (self.guarding.sending, self.guarding.trouble) = (Some(head.mark), None);
                 let (shared, id, handle) = (self.shared.clone(), self.id, self.handle.clone());
                 let sending = async move { shared.send_checkpoint(to, id, head, step, handle).await };
                 self.shared.runtime.spawn(sending);
             }
             Err(why) => {
-                self.note(AppLevel::System, format!("its standby gets nothing: {why}"));
+                let text = format!("its standby gets nothing: {why}");
+                if self.guarding.trouble.as_ref() != Some(&text) {
+                    self.note(AppLevel::System, text.clone());
+                    self.guarding.trouble = Some(text);
+                }
                 self.keeper.handle(self.now(), Input::NotSent);
             }
         }

@@ -107,6 +107,8 @@ pub(super) struct Actor {
     /// It is not begun again by itself.
     failed: bool,
     restarts: u32,
+    /// As of which word of the owners it may run: see [`Shared::grants`].
+    allowed: u64,
     /// Why the machine would not do what a person wanted.
     refused: Option<Because>,
     idle_since: Option<Instant>,
@@ -143,7 +145,7 @@ impl Actor {
         queue: Receiver<Ask>,
         handle: Handle,
     ) -> Self {
-        let (now, me) = (shared.clock.now(), shared.me);
+        let (now, me, allowed) = (shared.clock.now(), shared.me, shared.grants());
         let (mut saved, mut damaged) = (None, None);
         let run = rand::random();
         let keeper = match how {
@@ -192,6 +194,7 @@ impl Actor {
             reason: None,
             failed: false,
             restarts: 0,
+            allowed,
             refused: None,
             idle_since: None,
         }
@@ -260,6 +263,7 @@ impl Actor {
     }
 
     fn tick(&mut self) {
+        self.recheck();
         let now = self.now();
         if self.keeper.poll_timeout().is_some_and(|at| at <= now) {
             self.keep(standby::Input::Tick);
@@ -309,8 +313,8 @@ impl Actor {
                 self.on_checkpoint(from, head, &step, &bytes);
                 let _ = reply.send(());
             }
-            Ask::Recheck => self.recheck(),
-            Ask::Bound | Ask::Shutdown => {}
+            // These only wake it.
+            Ask::Recheck | Ask::Bound | Ask::Shutdown => {}
         }
     }
 

@@ -144,7 +144,10 @@ impl Actor {
         }
         // Whatever move was under way, this is another stay.
         self.leaving = None;
-        let arrived = self.arriving.take().and_then(|arriving| arriving.into_parts());
+        let arriving = self.arriving.take();
+        // What was allowed when it was offered may not be any more.
+        self.allowed = arriving.as_ref().map_or(self.allowed, |arriving| arriving.allowed);
+        let arrived = arriving.and_then(|arriving| arriving.into_parts());
         let from_afar = arrived.is_some();
         let begun = match arrived {
             Some(parts) => Ok(parts),
@@ -208,13 +211,42 @@ impl Actor {
         self.reason = Some(why);
     }
 
-    /// What it runs by may have been taken back.
+    /// What it runs by may have been taken back since it was looked at last: then it does not run any more, or without what it may not use. Its state
+    /// stays, for whoever allows it again or removes it.
     pub(super) fn recheck(&mut self) {
+        let allowed = self.shared.grants();
+        if allowed == self.allowed {
+            return;
+        }
+        self.allowed = allowed;
         let Some(saved) = self.saved.as_ref().filter(|_| self.live.is_some()) else { return };
-        let allowed = self.shared.packages.load(&saved.package).map_err(|error| error.to_string());
-        if let Err(why) = allowed.and_then(|package| self.shared.granted(&package)) {
-            self.audit(AuditWhat::Refused, why.clone());
-            self.fail(why);
+        let (app, package) = (saved.app, saved.package);
+        let package = self.shared.packages.load(&package).map_err(|error| error.to_string());
+        match package.and_then(|package| self.shared.granted(&package)) {
+            Ok(()) => self.restrict(app),
+            Err(why) => {
+                if self.leaving.is_some() {
+                    // If it is decided already, its new home looks at the grant itself.
+                    let _ = self.cancel_move();
+                }
+                self.audit(AuditWhat::Refused, why.clone());
+                self.fail(why);
+            }
+        }
+    }
+
+    /// It goes on with what it may use now.
+    fn restrict(&mut self, app: Name) {
+        let Some(live) = &self.live else { return };
+        for name in live.binder.allow(&self.shared.granted_wants(app)) {
+            let why = format!("{name} may not be used any more: an owner allows the app less than before");
+            self.note(AppLevel::System, why.clone());
+            self.audit(AuditWhat::Refused, why);
+            let now = self.now();
+            if let Some(live) = &mut self.live {
+                let event = Event::Changed(name, false);
+                live.home.handle(now, home::Input::Event(Incoming { origin: None, event }));
+            }
         }
     }
 
