@@ -251,7 +251,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "app-kills",
-        about: "apps that move between devices, which are processes killed at 20 (--full: 200) seeded moments: never two copies, then one, nothing lost",
+        about: "apps that move between devices or have a standby, and devices killed at 20 (--full: 200) seeded moments: never two copies, then one, nothing lost that was safe",
         default: true,
         needs: &[Need::Build],
         limit: minutes(30),

@@ -106,6 +106,7 @@ async fn a_later_version_stops_what_is_older() {
     has_stopped(&kitchen, &here, "older than 0.2.0", installed).await;
     let later = kitchen.client.run_app("counter", &on("attic")).await.unwrap();
     assert_eq!((later.state, later.version.as_str()), (InstanceState::Running, "0.2.0"));
+    is(&kitchen, &later.id, InstanceState::Running, "attic").await;
     attic.kill();
     is(&kitchen, &later.id, InstanceState::Away, "attic").await;
     kitchen.client.install_app(package("counter", "0.3.0", COUNTER, "")).await.unwrap();

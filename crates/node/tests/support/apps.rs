@@ -9,6 +9,7 @@ use super::{Device, Host, eventually};
 
 pub(crate) const COUNTER: &[u8] = include_bytes!("../../../../apps/built/counter.wasm");
 pub(crate) const RELAY: &[u8] = include_bytes!("../../../../apps/built/relay.wasm");
+
 /// What the relay wants: one sensor and one actuator, by their units.
 pub(crate) fn relay_wants(sensor: &str, actuator: &str) -> String {
     format!(
