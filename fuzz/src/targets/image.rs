@@ -88,6 +88,7 @@ pub(crate) fn product(bytes: &[u8]) {
             profile: product.profile.value,
             architecture: board.architecture,
             has: board.has.into_iter().collect(),
+            parts: board.parts,
             ram: Size(1 << 30),
             flash: None,
         };
