@@ -3,7 +3,16 @@
 use crate::{cargo::cargo, process::Program};
 
 pub(crate) fn steps(kills: &str, seed: &str) -> Vec<Program> {
-    let kill = cargo(["test", "--workspace", "--test", "app_kills", "--", "kills_at_seeded", "--nocapture", "--test-threads=1"]);
+    let kill = cargo([
+        "test",
+        "--workspace",
+        "--test",
+        "app_kills",
+        "--",
+        "kills_at_seeded",
+        "--nocapture",
+        "--test-threads=1",
+    ]);
     vec![kill.env("TUTTI_APP_KILLS", kills).env("TUTTI_APP_SEED", seed)]
 }
 
