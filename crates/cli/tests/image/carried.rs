@@ -142,8 +142,8 @@ fn every_product_of_ours_becomes_an_image() {
     let Some(firmware) = named("TUTTI_IMAGE_FIRMWARE") else { return };
     let folder = tempfile::tempdir().unwrap();
     let products = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../products");
-    let own = "../../target/firmware/thumbv8m.main-none-eabi/release/core0";
-    let firmware = firmware.display().to_string();
+    let own = "source = \"../..\"";
+    let firmware = format!("image = {:?}", firmware.display().to_string());
     let mut sizes = Vec::new();
     for entry in fs::read_dir(products).unwrap() {
         let path = entry.unwrap().path();
