@@ -17,8 +17,6 @@ use support::{
     device::{Device, Plan, Ran, eventually},
 };
 
-const S: fn(u64) -> Duration = Duration::from_secs;
-
 /// An update with all that belongs to it, on a machine with other things to do.
 const UPDATE: Duration = Duration::from_secs(300);
 
