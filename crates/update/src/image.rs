@@ -280,6 +280,10 @@ impl<'a, R: Read> Checked<'a, R> {
 impl<R: Read> Read for Checked<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        // Behind the end nobody is asked: to a reader of parts, nothing read is the end of a part.
+        if most == 0 {
+            return Ok(0);
+        }
         let buffer = buffer.get_mut(..most).unwrap_or_default();
         let len = self.from.read(buffer)?;
         self.hasher.update(buffer.get(..len).unwrap_or_default());
@@ -305,6 +309,24 @@ mod tests {
             Ok(())
         })?;
         Ok(all)
+    }
+
+    /// A reader as devices have them, which takes nothing read for the end of something.
+    struct Parts<'a>(&'a [u8]);
+
+    impl Read for Parts<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            assert!(!buffer.is_empty(), "it is asked for nothing");
+            self.0.read(buffer)
+        }
+    }
+
+    #[test]
+    fn a_reader_is_not_asked_for_nothing() {
+        let image = Made::new("gateway", "1.2.0", b"the system").kernel(b"a kernel").sign(&key(1).0);
+        let mut from = Parts(&image);
+        let head = Head::read(&mut from, key(1).1).unwrap();
+        head.check_members(&mut from).unwrap();
     }
 
     #[test]

@@ -81,6 +81,10 @@ pub(super) struct Image {
 
 impl Read for Image {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // Nothing read means the end of a part only where something was asked for.
+        if buffer.is_empty() {
+            return Ok(0);
+        }
         loop {
             if let Some(part) = &mut self.open {
                 match part.read(buffer)? {
