@@ -178,8 +178,6 @@ impl Keeper {
         };
         match why {
             Some(why) => self.event(refuse(why)),
-            #[cfg(test)]
-            None if self.changes_at_once() => self.propose(standby, settings, self.durable.pact + 1),
             None if self.durable.terms.is_some() => self.release(Some((standby, settings))),
             None => self.propose(standby, settings, self.durable.pact + 1),
         }

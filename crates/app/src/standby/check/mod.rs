@@ -35,8 +35,6 @@ pub(super) enum Fault {
     RunsWithoutAsking,
     /// The target of a move is not told of the standby.
     TargetKnowsNothing,
-    /// Another standby is named before the one that there is has let go.
-    ChangesAtOnce,
 }
 
 impl Keeper {
@@ -46,10 +44,6 @@ impl Keeper {
             Some(Fault::NoDrift) => (asked, longer(lease) + Duration::from_nanos(lease.as_nanos() as u64 / 8000)),
             _ => (asked, lease),
         }
-    }
-
-    pub(super) fn changes_at_once(&self) -> bool {
-        self.fault == Some(Fault::ChangesAtOnce)
     }
 
     pub(super) fn mistaken_promise(&self, until: BootTime, lease: Duration) -> BootTime {
@@ -94,13 +88,9 @@ const BOUNDS: Bounds = Bounds {
     events: 0,
     guards: 1,
     unguards: 0,
-    changes: false,
     prefer: Prefer::One,
     fault: None,
 };
-
-/// The standby is changed for another one.
-const CHANGED: Bounds = Bounds { devices: 3, guards: 2, changes: true, ..BOUNDS };
 
 #[test]
 #[expect(clippy::print_stderr, reason = "how many states there were is of interest")]
@@ -111,9 +101,6 @@ fn at_most_one_runs_in_every_state_and_exactly_one_after_healing() {
             Bounds { events: 1, ..BOUNDS },
             Bounds { crashes: 1, ..BOUNDS },
             Bounds { unguards: 1, ..BOUNDS },
-            Bounds { guards: 2, ..BOUNDS },
-            Bounds { guards: 2, crashes: 1, ..BOUNDS },
-            CHANGED,
             Bounds { moves: (1, 1), ..BOUNDS },
             Bounds { devices: 3, moves: (2, 1), ..BOUNDS },
             Bounds { prefer: Prefer::Available, ..BOUNDS },
@@ -135,7 +122,6 @@ fn what_is_done_wrong_is_found() {
         (Fault::ForgetsItsPromise, Bounds { crashes: 1, ..BOUNDS }),
         (Fault::RunsWithoutAsking, Bounds { crashes: 1, ..BOUNDS }),
         (Fault::TargetKnowsNothing, Bounds { devices: 3, moves: (2, 1), ..BOUNDS }),
-        (Fault::ChangesAtOnce, CHANGED),
     ] {
         let what = explore(World::new(Bounds { fault: Some(fault), ..bounds }), 3_000_000);
         assert!(what.is_err_and(|what| what.contains("run")), "{fault:?} is not found");

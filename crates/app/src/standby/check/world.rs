@@ -69,8 +69,6 @@ pub(super) struct Bounds {
     pub(super) events: u8,
     pub(super) guards: u8,
     pub(super) unguards: u8,
-    /// Whether the third device may be the standby as well.
-    pub(super) changes: bool,
     pub(super) prefer: Prefer,
     pub(super) fault: Option<Fault>,
 }
@@ -94,8 +92,7 @@ pub(super) enum Action {
     Fail(usize, Todo),
     Apply(usize),
     Move(usize),
-    /// Which device shall be its standby, in place of whoever is.
-    Guard(usize, usize),
+    Guard(usize),
     Unguard(usize),
     /// Half a lease passes.
     Wait,
@@ -179,8 +176,7 @@ impl World {
                     all.push(Action::Move(me));
                 }
                 if self.left.guards > 0 && me != 1 {
-                    let others = (1..self.sides.len()).filter(|it| *it != me && (*it == 1 || self.left.changes));
-                    all.extend(others.map(|to| Action::Guard(me, to)));
+                    all.push(Action::Guard(me));
                 }
                 if self.left.unguards > 0 && machine.record().terms.is_some() {
                     all.push(Action::Unguard(me));
@@ -242,13 +238,11 @@ impl World {
                 let input = Moved::Move { to: DEVICES[to], attempt, package: [0; 32], size: 0 };
                 self.handle(me, Input::Move(input));
             }
-            Action::Guard(me, to) => {
+            Action::Guard(me) => {
                 self.left.guards -= 1;
-                // Each time others, so that the same standby may be had in another way.
-                let most_lost = Duration::from_secs(1 + u64::from(self.left.guards));
-                let every = Duration::from_millis(100);
+                let (every, most_lost) = (Duration::from_millis(100), Duration::from_secs(1));
                 let settings = Settings { lease: LEASE, every, most_lost, prefer: self.left.prefer };
-                self.handle(me, Input::Guard(DEVICES[to], settings));
+                self.handle(me, Input::Guard(DEVICES[1], settings));
             }
             Action::Unguard(me) => {
                 self.left.unguards -= 1;
@@ -286,20 +280,19 @@ impl World {
         }
     }
 
-    /// Clocks differ as much as they may: slow for who holds a run-lease, fast for who grants one.
+    /// Clocks differ as much as they may.
     fn wait(&mut self) {
-        for side in &mut self.sides {
+        for (me, side) in self.sides.iter_mut().enumerate() {
             let Some(machine) = &mut side.machine else { continue };
-            let back = |at: BootTime, passes: Duration| {
-                let nanos = at.as_nanos() - passes.as_nanos() as u64;
+            let back = |at: BootTime| {
+                let nanos = at.as_nanos() - PASSES[usize::from(me == 1)].as_nanos() as u64;
                 BootTime::from_nanos(nanos.max((NOW.as_nanos()) - LEASE.as_nanos() as u64))
             };
-            let [slow, fast] = PASSES;
             if let Some((_, at, _)) = &mut machine.holder.asked {
-                *at = back(*at, slow);
+                *at = back(*at);
             }
-            machine.holder.lease = machine.holder.lease.map(|(epoch, until)| (epoch, back(until, slow).max(NOW)));
-            machine.grantor.promise = machine.grantor.promise.map(|until| back(until, fast).max(NOW));
+            machine.holder.lease = machine.holder.lease.map(|(epoch, until)| (epoch, back(until).max(NOW)));
+            machine.grantor.promise = machine.grantor.promise.map(|until| back(until).max(NOW));
         }
     }
 
