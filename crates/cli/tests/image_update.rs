@@ -1,7 +1,7 @@
 //! Devices that run get new systems by `tutti update`, over the pool that they are in: one that joins, one that does not,
 //! and one whose power is cut while it comes. By the layer `image`, which names the kernel of user-mode Linux in
 //! `TUTTI_LINUX` and asks for the emulator with `TUTTI_IMAGE_FIRMWARE`; without these nothing is booted.
-#![allow(clippy::print_stdout, reason = "the layer reads what each part says")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the layer reads what each part says")]
 
 mod support;
 

@@ -665,6 +665,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/instances/{instance}/standby": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Names who goes on with an instance if its home is lost, in place of whoever does now
+         * @description Names who goes on with an instance if its home is lost, in place of whoever does now. The answer comes when that device has a copy.
+         */
+        put: operations["put_instances_instance_standby"];
+        post?: never;
+        /**
+         * Takes its standby away from an instance: nobody goes on with it any more if its home is lost
+         * @description Takes its standby away from an instance: nobody goes on with it any more if its home is lost.
+         */
+        delete: operations["delete_instances_instance_standby"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/instances/{instance}/start": {
         parameters: {
             query?: never;
@@ -1147,6 +1171,26 @@ export interface paths {
          * @description Stops this device cleanly.
          */
         post: operations["post_shutdown"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/standby": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What a standby would mean, beforehand
+         * @description What a standby would mean, beforehand. Nothing is changed.
+         */
+        post: operations["post_standby"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2255,15 +2299,9 @@ export interface components {
         };
         /** @description Where to run an app. */
         RunRequest: {
-            /**
-             * @description With a standby: going on matters more than that only one copy runs. While the two do not hear of each other, both may run; then the
-             *     earlier copy stops and is kept.
-             */
-            available?: boolean;
             /** @description On this device: name, id or beginning of an id. If there is none, where it fits best. */
             on?: string | null;
-            /** @description The device that goes on with it if its home is lost: name, id or beginning of an id. */
-            standby?: string | null;
+            standby?: components["schemas"]["StandbyRequest"] | null;
         };
         /** @description A link to satellites. */
         SatelliteLink: {
@@ -2336,6 +2374,54 @@ export interface components {
          * @enum {string}
          */
         Source: "mdns" | "same-host" | "ticket" | "saved" | "observed";
+        /** @description What having a standby means. */
+        StandbyForetold: {
+            /**
+             * Format: int64
+             * @description How often it gets what has changed, in milliseconds.
+             */
+            checkpoint_ms: number;
+            /** @description The id of the device. */
+            device: string;
+            /** @description Its name. */
+            device_name: string;
+            /**
+             * Format: int64
+             * @description How long after the home was last heard of it goes on, in milliseconds.
+             */
+            fail_over_ms: number;
+            /**
+             * Format: int64
+             * @description How long the home may run without hearing of it, in milliseconds.
+             */
+            lease_ms: number;
+            /**
+             * Format: int64
+             * @description The most work that is lost then, in milliseconds of it; none if there is no bound.
+             */
+            most_lost_ms?: number | null;
+        };
+        /** @description Who goes on with an instance if its home is lost, and how. */
+        StandbyRequest: {
+            /**
+             * @description Going on matters more than that only one copy runs. While the two do not hear of each other, both may run; then the
+             *     earlier copy stops and is kept.
+             */
+            available?: boolean;
+            /**
+             * Format: int64
+             * @description How often the standby gets what has changed: each 100 to 3600000 milliseconds, 2000 if left out.
+             */
+            checkpoint_ms?: number | null;
+            /** @description The device: name, id or beginning of an id. */
+            device: string;
+            /**
+             * Format: int64
+             * @description How long the home may run without hearing of the standby, and the standby waits before it goes on: 1000 to 3600000
+             *     milliseconds, 10000 if left out.
+             */
+            lease_ms?: number | null;
+        };
         /** @description The message that asks a firmware to stop. */
         StopMessage: {
             /** @description Its bytes, in hexadecimal. */
@@ -2515,7 +2601,10 @@ export interface operations {
     };
     delete_apps_app: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `stop`: also if instances are left. Each stops as soon as its device hears of it, and keeps its state. */
+                instances?: string;
+            };
             header?: never;
             path: {
                 app: string;
@@ -3617,6 +3706,72 @@ export interface operations {
             };
         };
     };
+    put_instances_instance_standby: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StandbyRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppInstance"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_instances_instance_standby: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppInstance"];
+                };
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     post_instances_instance_start: {
         parameters: {
             query?: never;
@@ -4550,6 +4705,39 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description An error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    post_standby: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StandbyRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StandbyForetold"];
+                };
             };
             /** @description An error. */
             default: {
