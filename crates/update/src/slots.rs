@@ -151,7 +151,7 @@ impl Slots {
         }
     }
 
-    /// Opens what is in a slot, its beginning checked; what follows is checked by [`Head::system`] while it is read.
+    /// Opens what is in a slot, its beginning checked; what follows is checked by [`Head::take_members`] while it is read.
     ///
     /// # Errors
     /// See [`ImageError`].

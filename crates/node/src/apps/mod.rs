@@ -54,7 +54,7 @@ use std::{
 use ed25519_dalek::SigningKey;
 use tokio::sync::{Semaphore, watch};
 use tutti_app::{ids::InstanceId, standby::Duty};
-use tutti_control::{AppsState, AuditLine, AuditWhat, ErrorCode, ErrorDetail, InstanceState};
+use tutti_control::{AppInstance, AppsState, AuditLine, AuditWhat, ErrorCode, ErrorDetail, InstanceState};
 use tutti_fabric::{Fabric, Service, View, clock::Clock};
 use tutti_model::{DeviceId, Role};
 use tutti_pool::driver::PoolHandle;
@@ -332,6 +332,18 @@ impl Shared {
         self.shown.send_modify(|count| *count += 1);
     }
 
+    /// Another device has begun this, and not told everybody yet.
+    fn heard_of(&self, from: DeviceId, begun: &AppInstance) {
+        if let Some(state) = lock(&self.others).get_mut(&from)
+            && begun.device == from.to_string()
+            && state.instances.len() < MAX_ACTORS
+            && state.instances.iter().all(|known| known.id != begun.id)
+        {
+            state.instances.push(begun.clone());
+        }
+        self.shown.send_modify(|count| *count += 1);
+    }
+
     fn forget_strangers(&self, members: &BTreeSet<DeviceId>) {
         lock(&self.others).retain(|device, _| members.contains(device));
         self.rooms.forget_strangers(members);
@@ -347,6 +359,7 @@ impl Shared {
     fn who_runs_apps(&self) -> BTreeSet<DeviceId> {
         lock(&self.others).keys().copied().chain([self.me]).collect()
     }
+
     /// The device where an instance is at home, as far as is known.
     fn home_of(&self, instance: InstanceId) -> Option<DeviceId> {
         if lock(&self.actors).get(&instance).and_then(Handle::show).is_some_and(|it| it.waiting_for.is_none()) {

@@ -87,7 +87,10 @@ impl Apps {
         brought.map_err(|why| {
             ErrorDetail::new(ErrorCode::Unreachable, format!("{name} on {there}: {why}"), "try again")
         })?;
-        self.order(on, Order::Run(facts.digest)).await
+        let begun = self.order(on, Order::Run(facts.digest)).await?;
+        // Whoever asked may go on with it at once, before that device has told everybody.
+        self.0.heard_of(on, &begun);
+        Ok(begun)
     }
 
     /// Begins an instance on this device. It has the package.
