@@ -388,15 +388,15 @@ fn of_fuzz(program: Program) -> Program {
 fn lint() -> Result<Vec<Program>, String> {
     let driver = clippy_driver()?;
     let build = || {
-        cargo(["build", "--all-targets", "--keep-going"])
+        cargo(["build", "--keep-going"])
             .env("RUSTC_WORKSPACE_WRAPPER", &driver)
             .env("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__")
     };
-    let fuzz = has_fuzz().then(|| of_fuzz(build()));
+    let fuzz = has_fuzz().then(|| of_fuzz(build().args(["--all-targets"])));
     // The command for small devices, without apps. All else keeps its features, so that nothing but node and command is compiled once more.
     let others = ["--no-default-features", "--features", "tutti-app/default,tutti-fabric/default,tutti-model/default"];
-    let small = build().args(["--workspace"]).args(others);
-    Ok([build().args(["--workspace"]), small].into_iter().chain(fuzz).collect())
+    let small = build().args(["--workspace", "--lib", "--bins"]).args(others);
+    Ok([build().args(["--workspace", "--all-targets"]), small].into_iter().chain(fuzz).collect())
 }
 
 #[derive(Clone, Copy, PartialEq)]
