@@ -90,9 +90,14 @@ impl Image {
         }
     }
 
-    /// Where it is once it was built.
-    pub(crate) fn path(self) -> PathBuf {
+    /// Where cargo leaves it, with whatever parts it was built last.
+    fn made(self) -> PathBuf {
         folder().join(self.target()).join("release").join(self.package())
+    }
+
+    /// Where it is kept with the parts that it has unless somebody says otherwise.
+    pub(crate) fn path(self) -> PathBuf {
+        folder().join("images").join(format!("{}-{}", self.board(), self.package()))
     }
 
     /// How large it is.
@@ -117,28 +122,34 @@ pub(crate) fn steps(images: &[Image]) -> Vec<Program> {
         "firmware: compiled by {}",
         if has_target(TARGET) { "rustup's toolchain" } else { "Debian's rustc, with the library from source" }
     );
-    images.iter().flat_map(|image| steps_with(*image, image.parts())).collect()
+    images.iter().flat_map(|image| kept(*image)).collect()
+}
+
+/// Builds it with the parts that it has unless somebody says otherwise, and keeps it, with what it brings with it.
+fn kept(image: Image) -> Vec<Program> {
+    let brought = (image == Image::Core0).then_some(Image::Core1);
+    let keep = brought.into_iter().chain([image]).map(|image| copy(image, &image.path()));
+    steps_with(image, image.parts()).into_iter().chain(keep).collect()
 }
 
 /// Builds the image of a board's first core with these parts.
 fn steps_with(image: Image, parts: &str) -> Vec<Program> {
     let first = build(image, parts);
     if parts.split(',').any(|part| part == "second-core") {
-        vec![build(Image::Core1, ""), first.env("TUTTI_CORE1", Image::Core1.path())]
+        vec![build(Image::Core1, ""), first.env("TUTTI_CORE1", Image::Core1.made())]
     } else {
         vec![first]
     }
 }
 
-/// Builds both from another tree and puts core 0's, which carries the other, at `to`. It is built where the ordinary ones are, which
-/// are to be built afterwards.
+/// Builds both from another tree and puts core 0's, which carries the other, at `to`.
 pub(crate) fn steps_for(tree: &Path, to: &Path) -> Vec<Program> {
     let steps = steps_with(Image::Core0, Image::Core0.parts()).into_iter();
     steps.map(|step| step.env("TUTTI_AN521_TREE", tree)).chain([copy(Image::Core0, to)]).collect()
 }
 
 fn copy(image: Image, to: &Path) -> Program {
-    Program::new("cp").args([image.path().as_path(), to])
+    Program::new("install").args(["-D"]).args([image.made().as_path(), to])
 }
 
 /// What the build of core 1 says of a tree that it refuses.

@@ -49,7 +49,7 @@ const MOST: [u32; 2] = [64 << 10, 24 << 10];
 pub(crate) fn steps() -> Result<Vec<Program>, String> {
     let (mut steps, kernel) = linux_peer::kernel()?;
     steps.extend(firmware::steps(&[Image::Core0, Image::An386]));
-    let named = ["test", "--workspace", "--test", "image", "--test", "image_update"];
+    let named = ["test", "--workspace", "--no-fail-fast", "--test", "image", "--test", "image_update"];
     let tests = cargo(named)
         .args(["--", "--nocapture", "--test-threads=1"])
         .env("TUTTI_IMAGE_FIRMWARE", Image::Core0.path())
