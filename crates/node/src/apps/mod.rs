@@ -332,14 +332,17 @@ impl Shared {
         self.shown.send_modify(|count| *count += 1);
     }
 
-    /// Another device has begun this, and not told everybody yet.
-    fn heard_of(&self, from: DeviceId, begun: &AppInstance) {
-        if let Some(state) = lock(&self.others).get_mut(&from)
-            && begun.device == from.to_string()
-            && state.instances.len() < MAX_ACTORS
-            && state.instances.iter().all(|known| known.id != begun.id)
-        {
-            state.instances.push(begun.clone());
+    /// This runs at another device, which may not have told everybody yet.
+    fn heard_of(&self, at: DeviceId, running: AppInstance) {
+        if let Some(state) = lock(&self.others).get_mut(&at) {
+            let told = |it: &AppInstance| it.state == InstanceState::Running && it.epoch == running.epoch;
+            let has_room = state.instances.len() < MAX_ACTORS;
+            match state.instances.iter_mut().find(|it| it.id == running.id) {
+                Some(known) if told(known) => {}
+                Some(known) => *known = running,
+                None if has_room => state.instances.push(running),
+                None => {}
+            }
         }
         self.shown.send_modify(|count| *count += 1);
     }

@@ -89,7 +89,9 @@ impl Apps {
         })?;
         let begun = self.order(on, Order::Run(facts.digest)).await?;
         // Whoever asked may go on with it at once, before that device has told everybody.
-        self.0.heard_of(on, &begun);
+        if begun.device == on.to_string() {
+            self.0.heard_of(on, begun.clone());
+        }
         Ok(begun)
     }
 

@@ -118,6 +118,7 @@ impl Actor {
                 self.note(AppLevel::System, text);
             }
             Moved::Moved(_, to) => {
+                self.shared.heard_of(to, self.describe_there(to));
                 let mut text = name(to);
                 let paused = self.leaving.take().and_then(|it| Some((it.settled? - it.rested?, it.recorded)));
                 if let Some((paused, recorded)) = paused {

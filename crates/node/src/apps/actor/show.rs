@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use tutti_app::handover::Standing;
 use tutti_control::{AppInstance, AppMove, InstanceState};
+use tutti_model::DeviceId;
 
 use crate::lock::lock;
 
@@ -74,6 +75,16 @@ impl Actor {
             it.bound = live.binder.bound();
         }
         Some(it)
+    }
+
+    /// What is to be seen of it where it has gone, until that device tells of it.
+    pub(super) fn describe_there(&self, to: DeviceId) -> AppInstance {
+        let mut it = self.describe_gone();
+        (it.device, it.device_name, it.state) = (to.to_string(), self.shared.name_of(to), InstanceState::Running);
+        if let Some(Standing::Gone { until }) = self.standing() {
+            (it.branch, it.epoch) = (until.branch, until.number);
+        }
+        it
     }
 
     /// The same without where it stands.
