@@ -79,8 +79,10 @@ impl Actor {
 
     /// What is to be seen of it where it has gone, until that device tells of it.
     pub(super) fn describe_there(&self, to: DeviceId) -> AppInstance {
-        let mut it = self.describe_gone();
+        let mut it = lock(&self.handle.shown).clone().unwrap_or_else(|| self.describe_gone());
         (it.device, it.device_name, it.state) = (to.to_string(), self.shared.name_of(to), InstanceState::Running);
+        (it.reason, it.waiting_for, it.moving) = (None, None, None);
+        it.bound.clear();
         if let Some(Standing::Gone { until }) = self.standing() {
             (it.branch, it.epoch) = (until.branch, until.number);
         }
