@@ -95,7 +95,8 @@ async fn a_standby_stays_when_the_app_moves() {
     let it = counting(&kitchen, &guarded("kitchen", quick("attic"))).await;
     kitchen.client.move_instance(&it, "shed").await.unwrap();
     is(&kitchen, &it, InstanceState::Running, "shed").await;
-    assert_eq!(instance(&kitchen, &it).await.standby.as_deref(), Some("attic"));
+    eventually("the new home says so", async || instance(&kitchen, &it).await.standby.as_deref() == Some("attic"))
+        .await;
     kitchen.client.tell_instance(&it, "add 1").await.unwrap();
     assert_eq!(count(&shed, &it).await, "5 (5 4)");
     tokio::time::sleep(REPLICATED).await;
