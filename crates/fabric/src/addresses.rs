@@ -145,6 +145,11 @@ impl AddressBook {
         entry.trim(false, MAX_CLAIMS);
     }
 
+    /// Of how many devices something would be saved.
+    pub fn lasting(&self) -> usize {
+        self.devices.values().filter(|entry| entry.pinned && entry.addrs.values().any(|known| known.proven)).count()
+    }
+
     /// `source` sees the device no more. What it said is still tried for a while: it may have been lied to.
     pub fn vanished(&mut self, device: DeviceId, source: Source) {
         for known in self.devices.get_mut(&device).into_iter().flat_map(|entry| entry.addrs.values_mut()) {

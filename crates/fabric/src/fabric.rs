@@ -358,15 +358,23 @@ async fn set_up(core: Arc<Core>, conn: Arc<dyn Connection>, slot: tokio::sync::O
     drop(slot);
 }
 
-/// Saves the address book when it has changed, at most every ten seconds.
+/// Saves the address book when it has changed, at most every ten seconds; within one where there is somebody new, whom after a
+/// power cut perhaps nothing else finds again.
 async fn save_addresses(core: Arc<Core>) {
-    const EVERY: Duration = Duration::from_secs(10);
+    const LOOK: Duration = Duration::from_secs(1);
+    const LOOKS: u32 = 10;
     let mut closing = core.closing.subscribe();
-    let mut saved = Vec::new();
+    let (mut saved, mut known, mut looks) = (Vec::new(), 0, 0);
     loop {
-        if timeout(EVERY, closing.wait_for(|closing| *closing)).await.is_ok() {
+        if timeout(LOOK, closing.wait_for(|closing| *closing)).await.is_ok() {
             return;
         }
+        looks += 1;
+        let lasting = core.look(|state| state.book.lasting());
+        if lasting <= known && looks < LOOKS {
+            continue;
+        }
+        (known, looks) = (lasting, 0);
         let book = core.look_mut(|state| {
             state.book.expire(core.clock.now());
             state.book.encode()

@@ -181,3 +181,21 @@ async fn as_many_as_want_are_let_in_one_after_the_other() {
     }
     assert_eq!(host.view().group.members.len(), 70);
 }
+
+/// Nothing but what is on their disks is left to both, two seconds after the one has joined the other.
+#[tokio::test(start_paused = true)]
+async fn who_has_just_joined_finds_its_host_after_a_power_cut() {
+    let net = SimNet::new(1);
+    let mut devices = strangers(&net, 2).await;
+    let offer = devices[0].fabric().offer_pairing(Role::Member).await.unwrap();
+    devices[1].fabric().join(JoinTarget::Ticket(offer.ticket.parse().unwrap())).await.unwrap();
+    all_see_each_other(&devices, S(5)).await;
+    tokio::time::sleep(S(2)).await;
+    for device in &mut devices {
+        device.crash().await;
+    }
+    for device in &mut devices {
+        device.start().await;
+    }
+    all_see_each_other(&devices, S(5)).await;
+}
