@@ -1,6 +1,6 @@
-//! Products become images, and these boot and join a pool. By the layer `image`, which builds the firmware and the
-//! kernel of user-mode Linux and names them in `TUTTI_IMAGE_FIRMWARE`, `TUTTI_IMAGE_AN386` and `TUTTI_LINUX`; and by the layer `arm64`, which names
-//! programs for that in `TUTTI_IMAGE_ARM64`. Without these nothing is booted.
+//! Products become images, and these boot and join a pool. By the layer `image`, which names the firmware, the kernel of
+//! user-mode Linux and programs for 64-bit Arm in `TUTTI_IMAGE_FIRMWARE`, `TUTTI_IMAGE_AN386`, `TUTTI_LINUX` and
+//! `TUTTI_IMAGE_ARM64` (so does the layer `arm64` the last). What is not named is not booted.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the layer reads what each part says")]
 
 #[path = "image/carried.rs"]
@@ -55,7 +55,6 @@ fn a_standard_image_joins_from_an_emulator() {
     }
 }
 
-/// By the layer `arm64`, which names the folder with the programs for it.
 #[test]
 fn a_standard_image_for_arm64_joins_from_an_emulator() {
     let Some(programs) = named("TUTTI_IMAGE_ARM64") else { return };

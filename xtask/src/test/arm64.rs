@@ -44,8 +44,11 @@ pub(crate) const NEEDS: &[Need] = &[
     Need::Apt,
 ];
 
+/// What names the programs to the image's test.
+pub(super) const IMAGE_PROGRAMS: &str = "TUTTI_IMAGE_ARM64";
+
 /// The parts of the image's test that must have been seen.
-const IMAGE: [&str; 3] = ["arm64-same", "arm64", "arm64-left"];
+pub(super) const IMAGE: [&str; 3] = ["arm64-same", "arm64", "arm64-left"];
 
 /// Makes the kernel start programs for Arm.
 const SCRIPT: &str = "xtask/src/test/arm64.sh";
@@ -186,16 +189,27 @@ fn built() -> PathBuf {
 pub(crate) fn programs(release: bool) -> Result<(Vec<Program>, PathBuf), String> {
     let args = ["build", "--workspace", "--bins", "--release"];
     let args = if release { &args[..] } else { &args[..3] };
+    build(args, folder(), if release { "release" } else { "debug" })
+}
+
+/// The same without apps, which is half of the work, for the layer `image`; in a folder of their own, so that nobody takes
+/// them for those above.
+pub(super) fn programs_without_apps() -> Result<(Vec<Program>, PathBuf), String> {
+    let args = ["build", "--bins", "-p", "tutti-cli", "-p", "tutti-init", "--no-default-features"];
+    build(&args, target_dir().join("arm64-image"), "debug")
+}
+
+fn build(args: &[&str], folder: PathBuf, profile: &str) -> Result<(Vec<Program>, PathBuf), String> {
     let compiler = Compiler::chosen()?;
-    let build = told(Program::new(compiler.cargo()), compiler, args, &[]);
-    let at = built().join(if release { "release" } else { "debug" });
+    let at = folder.join(TARGET).join(profile);
+    let build = told(Program::new(compiler.cargo()), compiler, args, folder, &[]);
     Ok((compiler.prepare().into_iter().chain([build]).collect(), at))
 }
 
 /// An image with what the first step built boots in an emulator of a whole machine. Its test is a program of this one.
 fn boots() -> Program {
     let test = ["test", "--workspace", "--test", "image", "arm64", "--", "--nocapture", "--test-threads=1"];
-    cargo(test).env("TUTTI_IMAGE_ARM64", built().join("debug"))
+    cargo(test).env(IMAGE_PROGRAMS, built().join("debug"))
 }
 
 /// The demo, by the command that the first step built. (`cargo run` would choose features for the command alone, and build
@@ -213,15 +227,15 @@ fn emulated(program: Program) -> Program {
 /// A cargo command for Arm; what it builds can be run.
 fn run(compiler: Compiler, args: &[&str], to_program: &[&str]) -> Program {
     let program = Program::new("sh").args([SCRIPT]).args([compiler.cargo()]);
-    emulated(told(program, compiler, args, to_program))
+    emulated(told(program, compiler, args, folder(), to_program))
 }
 
 /// What cargo is told. Nobody debugs what is built here, or builds it often.
-fn told(cargo: Program, compiler: Compiler, args: &[&str], to_program: &[&str]) -> Program {
+fn told(cargo: Program, compiler: Compiler, args: &[&str], into: PathBuf, to_program: &[&str]) -> Program {
     let program = cargo
         .args(args)
         .args(["--target", TARGET])
-        .args(["--target-dir".as_ref(), folder().as_os_str()])
+        .args(["--target-dir".as_ref(), into.as_os_str()])
         .args((!to_program.is_empty()).then_some("--"))
         .args(to_program)
         .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")

@@ -293,7 +293,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         about: "products become images, which boot in emulators and as user-mode Linux, join a pool, and leave it",
         default: true,
         needs: image::NEEDS,
-        limit: minutes(30),
+        limit: minutes(45),
         steps: |_| image::steps(),
         check: image::check,
     },
