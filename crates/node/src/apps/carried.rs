@@ -182,10 +182,7 @@ impl Apps {
 
     /// Installs an app that a device carries, for an owner: as from its file, which is got from there.
     pub(crate) async fn install_carried(&self, name: &str, from: Option<DeviceId>) -> Result<App, ErrorDetail> {
-        if !self.is_owner() {
-            let hint = "do it on an owner: `tutti devices` shows the roles";
-            return Err(ErrorDetail::new(ErrorCode::NotOwner, "only owners of the group install apps", hint));
-        }
+        self.owners_only("install")?;
         let all = self.carried();
         let from_id = from.map(|device| device.to_string());
         let fits = |it: &&CarriedApp| it.name == name && from_id.as_ref().is_none_or(|from| it.device == *from);

@@ -5,7 +5,7 @@ use std::path::Path;
 use tutti_app::package::{Package, Version};
 use tutti_control::{App, AuditWhat, ErrorCode, ErrorDetail};
 use tutti_fabric::group::{AppGrant, Granted};
-use tutti_model::{DeviceId, Name, Role};
+use tutti_model::{DeviceId, Name};
 
 use crate::lock::lock;
 
@@ -28,10 +28,7 @@ impl Apps {
     /// Installs an app: an owner allows it, and this device keeps its package.
     pub(crate) async fn install(&self, bytes: Vec<u8>) -> Result<App, ErrorDetail> {
         let shared = self.0.clone();
-        if shared.view().group.my_role() != Role::Owner {
-            let hint = "do it on an owner: `tutti devices` shows the roles";
-            return Err(ErrorDetail::new(ErrorCode::NotOwner, "only owners of the group install apps", hint));
-        }
+        self.owners_only("install")?;
         let checking = shared.clone();
         let checked = tokio::task::spawn_blocking(move || {
             let bad =
@@ -77,10 +74,7 @@ impl Apps {
     /// Allows an app no longer. Instances that are left stop as soon as their devices hear of it, and keep their state.
     pub(crate) async fn remove(&self, name: &str, left: Left) -> Result<(), ErrorDetail> {
         let granted = self.app(name)?;
-        if self.0.view().group.my_role() != Role::Owner {
-            let hint = "do it on an owner: `tutti devices` shows the roles";
-            return Err(ErrorDetail::new(ErrorCode::NotOwner, "only owners of the group remove apps", hint));
-        }
+        self.owners_only("remove")?;
         let instances: Vec<_> = self.0.instances_now().into_iter().filter(|it| it.app == name).collect();
         if let Some(one) = instances.first().filter(|_| left == Left::Keep) {
             let what = format!("{} instances of it are left, one on {}", instances.len(), one.device_name);
@@ -112,6 +106,15 @@ impl Apps {
         });
         let none = || ErrorDetail::new(ErrorCode::NoSuchFile, format!("{name} has no icon"), "");
         icon.await.ok().flatten().ok_or_else(none)
+    }
+
+    /// Refuses what only owners do to apps, unless this device is one.
+    pub(super) fn owners_only(&self, what: &str) -> Result<(), ErrorDetail> {
+        if self.is_owner() {
+            return Ok(());
+        }
+        let hint = "do it on an owner: `tutti devices` shows the roles";
+        Err(ErrorDetail::new(ErrorCode::NotOwner, format!("only owners of the group {what} apps"), hint))
     }
 
     fn app(&self, name: &str) -> Result<Granted, ErrorDetail> {
