@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use tokio::{
     sync::{oneshot, watch},
     time::timeout,
@@ -271,27 +272,29 @@ impl Apps {
             let hint = "ask an owner of the group for another role";
             return Err(ErrorDetail::new(ErrorCode::NotAllowed, "guests may not do this", hint));
         }
-        if let Order::Log(instance, after) = order {
-            let mut lines = shared.find_actor(instance).ok_or_else(|| unknown(&instance))?.log.after(after);
-            // As many as fit in a message; the rest is asked for next.
-            lines.truncate(200);
-            return Ok(serde_json::to_vec(&lines).unwrap_or_default());
-        }
-        let shown = match order {
-            Order::Run(digest) => self.run_here(digest, Some(from)).await?,
-            Order::Move(instance, to) => self.order_here(instance, Want::Move(DeviceId::from_bytes(to))).await?,
-            Order::Cancel(instance) => self.order_here(instance, Want::Cancel).await?,
-            Order::Stop(instance) => self.order_here(instance, Want::Stop).await?,
-            Order::Start(instance) => self.order_here(instance, Want::Start).await?,
-            Order::End(instance) => self.order_here(instance, Want::End).await?,
-            Order::Tell(instance, text) => self.order_here(instance, Want::Tell(text)).await?,
-            Order::Guard(instance, standby, settings) => {
-                let want = Want::Guard(DeviceId::from_bytes(standby), settings);
-                self.order_here(instance, want).await?
+        let (instance, want) = match order {
+            Order::Run(digest) => return Ok(body(&self.run_here(digest, Some(from)).await?)),
+            Order::Log(instance, after) => {
+                let mut lines = shared.find_actor(instance).ok_or_else(|| unknown(&instance))?.log.after(after);
+                // As many as fit in a message; the rest is asked for next.
+                lines.truncate(200);
+                return Ok(body(&lines));
             }
-            Order::Unguard(instance) => self.order_here(instance, Want::Unguard).await?,
-            Order::Log(..) => return Ok(Vec::new()),
+            Order::Move(instance, to) => (instance, Want::Move(DeviceId::from_bytes(to))),
+            Order::Cancel(instance) => (instance, Want::Cancel),
+            Order::Stop(instance) => (instance, Want::Stop),
+            Order::Start(instance) => (instance, Want::Start),
+            Order::End(instance) => (instance, Want::End),
+            Order::Tell(instance, text) => (instance, Want::Tell(text)),
+            Order::Guard(instance, standby, settings) => {
+                (instance, Want::Guard(DeviceId::from_bytes(standby), settings))
+            }
+            Order::Unguard(instance) => (instance, Want::Unguard),
         };
-        Ok(serde_json::to_vec(&shown).unwrap_or_default())
+        Ok(body(&self.order_here(instance, want).await?))
     }
+}
+
+fn body(shown: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(shown).unwrap_or_default()
 }
