@@ -132,12 +132,7 @@ impl Shared {
         let bytes = tokio::task::spawn_blocking(move || shared.packages.read(&digest)).await;
         let bytes = bytes.map_err(|error| error.to_string())?.map_err(|error| format!("its package: {error}"))?;
         let mut channel = self.open(to, &Header::Package(digest)).await?;
-        patiently(channel.send.write_all(&(bytes.len() as u32).to_le_bytes())).await?;
-        for piece in bytes.chunks(PIECE) {
-            patiently(channel.send.write_all(piece)).await?;
-            progress(piece.len() as u64);
-        }
-        patiently(channel.send.shutdown()).await?;
+        write_package(&mut channel, &bytes, progress).await?;
         let mut kept = [0];
         // It is compiled there before it is kept, which takes a while on a slow device.
         let answer = timeout(ORDER, channel.recv.read_exact(&mut kept)).await;
@@ -198,10 +193,7 @@ impl Shared {
         let sending = async {
             let mut channel = self.open(to, &Header::State(instance, attempt)).await?;
             while let Some(step) = steps.recv().await {
-                for piece in step.chunks(PIECE) {
-                    patiently(channel.send.write_all(piece)).await?;
-                    handle.tell(ToActor::Progress(attempt, piece.len() as u64));
-                }
+                write_pieces(&mut channel, &step, |bytes| handle.tell(ToActor::Progress(attempt, bytes))).await?;
                 patiently(channel.send.flush()).await?;
                 // One byte says that it is applied there: what is changed meanwhile is the next round.
                 let mut taken = [0];
@@ -226,10 +218,8 @@ impl Shared {
     ) {
         let sending = async {
             let mut channel = self.open(to, &Header::Checkpoint(instance, head)).await?;
-            for piece in step.chunks(PIECE) {
-                patiently(channel.send.write_all(piece)).await?;
-                handle.tell(ToActor::CheckpointSent(head.mark, Ok(())));
-            }
+            let sent = |_| handle.tell(ToActor::CheckpointSent(head.mark, Ok(())));
+            write_pieces(&mut channel, &step, sent).await?;
             patiently(channel.send.shutdown()).await?;
             // The stream lives until it is all there.
             patiently(channel.recv.read_exact(&mut [0])).await.map(|_| ())
@@ -282,14 +272,7 @@ async fn read_step(channel: &mut Channel, from: DeviceId, progress: impl Fn()) -
     patiently(channel.recv.read_exact(&mut head)).await.ok()?;
     let (kept, patch) = step::lengths(&head, max).ok()?;
     let mut bytes = head.to_vec();
-    let end = HEAD + kept + patch;
-    // As it comes, not as it is announced.
-    while bytes.len() < end {
-        let at = bytes.len();
-        bytes.resize(end.min(at + PIECE), 0);
-        patiently(channel.recv.read_exact(&mut bytes[at..])).await.ok()?;
-        progress();
-    }
+    read_pieces(channel, &mut bytes, HEAD + kept + patch, progress).await.ok()?;
     match step::parse(&head, &bytes[HEAD..HEAD + kept], bytes[HEAD + kept..].to_vec()) {
         Ok(step) => Some((step, bytes)),
         Err(why) => {
@@ -304,6 +287,12 @@ pub(super) fn is_the_one(bytes: &[u8], digest: &[u8; 32]) -> Result<(), String> 
     if blake3::hash(bytes).as_bytes() == digest { Ok(()) } else { Err("it is not the one that was announced".into()) }
 }
 
+async fn write_package(channel: &mut Channel, bytes: &[u8], progress: impl Fn(u64)) -> Result<(), String> {
+    patiently(channel.send.write_all(&(bytes.len() as u32).to_le_bytes())).await?;
+    write_pieces(channel, bytes, progress).await?;
+    patiently(channel.send.shutdown()).await
+}
+
 async fn read_package(channel: &mut Channel) -> Result<Vec<u8>, String> {
     let mut length = [0; 4];
     patiently(channel.recv.read_exact(&mut length)).await?;
@@ -312,12 +301,32 @@ async fn read_package(channel: &mut Channel) -> Result<Vec<u8>, String> {
         return Err(if length == 0 { "it has none".into() } else { "it is too large".into() });
     }
     let mut bytes = Vec::new();
-    while bytes.len() < length {
-        let from = bytes.len();
-        bytes.resize(length.min(from + PIECE), 0);
-        patiently(channel.recv.read_exact(&mut bytes[from..])).await?;
-    }
+    read_pieces(channel, &mut bytes, length, || {}).await?;
     Ok(bytes)
+}
+
+async fn write_pieces(channel: &mut Channel, bytes: &[u8], progress: impl Fn(u64)) -> Result<(), String> {
+    for piece in bytes.chunks(PIECE) {
+        patiently(channel.send.write_all(piece)).await?;
+        progress(piece.len() as u64);
+    }
+    Ok(())
+}
+
+/// Reads until there are so many bytes. There is room for them as they come, not as they are announced.
+async fn read_pieces(
+    channel: &mut Channel,
+    bytes: &mut Vec<u8>,
+    end: usize,
+    progress: impl Fn(),
+) -> Result<(), String> {
+    while bytes.len() < end {
+        let at = bytes.len();
+        bytes.resize(end.min(at + PIECE), 0);
+        patiently(channel.recv.read_exact(&mut bytes[at..])).await?;
+        progress();
+    }
+    Ok(())
 }
 
 impl Apps {
@@ -433,14 +442,7 @@ impl Apps {
                 let reading = shared.clone();
                 let bytes = tokio::task::spawn_blocking(move || reading.package_bytes(&digest)).await;
                 let bytes = bytes.ok().and_then(Result::ok).unwrap_or_default();
-                let sending = async {
-                    patiently(channel.send.write_all(&(bytes.len() as u32).to_le_bytes())).await?;
-                    for piece in bytes.chunks(PIECE) {
-                        patiently(channel.send.write_all(piece)).await?;
-                    }
-                    patiently(channel.send.shutdown()).await
-                };
-                let _: Result<(), String> = sending.await;
+                let _ = write_package(&mut channel, &bytes, |_| {}).await;
             }
             None => {}
         }
