@@ -35,7 +35,8 @@ use tutti_model::{DeviceId, Name, Role};
 use tutti_update::carried;
 
 use super::{
-    Apps, Shared, Wanted, install::digest_of, internal, listing::show_wants, misbehaved, net, packages, packages::Facts,
+    Apps, Shared, Wanted, install::digest_of, internal, listing::show_wants, misbehaved, packages, packages::Facts,
+    streams,
 };
 use crate::{carried::Board, lock::lock, state::State};
 
@@ -330,7 +331,7 @@ impl Apps {
         let (file, digest) = (item.file.clone(), item.facts.digest);
         let reading = tokio::task::spawn_blocking(move || {
             let bytes = read_package(&file).map_err(|error| error.to_string())?;
-            net::is_the_one(&bytes, &digest).map(|()| bytes)
+            streams::is_the_one(&bytes, &digest).map(|()| bytes)
         });
         reading.await.map_err(|error| error.to_string())?
     }

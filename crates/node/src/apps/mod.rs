@@ -5,7 +5,8 @@
 //! | [`actor`] | one instance: a thread with its machines, its app and its disk |
 //! | [`binder`] | what an app's wants are met by; leases |
 //! | [`effects`] | effects on their way, and the ledgers of this device's resources |
-//! | [`net`], [`wire`] | what devices say to each other about apps; packages and state as streams |
+//! | [`net`], [`wire`] | what devices say to each other about apps |
+//! | [`streams`] | packages and state on their way |
 //! | [`disk`], [`slots`], [`journal`], [`packages`], [`lines`] | what is on the disk |
 //! | [`engines`] | wasmtime, begun with the first app |
 //! | [`grants`] | what owners allow |
@@ -42,6 +43,7 @@ mod picture;
 mod place;
 mod rooms;
 mod slots;
+mod streams;
 mod wire;
 
 use std::{
@@ -257,6 +259,7 @@ impl Shared {
     fn host_of(&self, device: DeviceId) -> Option<DeviceId> {
         self.pool.catalogue().device(device).map(|entry| entry.via.unwrap_or(device))
     }
+
     // --- instances -------------------------------------------------------------------------------------------
 
     /// An instance's thread, if it has one or anything is known of it on the disk.
