@@ -318,7 +318,7 @@ impl Apps {
     /// Runs it here; or lets the instance go on that is here.
     async fn begin_carried(&self, item: &Item) -> Result<(), String> {
         let name = item.facts.manifest.name;
-        let own = self.0.mine().instances.into_iter().find(|it| it.app == name.as_str());
+        let own = self.0.own_instances().into_iter().find(|it| it.app == name.as_str());
         let begun = match own {
             None => self.run_here(item.facts.digest, None).await.map(|_| ()),
             Some(it) if it.state == InstanceState::Failed => self.act(&it, Wanted::Start).await.map(|_| ()),

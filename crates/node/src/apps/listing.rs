@@ -81,7 +81,7 @@ impl Apps {
 impl Shared {
     /// All instances of the group, each once, and copies that were given up.
     pub(super) fn instances_now(&self) -> Vec<AppInstance> {
-        let mut all = self.mine().instances;
+        let mut all = self.own_instances();
         for (device, state) in lock(&self.others).iter() {
             let away = !self.is_connected(*device);
             all.extend(state.instances.iter().cloned().map(|mut it| {

@@ -321,13 +321,17 @@ impl Shared {
         self.fabric.session_with(device).is_some()
     }
 
+    /// The instances that are here.
+    fn own_instances(&self) -> Vec<AppInstance> {
+        lock(&self.actors).values().filter_map(Handle::show).collect()
+    }
+
     /// What this device tells the others.
     fn mine(&self) -> AppsState {
-        let instances = lock(&self.actors).values().filter_map(Handle::show).collect();
         let view = self.view();
         let grants = view.group.grants.values();
         let apps = grants.filter_map(|granted| Some(show_app(granted, Some(&self.best(granted)?)))).collect();
-        AppsState { apps, instances, carried: self.carried_here() }
+        AppsState { apps, instances: self.own_instances(), carried: self.carried_here() }
     }
 
     fn heard(&self, from: DeviceId, state: AppsState) {

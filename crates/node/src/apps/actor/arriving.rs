@@ -80,7 +80,7 @@ impl Shared {
             return Err((Why::Unfit, format!("nothing here or in the pool is what it requires as {name}")));
         }
         let limits = limits_of(manifest.limits.memory_kib);
-        if self.mine().instances.len() >= MOST {
+        if self.own_instances().len() >= MOST {
             return Err((Why::Full, format!("it has {MOST} instances")));
         }
         self.room_for(manifest).map_err(|why| (Why::Full, why))?;
