@@ -54,12 +54,12 @@ impl Journal {
         Ok(it)
     }
 
-    /// Adds a step. If `durable`, it is on the disk when this returns. After an error the file is as it was.
-    pub(crate) fn append(&mut self, step: &[u8], durable: bool) -> io::Result<()> {
+    /// Adds a step. It is on the disk when this returns; after an error the file is as it was.
+    pub(crate) fn append(&mut self, step: &[u8]) -> io::Result<()> {
         let mut write = || {
             self.file.seek(SeekFrom::Start(self.len))?;
             self.file.write_all(step)?;
-            if durable { self.file.sync_data() } else { Ok(()) }
+            self.file.sync_data()
         };
         if let Err(error) = write() {
             let _ = self.file.set_len(self.len);
@@ -106,7 +106,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
         let mut journal = Journal::create(&path).unwrap();
-        (1..=3).for_each(|events| journal.append(&step(events), true).unwrap());
+        (1..=3).for_each(|events| journal.append(&step(events)).unwrap());
         assert_eq!(read(&path).unwrap(), [1, 2, 3]);
         let whole = std::fs::read(&path).unwrap();
         let two = 2 * step(1).len();
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(read(&path).unwrap(), [1, 2]);
         // Goes on behind it.
         let mut journal = Journal::open(&path, 1 << 20, |_| Ok(())).unwrap();
-        journal.append(&step(9), true).unwrap();
+        journal.append(&step(9)).unwrap();
         assert_eq!(read(&path).unwrap(), [1, 2, 9]);
     }
 

@@ -180,7 +180,7 @@ impl Actor {
             arriving.running.restore(&image, host).map_err(|error| error.to_string())?;
         }
         // Each is on the disk while the app still runs there, so that only the last one is waited for while it stands still.
-        arriving.journal.append(bytes, true).map_err(|error| error.to_string())?;
+        arriving.journal.append(bytes).map_err(|error| error.to_string())?;
         arriving.whole = step.kept.last;
         arriving.image = Some(image);
         if let Some(binder) = arriving.binder.as_ref().filter(|_| step.kept.last) {

@@ -67,10 +67,10 @@ impl Actor {
         self.shared.runtime.spawn_blocking(move || {
             let written = match (path, journal) {
                 (Some(path), _) => Journal::create(&path).and_then(|mut journal| {
-                    journal.append(&step, true)?;
+                    journal.append(&step)?;
                     Ok(journal)
                 }),
-                (None, Some(mut journal)) => journal.append(&step, true).map(|()| journal),
+                (None, Some(mut journal)) => journal.append(&step).map(|()| journal),
                 (None, None) => Err(io::Error::other("the journal is not there")),
             };
             handle.insist(Ask::Wrote(ticket, written));

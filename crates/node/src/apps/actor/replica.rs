@@ -125,7 +125,7 @@ impl Actor {
                 let number = rand::random();
                 self.folder.make().map_err(failed)?;
                 let mut journal = Journal::create(&self.folder.journal(number)).map_err(failed)?;
-                journal.append(bytes, true).map_err(failed)?;
+                journal.append(bytes).map_err(failed)?;
                 let (app, version) = (facts.manifest.name, facts.manifest.version.to_string());
                 saved.replica = Some(Replica { number, pact, mark, package, app, version });
                 Copied { pact, mark, image, limits, journal }
@@ -133,7 +133,7 @@ impl Actor {
             (Some(base), Some(before)) if (before.pact, before.mark) == (pact, base) && !before.journal.is_long() => {
                 let image = follow(&before.image, &step.patch, before.limits)?;
                 let mut journal = before.journal;
-                journal.append(bytes, true).map_err(failed)?;
+                journal.append(bytes).map_err(failed)?;
                 if let Some(replica) = &mut saved.replica {
                     replica.mark = mark;
                 }
