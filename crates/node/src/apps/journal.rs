@@ -11,6 +11,11 @@ use tutti_app::step::{self, Found};
 
 pub(crate) use tutti_app::step::{Kept, Step, emit};
 
+/// The most bytes of a patch of an app with so much memory: all of it, and what stands around it.
+pub(crate) const fn max_patch(memory: usize) -> usize {
+    memory + memory / 8 + (64 << 10)
+}
+
 /// A file of steps.
 #[derive(Debug)]
 pub(crate) struct Journal {

@@ -78,6 +78,8 @@ use self::{
 const MAX_ACTORS: usize = 256;
 /// The most memory of one instance here, whatever its manifest says.
 const MAX_MEMORY_KIB: u32 = 512 << 10;
+/// The same in bytes.
+const MAX_MEMORY: usize = MAX_MEMORY_KIB as usize * 1024;
 /// The most bytes of each of the two files of the audit log.
 const AUDIT: u64 = 512 * 1024;
 

@@ -24,8 +24,9 @@ use tutti_fabric::{Channel, Service, transport::Priority};
 use tutti_model::DeviceId;
 
 use super::{
-    MAX_MEMORY_KIB, Shared,
+    MAX_MEMORY, Shared,
     actor::{Ask as ToActor, Handle},
+    journal::max_patch,
     net::{ANSWER, ORDER},
     wire::{Answer, Ask, CheckpointHead, Header, emit, parse},
 };
@@ -228,10 +229,9 @@ impl Shared {
 
 /// Reads a step; none if there is no more, or no sound one.
 async fn read_step(channel: &mut Channel, from: DeviceId, progress: impl Fn()) -> Option<(Step, Vec<u8>)> {
-    let max = MAX_MEMORY_KIB as usize * 1024 / 8 * 9 + (64 << 10);
     let mut head = [0; HEAD];
     patiently(channel.recv.read_exact(&mut head)).await.ok()?;
-    let (kept, patch) = step::lengths(&head, max).ok()?;
+    let (kept, patch) = step::lengths(&head, max_patch(MAX_MEMORY)).ok()?;
     let mut bytes = head.to_vec();
     read_pieces(channel, &mut bytes, HEAD + kept + patch, progress).await.ok()?;
     match step::parse(&head, &bytes[HEAD..HEAD + kept], bytes[HEAD + kept..].to_vec()) {

@@ -15,7 +15,7 @@ use tutti_app::{
 use tutti_control::AppLevel;
 
 use super::{Actor, Ask};
-use crate::apps::journal::{self, Journal, Kept};
+use crate::apps::journal::{self, Journal, Kept, max_patch};
 
 /// A state on its way to the disk.
 pub(super) struct Writing {
@@ -124,7 +124,7 @@ impl Actor {
         let number = self.saved.as_ref().and_then(|saved| saved.journal).ok_or("its journal is not known")?;
         let path = self.folder.journal(number);
         let Some(live) = &mut self.live else { return Ok(()) };
-        let opened = Journal::open(&path, max_patch(live.limits), |_| Ok(()));
+        let opened = Journal::open(&path, max_patch(live.limits.memory), |_| Ok(()));
         live.journal = Some(opened.map_err(|error| format!("its journal cannot be opened again: {error}"))?);
         Ok(())
     }
@@ -189,7 +189,7 @@ impl Actor {
         limits: Limits,
     ) -> Result<(Journal, Option<Image>, Kept), String> {
         let (mut image, mut kept) = (fresh, Kept::default());
-        let journal = Journal::open(&self.folder.journal(number), max_patch(limits), |step| {
+        let journal = Journal::open(&self.folder.journal(number), max_patch(limits.memory), |step| {
             if let Some(before) = image.take().filter(|_| !step.patch.is_empty()) {
                 image = Some(follow(&before, &step.patch, limits).map_err(io::Error::other)?);
             }
@@ -199,11 +199,6 @@ impl Actor {
         let journal = journal.map_err(|error| format!("its state cannot be read: {error}"))?;
         Ok((journal, image, kept))
     }
-}
-
-/// The most bytes of a patch of an app with these limits: all of its memory, and what stands around it.
-pub(super) fn max_patch(limits: Limits) -> usize {
-    limits.memory + limits.memory / 8 + (64 << 10)
 }
 
 /// The image that a patch leads to.

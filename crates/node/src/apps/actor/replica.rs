@@ -13,14 +13,11 @@ use tutti_app::{
 use tutti_control::AuditWhat;
 use tutti_model::{DeviceId, Role};
 
-use super::{
-    Actor,
-    durable::{follow, max_patch},
-};
+use super::{Actor, durable::follow};
 use crate::apps::{
-    MAX_MEMORY_KIB,
+    MAX_MEMORY,
     disk::{Folder, Replica, Saved},
-    journal::{Journal, Kept, Step},
+    journal::{Journal, Kept, Step, max_patch},
     wire::CheckpointHead,
 };
 
@@ -51,9 +48,8 @@ pub(super) fn known(folder: &Folder, saved: Option<&Saved>) -> Result<standby::S
 
 /// What is kept with the last step of a journal.
 fn last(folder: &Folder, number: u64) -> Result<Kept, String> {
-    let any = Limits { memory: MAX_MEMORY_KIB as usize * 1024, ticks: 0 };
     let mut last = Kept::default();
-    let read = Journal::open(&folder.journal(number), max_patch(any), |step| {
+    let read = Journal::open(&folder.journal(number), max_patch(MAX_MEMORY), |step| {
         last = step.kept;
         Ok(())
     });
