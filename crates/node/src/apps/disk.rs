@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tutti_app::{
     handover::Record,
     ids::InstanceId,
+    package::Manifest,
     standby::{self, Mark},
 };
 use tutti_model::{
@@ -94,6 +95,11 @@ fn damaged_if_invalid(error: io::Error) -> io::Error {
 }
 
 impl Saved {
+    /// Of an instance of this package, to which nothing has happened yet.
+    pub(crate) fn new(package: [u8; 32], manifest: &Manifest) -> Self {
+        Self { package, app: manifest.name, version: manifest.version.to_string(), ..Self::nothing() }
+    }
+
     /// Of an instance that was never here, but was heard of.
     pub(crate) fn nothing() -> Self {
         let app = Name::new("unknown").expect("it is a name");

@@ -202,6 +202,10 @@ fn internal() -> ErrorDetail {
     ErrorDetail::new(ErrorCode::Internal, "a fault in this device", "see the device's log")
 }
 
+fn not_saved(error: &io::Error) -> ErrorDetail {
+    ErrorDetail::new(ErrorCode::StorageFailed, error.to_string(), "make room, or check the disk")
+}
+
 fn misbehaved(name: &str) -> ErrorDetail {
     ErrorDetail::new(
         ErrorCode::PeerMisbehaved,

@@ -16,7 +16,7 @@ use crate::lock::lock;
 use super::{
     Apps, MAX_ACTORS,
     actor::{self, Ask, Begin, Want},
-    internal, misbehaved,
+    internal, misbehaved, not_saved,
     packages::Facts,
     unknown,
     wire::{self, Answer, Order},
@@ -125,10 +125,7 @@ impl Apps {
                 let what = format!("this device has {MAX_ACTORS} instances");
                 return Err(ErrorDetail::new(ErrorCode::TooMany, what, "end one, or run it elsewhere"));
             }
-            let begun = actor::begin(&shared, id, Begin::New(facts));
-            let handle = begun.map_err(|error| {
-                ErrorDetail::new(ErrorCode::StorageFailed, error.to_string(), "make room, or check the disk")
-            })?;
+            let handle = actor::begin(&shared, id, Begin::New(facts)).map_err(|error| not_saved(&error))?;
             actors.insert(id, handle.clone());
             handle
         };

@@ -47,16 +47,11 @@ pub(super) struct Arriving {
 impl Arriving {
     /// What the disk is to say when it is whole.
     pub(super) fn saved(&self, before: Option<&Saved>) -> Saved {
-        let manifest = self.package.manifest();
         Saved {
-            record: None,
-            package: *self.package.digest(),
-            app: manifest.name,
-            version: manifest.version.to_string(),
             journal: Some(self.number),
-            stopped: false,
             guard: before.and_then(|saved| saved.guard),
             replica: before.and_then(|saved| saved.replica.clone()),
+            ..Saved::new(*self.package.digest(), self.package.manifest())
         }
     }
 

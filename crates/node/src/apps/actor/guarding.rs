@@ -152,9 +152,7 @@ impl Actor {
     fn persist_guard(&mut self, record: standby::Record) -> std::io::Result<()> {
         let mut saved = self.saved.clone().unwrap_or_else(Saved::nothing);
         saved.guard = Some(record);
-        self.folder.save(&saved)?;
-        self.saved = Some(saved);
-        Ok(())
+        self.save(saved)
     }
 
     // --- what people want ------------------------------------------------------------------------------------

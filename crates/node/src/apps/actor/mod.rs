@@ -150,16 +150,7 @@ impl Actor {
         let run = rand::random();
         let keeper = match how {
             Begin::New(facts) => {
-                saved = Some(Saved {
-                    record: None,
-                    package: facts.digest,
-                    app: facts.manifest.name,
-                    version: facts.manifest.version.to_string(),
-                    journal: None,
-                    stopped: false,
-                    guard: None,
-                    replica: None,
-                });
+                saved = Some(Saved::new(facts.digest, &facts.manifest));
                 Keeper::install(now, me, id, run)
             }
             Begin::Stored => {
@@ -340,6 +331,13 @@ impl Actor {
             live.home.handle(now, input);
         }
         self.settle();
+    }
+
+    /// Makes this what is on the disk.
+    fn save(&mut self, saved: Saved) -> io::Result<()> {
+        self.folder.save(&saved)?;
+        self.saved = Some(saved);
+        Ok(())
     }
 
     /// Does what the machines ask for, until they ask for nothing.

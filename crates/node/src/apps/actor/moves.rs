@@ -73,11 +73,11 @@ impl Actor {
 
     /// Makes the record durable, and with it which journal is the state. The app does not run here any more before a record says so.
     fn persist_record(&mut self, record: Record) -> io::Result<()> {
-        let stays = matches!(record.standing, Standing::Home { .. });
-        if !stays {
+        if !matches!(record.standing, Standing::Home { .. }) {
             self.let_live_go();
         }
-        if matches!(record.standing, Standing::Gone { .. })
+        let gone = matches!(record.standing, Standing::Gone { .. });
+        if gone
             && let Some(leaving) = &mut self.leaving
         {
             leaving.settled.get_or_insert_with(Instant::now);
@@ -91,16 +91,15 @@ impl Actor {
             (None, Some(saved)) => saved.clone(),
             (None, None) => Saved::nothing(),
         };
-        if matches!(record.standing, Standing::Gone { .. }) {
+        if gone {
             saved.journal = None;
         }
         saved.record = Some(record);
         let begun = Instant::now();
-        self.folder.save(&saved)?;
+        self.save(saved)?;
         if let Some(leaving) = self.leaving.as_mut().filter(|leaving| leaving.recorded.is_zero()) {
             leaving.recorded = begun.elapsed();
         }
-        self.saved = Some(saved);
         Ok(())
     }
 

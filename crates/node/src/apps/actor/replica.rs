@@ -137,8 +137,7 @@ impl Actor {
             }
             _ => return Err("it does not follow what is here".into()),
         };
-        self.folder.save(&saved).map_err(failed)?;
-        self.saved = Some(saved);
+        self.save(saved).map_err(failed)?;
         self.guarding.copied = Some(copied);
         if base.is_none() {
             self.sweep();
@@ -161,8 +160,7 @@ impl Actor {
                 self.arriving = None;
             }
             saved.stopped = false;
-            self.folder.save(&saved).map_err(|error| format!("its record cannot be written: {error}"))?;
-            self.saved = Some(saved);
+            self.save(saved).map_err(|error| format!("its record cannot be written: {error}"))?;
         } else if saved.journal.is_none() {
             return Err("there is no checkpoint of it".into());
         }
@@ -176,11 +174,8 @@ impl Actor {
         self.guarding.copied = None;
         let Some(mut saved) = self.saved.clone().filter(|saved| saved.replica.is_some()) else { return };
         saved.replica = None;
-        match self.folder.save(&saved) {
-            Ok(()) => {
-                self.saved = Some(saved);
-                self.sweep();
-            }
+        match self.save(saved) {
+            Ok(()) => self.sweep(),
             // It is in nobody's way.
             Err(error) => tracing::warn!(instance = %self.id, %error, "a replica is not removed"),
         }

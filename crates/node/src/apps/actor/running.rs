@@ -19,7 +19,9 @@ use tutti_model::{Name, WallTime};
 use super::{Actor, Reply, durable::Writing, guarding::Sent};
 use crate::apps::{
     binder::Binder,
+    disk::Saved,
     journal::{Journal, Kept},
+    not_saved,
 };
 
 /// How many ticks an app has for one event: a second.
@@ -252,17 +254,14 @@ impl Actor {
 
     /// Stops it at rest, and says so then.
     pub(super) fn stop(&mut self, reply: Reply) {
-        let Some(saved) = self.saved.as_mut().filter(|saved| saved.record.is_some() && !saved.stopped) else {
+        let Some(saved) = self.saved.clone().filter(|saved| saved.record.is_some() && !saved.stopped) else {
             let error =
                 ErrorDetail::new(ErrorCode::WrongState, "it does not run here", "`tutti app ls` shows its state");
             let _ = reply.send(Err(error));
             return;
         };
-        saved.stopped = true;
-        if let Err(error) = self.folder.save(saved) {
-            saved.stopped = false;
-            let hint = "make room, or check the disk";
-            let _ = reply.send(Err(ErrorDetail::new(ErrorCode::StorageFailed, error.to_string(), hint)));
+        if let Err(error) = self.save(Saved { stopped: true, ..saved }) {
+            let _ = reply.send(Err(not_saved(&error)));
             return;
         }
         let now = self.now();
@@ -285,15 +284,10 @@ impl Actor {
         let Some(epoch) = self.keeper.may_run(self.now()) else {
             return wrong("it does not stand here now", "`tutti app ls` shows where it stands");
         };
-        let Some(saved) = self.saved.as_mut().filter(|_| self.live.is_none()) else {
+        let Some(saved) = self.saved.clone().filter(|_| self.live.is_none()) else {
             return wrong("it runs already", "");
         };
-        saved.stopped = false;
-        if let Err(error) = self.folder.save(saved) {
-            saved.stopped = true;
-            let hint = "make room, or check the disk";
-            return Err(ErrorDetail::new(ErrorCode::StorageFailed, error.to_string(), hint));
-        }
+        self.save(Saved { stopped: false, ..saved }).map_err(|error| not_saved(&error))?;
         self.start(epoch);
         self.settle();
         match (&self.live, &self.reason) {
