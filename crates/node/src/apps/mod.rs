@@ -261,6 +261,11 @@ impl Shared {
         self.role_of(device) == Some(Role::Owner)
     }
 
+    /// Whether a device may do more than a guest.
+    fn is_member(&self, device: DeviceId) -> bool {
+        self.role_of(device).is_some_and(|role| role >= Role::Member)
+    }
+
     /// The device through which another one is reached.
     fn host_of(&self, device: DeviceId) -> Option<DeviceId> {
         self.pool.catalogue().device(device).map(|entry| entry.via.unwrap_or(device))
@@ -384,6 +389,12 @@ impl Shared {
         let id = instance.to_string();
         let found = self.instances_now().into_iter().find(|it| it.id == id && it.state != InstanceState::GivenUp)?;
         found.device.parse().ok()
+    }
+
+    /// Why a device is no standby of what runs on it.
+    fn runs_there(&self, device: DeviceId) -> ErrorDetail {
+        let what = format!("{} cannot be the standby of what runs on it", self.name_of(device));
+        ErrorDetail::new(ErrorCode::BadRequest, what, "name another device")
     }
 
     // --- words -----------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tutti_app::{ids::InstanceId, standby::Settings};
 use tutti_control::{AppInstance, AppLine, AuditLine, ErrorCode, ErrorDetail, InstanceState, PlaceWhy};
-use tutti_model::{DeviceId, Role};
+use tutti_model::DeviceId;
 
 use crate::lock::lock;
 
@@ -44,8 +44,7 @@ impl Apps {
         };
         if let Some((standby, _)) = standby {
             if standby == on {
-                let what = format!("{} cannot be the standby of what runs on it", self.0.name_of(on));
-                return Err(ErrorDetail::new(ErrorCode::BadRequest, what, "name another device"));
+                return Err(self.0.runs_there(on));
             }
             self.check_standby(standby, &facts).await?;
         }
@@ -250,7 +249,7 @@ impl Apps {
         digest: [u8; 32],
     ) -> Result<(), String> {
         let shared = self.0.clone();
-        if shared.role_of(from).is_none_or(|role| role < Role::Member) {
+        if !shared.is_member(from) {
             return Err("guests may not ask for that".into());
         }
         let checking = shared.clone();
@@ -265,7 +264,7 @@ impl Apps {
 
     pub(super) async fn obey(&self, from: DeviceId, order: Order) -> Result<Vec<u8>, ErrorDetail> {
         let shared = &self.0;
-        if shared.role_of(from).is_none_or(|role| role < Role::Member) {
+        if !shared.is_member(from) {
             let hint = "ask an owner of the group for another role";
             return Err(ErrorDetail::new(ErrorCode::NotAllowed, "guests may not do this", hint));
         }

@@ -15,6 +15,7 @@ use crate::apps::effects::Body;
 
 /// How many events in a row may be given up before the app is not begun again by itself.
 const MAX_POISONED: u8 = 5;
+
 impl Actor {
     pub(super) fn on_reading(&mut self, name: String, reading: Reading) {
         if self.live.as_ref().is_some_and(|live| live.follows.contains_key(&name)) {
@@ -92,8 +93,7 @@ impl Actor {
                 if let Some(reply) = live.stopping.take() {
                     self.live = None;
                     self.note(AppLevel::System, "it was stopped".into());
-                    let shown = self.describe_gone();
-                    let _ = reply.send(Ok(self.describe().unwrap_or(shown)));
+                    let _ = reply.send(Ok(self.seen()));
                 } else {
                     self.at_rest(kept);
                 }

@@ -11,10 +11,10 @@ use tutti_app::{
     snapshot::{Image, Patch},
     standby::{self, Event, Input, Mark, Output, Settings, Terms},
 };
-use tutti_control::{AppInstance, AppLevel, AuditWhat, ErrorCode, ErrorDetail};
+use tutti_control::{AppLevel, AuditWhat, ErrorCode, ErrorDetail};
 use tutti_model::DeviceId;
 
-use super::{Actor, Ask, Reply, Want, replica::Copied, running::limits_of};
+use super::{Actor, Ask, Reply, Want, does_not_run, replica::Copied, running::limits_of, wrong};
 use crate::apps::{
     Shared,
     binder::Binder,
@@ -159,19 +159,19 @@ impl Actor {
 
     /// A person wants it to have a standby: that device is asked whether it could go on with it, then for a run-lease.
     pub(super) fn begin_guard(&mut self, standby: DeviceId, settings: Settings) -> Result<(), ErrorDetail> {
-        let wrong = |what: &str, hint: &str| Err(ErrorDetail::new(ErrorCode::WrongState, what, hint));
         // Whoever asked before and waits no longer is in nobody's way.
         if self.guarding.asked.as_ref().is_some_and(|reply| !reply.is_closed()) || self.leaving.is_some() {
-            return wrong("its standby or its home is being changed", "wait for that to end");
+            return Err(wrong("its standby or its home is being changed", "wait for that to end"));
         }
-        if self.live.is_none() || self.keeper.may_run(self.now()).is_none() {
-            return wrong("it does not run here now", "`tutti app ls` shows where it stands");
+        if !self.runs() {
+            return Err(does_not_run());
         }
         if standby == self.shared.me {
-            let what = format!("{} cannot be the standby of what runs on it", self.shared.name_of(standby));
-            return Err(ErrorDetail::new(ErrorCode::BadRequest, what, "name another device"));
+            return Err(self.shared.runs_there(standby));
         }
-        let Some((package, _)) = self.package() else { return wrong("its package is not known", "") };
+        let Some((package, _)) = self.package() else {
+            return Err(wrong("its package is not known", ""));
+        };
         let (shared, handle, id) = (self.shared.clone(), self.handle.clone(), self.id);
         self.shared.runtime.spawn(async move {
             let ready = shared.offer_to_guard(standby, Some(id), package).await;
@@ -198,8 +198,7 @@ impl Actor {
 
     fn answer_guard(&mut self, result: Result<(), ErrorDetail>) {
         if let Some(reply) = self.guarding.asked.take() {
-            let shown: AppInstance = self.describe().unwrap_or_else(|| self.describe_gone());
-            let _ = reply.send(result.map(|()| shown));
+            let _ = reply.send(result.map(|()| self.seen()));
         }
     }
 
@@ -227,14 +226,14 @@ impl Actor {
             Event::Unguarded(None) => {
                 self.note(AppLevel::System, "it has no standby any more".into());
                 let gone = "its standby was taken away meanwhile";
-                self.answer_guard(Err(ErrorDetail::new(ErrorCode::WrongState, gone, "name one again")));
+                self.answer_guard(Err(wrong(gone, "name one again")));
                 if let Some((want, reply)) = self.guarding.after.take() {
                     self.on_person(want, reply);
                 }
             }
             Event::Unguarded(Some(why)) => {
                 self.note(AppLevel::System, format!("about its standby: {why}"));
-                let error = || ErrorDetail::new(ErrorCode::WrongState, why.to_string(), "`tutti app ls` shows it");
+                let error = || wrong(why.to_string(), "`tutti app ls` shows it");
                 if let Some((_, reply)) = self.guarding.after.take() {
                     let _ = reply.send(Err(error()));
                 }

@@ -21,7 +21,7 @@ use tutti_app::{
 use tutti_control::{AppLevel, AuditWhat, ErrorCode, ErrorDetail, MovePhase};
 use tutti_model::{DeviceId, signed::Signed};
 
-use super::{Actor, Ask};
+use super::{Actor, Ask, does_not_run, wrong};
 use crate::apps::journal::{self, Kept};
 
 /// What is left for the pause if it is not more than this, in bytes.
@@ -56,30 +56,26 @@ pub(super) struct Leaving {
 impl Actor {
     /// A person wants it moved: the target gets the package, if it has none.
     pub(super) fn begin_move(&mut self, to: DeviceId) -> Result<(), ErrorDetail> {
-        let wrong = |code, what: String, hint: &str| Err(ErrorDetail::new(code, what, hint));
+        let refuse = |code, what: String, hint: &str| Err(ErrorDetail::new(code, what, hint));
         if to == self.shared.me {
-            return wrong(ErrorCode::WrongState, "it is there already".into(), "");
+            return Err(wrong("it is there already", ""));
         }
-        if self.live.is_none() || self.keeper.may_run(self.now()).is_none() {
-            return wrong(
-                ErrorCode::WrongState,
-                "it does not run here now".into(),
-                "`tutti app ls` shows where it stands",
-            );
+        if !self.runs() {
+            return Err(does_not_run());
         }
         if self.leaving.is_some() {
-            return wrong(ErrorCode::Busy, "it is being moved".into(), "wait for that to end");
+            return refuse(ErrorCode::Busy, "it is being moved".into(), "wait for that to end");
         }
         let Some((digest, _)) = self.package() else {
-            return wrong(ErrorCode::Internal, "its package is not known".into(), "");
+            return refuse(ErrorCode::Internal, "its package is not known".into(), "");
         };
         let facts = self.shared.packages.find(&digest);
         if let Some(why) = facts.as_ref().and_then(|facts| facts.obstacle.clone()) {
-            return wrong(ErrorCode::NotMovable, why, "stop it, and run it anew on the other device");
+            return refuse(ErrorCode::NotMovable, why, "stop it, and run it anew on the other device");
         }
         if !self.shared.is_connected(to) {
             let what = format!("{} is not reachable now", self.shared.name_of(to));
-            return wrong(ErrorCode::Offline, what, "try again when `tutti devices` shows it online");
+            return refuse(ErrorCode::Offline, what, "try again when `tutti devices` shows it online");
         }
         let attempt = Attempt(rand::random());
         let size = facts.map_or(0, |facts| facts.size);
@@ -138,7 +134,7 @@ impl Actor {
 
     pub(super) fn cancel_move(&mut self) -> Result<(), ErrorDetail> {
         match &self.leaving {
-            None => Err(ErrorDetail::new(ErrorCode::WrongState, "it is not being moved", "")),
+            None => Err(wrong("it is not being moved", "")),
             Some(leaving) if leaving.phase == MovePhase::Package => {
                 self.not_moved("the move was cancelled".into());
                 Ok(())
@@ -146,7 +142,7 @@ impl Actor {
             Some(_) => {
                 self.mover(Input::Cancel);
                 match self.refused.take() {
-                    Some(because) => Err(ErrorDetail::new(ErrorCode::WrongState, because.to_string(), "")),
+                    Some(because) => Err(wrong(because.to_string(), "")),
                     None => Ok(()),
                 }
             }

@@ -114,6 +114,20 @@ pub(super) struct Actor {
     idle_since: Option<Instant>,
 }
 
+/// Why a person does not get what they want of it.
+fn wrong(what: impl Into<String>, hint: &str) -> ErrorDetail {
+    ErrorDetail::new(ErrorCode::WrongState, what, hint)
+}
+
+/// The same, of what is done only where it runs.
+fn not_here(what: &str) -> ErrorDetail {
+    wrong(what, "`tutti app ls` shows where it stands")
+}
+
+fn does_not_run() -> ErrorDetail {
+    not_here("it does not run here now")
+}
+
 /// Begins an instance's thread.
 pub(super) fn begin(shared: &Arc<Shared>, id: InstanceId, how: Begin) -> io::Result<Handle> {
     let (sender, queue) = sync_channel(QUEUE);
@@ -318,6 +332,11 @@ impl Actor {
     fn keep(&mut self, input: standby::Input) {
         self.keeper.handle(self.now(), input);
         self.settle();
+    }
+
+    /// It runs here, and may.
+    fn runs(&self) -> bool {
+        self.live.is_some() && self.keeper.may_run(self.now()).is_some()
     }
 
     /// Where it stands, by what the disk says.

@@ -77,9 +77,7 @@ impl Actor {
             self.let_live_go();
         }
         let gone = matches!(record.standing, Standing::Gone { .. });
-        if gone
-            && let Some(leaving) = &mut self.leaving
-        {
+        if gone && let Some(leaving) = &mut self.leaving {
             leaving.settled.get_or_insert_with(Instant::now);
         }
         let arrived = match record.standing {

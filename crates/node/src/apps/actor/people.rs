@@ -5,14 +5,13 @@ use tutti_app::{
     home::{self, Incoming},
     runtime::host::Event,
 };
-use tutti_control::{AppLevel, AuditWhat, ErrorCode, ErrorDetail};
+use tutti_control::{AppLevel, AuditWhat, ErrorDetail};
 
-use super::{Actor, NOBODY, Reply, Want};
+use super::{Actor, NOBODY, Reply, Want, does_not_run, not_here, wrong};
 
 impl Actor {
     pub(super) fn on_person(&mut self, want: Want, reply: Reply) {
         self.refused = None;
-        let wrong = |what: &str, hint: &str| Err(ErrorDetail::new(ErrorCode::WrongState, what, hint));
         let result = match want {
             Want::Guard(standby, settings) => match self.begin_guard(standby, settings) {
                 // Answered when it is so.
@@ -21,12 +20,12 @@ impl Actor {
             },
             Want::Stop | Want::End | Want::Unguard if self.guard().is_some() => return self.unguard_for(want, reply),
             Want::Unguard if matches!(self.standing(), Some(Standing::Home { .. })) => Ok(()),
-            Want::Unguard => wrong("it is not at home here now", "`tutti app ls` shows where it stands"),
+            Want::Unguard => Err(not_here("it is not at home here now")),
             Want::Move(to) => self.begin_move(to),
             Want::Cancel => self.cancel_move(),
             Want::Stop => {
                 if self.leaving.is_some() {
-                    wrong("it is being moved", "wait for that to end, or cancel it")
+                    Err(wrong("it is being moved", "wait for that to end, or cancel it"))
                 } else {
                     return self.stop(reply);
                 }
@@ -36,7 +35,7 @@ impl Actor {
                 let stray = matches!(self.standing(), Some(Standing::Stray { .. }));
                 self.mover(if stray { Input::Discard } else { Input::Retire });
                 match self.refused.take() {
-                    Some(because) => wrong(&because.to_string(), "`tutti app ls` shows where it stands"),
+                    Some(because) => Err(not_here(&because.to_string())),
                     None => {
                         self.audit(AuditWhat::Ended, "by a person".into());
                         Ok(())
@@ -46,7 +45,7 @@ impl Actor {
             Want::Recover => self.recover(),
             Want::Tell(text) => {
                 if self.live.is_none() {
-                    wrong("it does not run here now", "`tutti app ls` shows where it stands")
+                    Err(does_not_run())
                 } else {
                     let event = Event::Message(NOBODY, text.into_bytes());
                     self.home(home::Input::Event(Incoming { origin: None, event }));
@@ -54,8 +53,7 @@ impl Actor {
                 }
             }
         };
-        let shown = self.describe().unwrap_or_else(|| self.describe_gone());
-        let _ = reply.send(result.map(|()| shown));
+        let _ = reply.send(result.map(|()| self.seen()));
     }
 
     fn recover(&mut self) -> Result<(), ErrorDetail> {
@@ -66,7 +64,7 @@ impl Actor {
             Some(Standing::Home { epoch }) if self.guard().is_some() => epoch,
             _ => {
                 let hint = "only a copy that waits for a device that is lost can be recovered";
-                return Err(ErrorDetail::new(ErrorCode::WrongState, "there is nothing to recover here", hint));
+                return Err(wrong("there is nothing to recover here", hint));
             }
         };
         let branch = base.branch.saturating_add(1);
@@ -76,9 +74,9 @@ impl Actor {
             Some(Because::AlreadyThere) => {
                 let what = "it is at home here, and the run-lease of its standby lasts";
                 let hint = "try again when it is over, or reach the standby";
-                Err(ErrorDetail::new(ErrorCode::WrongState, what, hint))
+                Err(wrong(what, hint))
             }
-            Some(because) => Err(ErrorDetail::new(ErrorCode::WrongState, because.to_string(), "try again in a moment")),
+            Some(because) => Err(wrong(because.to_string(), "try again in a moment")),
             None => {
                 self.note(AppLevel::System, "an owner accepted the loss of other copies; it goes on here".into());
                 Ok(())

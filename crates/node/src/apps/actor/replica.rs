@@ -11,7 +11,7 @@ use tutti_app::{
     standby::{self, Duty, Input, Mark},
 };
 use tutti_control::AuditWhat;
-use tutti_model::{DeviceId, Role};
+use tutti_model::DeviceId;
 
 use super::{Actor, durable::follow};
 use crate::apps::{
@@ -75,9 +75,7 @@ impl Actor {
     pub(super) fn consider_guarding(&mut self, from: DeviceId) -> Result<(), Why> {
         let expected = self.guarding.expected.take_if(|(by, _)| *by == from);
         let refused = match expected {
-            Some((_, package)) if self.shared.role_of(from).is_some_and(|role| role >= Role::Member) => {
-                self.shared.fit(&package).err()
-            }
+            Some((_, package)) if self.shared.is_member(from) => self.shared.fit(&package).err(),
             Some(_) => Some((Why::NotGranted, "guests may not ask for that".into())),
             None => Some((Why::Failed, "its package was not named".into())),
         };

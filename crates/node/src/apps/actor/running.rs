@@ -16,7 +16,7 @@ use tutti_app::{
 use tutti_control::{AppLevel, AuditWhat, ErrorCode, ErrorDetail};
 use tutti_model::{Name, WallTime};
 
-use super::{Actor, Reply, durable::Writing, guarding::Sent};
+use super::{Actor, Reply, durable::Writing, guarding::Sent, not_here, wrong};
 use crate::apps::{
     binder::Binder,
     disk::Saved,
@@ -255,9 +255,7 @@ impl Actor {
     /// Stops it at rest, and says so then.
     pub(super) fn stop(&mut self, reply: Reply) {
         let Some(saved) = self.saved.clone().filter(|saved| saved.record.is_some() && !saved.stopped) else {
-            let error =
-                ErrorDetail::new(ErrorCode::WrongState, "it does not run here", "`tutti app ls` shows its state");
-            let _ = reply.send(Err(error));
+            let _ = reply.send(Err(wrong("it does not run here", "`tutti app ls` shows its state")));
             return;
         };
         if let Err(error) = self.save(Saved { stopped: true, ..saved }) {
@@ -271,8 +269,7 @@ impl Actor {
                 live.home.handle(now, home::Input::Pause);
             }
             None => {
-                let shown = self.describe_gone();
-                let _ = reply.send(Ok(self.describe().unwrap_or(shown)));
+                let _ = reply.send(Ok(self.seen()));
             }
         }
         self.settle();
@@ -280,12 +277,11 @@ impl Actor {
 
     /// Lets it go on that was stopped, or failed.
     pub(super) fn restart(&mut self) -> Result<(), ErrorDetail> {
-        let wrong = |what: &str, hint: &str| Err(ErrorDetail::new(ErrorCode::WrongState, what, hint));
         let Some(epoch) = self.keeper.may_run(self.now()) else {
-            return wrong("it does not stand here now", "`tutti app ls` shows where it stands");
+            return Err(not_here("it does not stand here now"));
         };
         let Some(saved) = self.saved.clone().filter(|_| self.live.is_none()) else {
-            return wrong("it runs already", "");
+            return Err(wrong("it runs already", ""));
         };
         self.save(Saved { stopped: false, ..saved }).map_err(|error| not_saved(&error))?;
         self.start(epoch);

@@ -22,6 +22,11 @@ impl Actor {
         }
     }
 
+    /// What whoever wanted something of it sees then, wherever it is.
+    pub(super) fn seen(&self) -> AppInstance {
+        self.describe().unwrap_or_else(|| self.describe_gone())
+    }
+
     /// What is to be seen of it; nothing if it is not here.
     pub(super) fn describe(&self) -> Option<AppInstance> {
         let mut it = self.describe_gone();
