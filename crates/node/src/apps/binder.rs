@@ -86,20 +86,7 @@ struct Bound {
 }
 
 impl Binder {
-    /// Bindings that work at once.
-    pub(crate) fn start(
-        shared: &Arc<Shared>,
-        instance: InstanceId,
-        manifest: &Manifest,
-        handle: Handle,
-        expected: Vec<Signed>,
-    ) -> Self {
-        let it = Self::prepare(shared, instance, manifest, handle);
-        it.expect(expected);
-        it
-    }
-
-    /// Bindings for an instance that is to come: nothing is leased or followed before [`go`](Self::go).
+    /// Bindings for an instance: nothing is leased or followed before [`go`](Self::go).
     pub(crate) fn prepare(shared: &Arc<Shared>, instance: InstanceId, manifest: &Manifest, handle: Handle) -> Self {
         let granted = shared.granted_wants(manifest.name);
         let catalogue = shared.pool.catalogue();

@@ -6,7 +6,7 @@ use tutti_app::{
     handover::{Input, Offer, Why},
     ids::Attempt,
     package::Package,
-    runtime::{App, Limits, Running, host},
+    runtime::{App, Limits, Running, StartError, host},
     snapshot::Image,
 };
 use tutti_model::DeviceId;
@@ -85,9 +85,30 @@ impl Shared {
         }
         Ok((package, app, limits))
     }
+
+    /// A package that is here and allowed, ready to run.
+    pub(super) fn runnable(&self, digest: &[u8; 32]) -> Result<(Package, Arc<App>, Limits), String> {
+        let package = self.packages.load(digest).map_err(|error| format!("its package: {error}"))?;
+        self.granted(&package)?;
+        let app = self.engines.load(&package).map_err(|error| error.to_string())?;
+        let limits = limits_of(package.manifest().limits.memory_kib);
+        Ok((package, app, limits))
+    }
 }
 
 impl Actor {
+    /// A fresh instance of an app, and what it sees: nothing is leased or followed yet.
+    pub(super) fn fresh(
+        &self,
+        package: &Package,
+        app: &Arc<App>,
+        limits: Limits,
+    ) -> Result<(Running, Binder), StartError> {
+        let binder = Binder::prepare(&self.shared, self.id, package.manifest(), self.handle.clone());
+        let _ticking = self.shared.engines.ticking();
+        Ok((app.start(limits, binder.world())?, binder))
+    }
+
     /// May it come here?
     pub(super) fn consider(&mut self, from: DeviceId, offer: Offer) {
         let attempt = offer.attempt;
@@ -114,12 +135,7 @@ impl Actor {
         if offer.size > limits.memory as u64 {
             return Err((Why::Full, "it is larger than its app may be".into()));
         }
-        let manifest = package.manifest();
-        let binder = Binder::prepare(&self.shared, self.id, manifest, self.handle.clone());
-        let running = {
-            let _ticking = self.shared.engines.ticking();
-            app.start(limits, binder.world()).map_err(|error| failed(&error))?
-        };
+        let (running, binder) = self.fresh(&package, &app, limits).map_err(|error| failed(&error))?;
         let number = rand::random();
         self.folder.ready().map_err(|error| failed(&error))?;
         let journal = Journal::create(&self.folder.journal(number)).map_err(|error| failed(&error))?;

@@ -14,10 +14,9 @@ use tutti_app::{
 use tutti_control::{AppLevel, AuditWhat, ErrorCode, ErrorDetail};
 use tutti_model::DeviceId;
 
-use super::{Actor, Ask, Reply, Want, does_not_run, replica::Copied, running::limits_of, wrong};
+use super::{Actor, Ask, Reply, Want, does_not_run, replica::Copied, wrong};
 use crate::apps::{
     Shared,
-    binder::Binder,
     disk::Saved,
     journal::{self, Kept},
     wire::{self, Answer, CheckpointHead},
@@ -326,14 +325,8 @@ impl Actor {
 
     /// The state of a fresh instance of a package.
     pub(super) fn fresh_of(&self, package: &[u8; 32]) -> Result<(Image, tutti_app::runtime::Limits), String> {
-        let package = self.shared.packages.load(package).map_err(|error| format!("its package: {error}"))?;
-        self.shared.granted(&package)?;
-        let app = self.shared.engines.load(&package).map_err(|error| error.to_string())?;
-        let manifest = package.manifest();
-        let limits = limits_of(manifest.limits.memory_kib);
-        let binder = Binder::prepare(&self.shared, self.id, manifest, self.handle.clone());
-        let _ticking = self.shared.engines.ticking();
-        let running = app.start(limits, binder.world()).map_err(|error| error.to_string())?;
+        let (package, app, limits) = self.shared.runnable(package)?;
+        let (running, _binder) = self.fresh(&package, &app, limits).map_err(|error| error.to_string())?;
         let fresh = running.fresh().cloned().ok_or("it cannot be carried")?;
         Ok((fresh, limits))
     }

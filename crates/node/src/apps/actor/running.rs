@@ -178,17 +178,9 @@ impl Actor {
     /// Makes the app ready to go on from what is on the disk.
     fn bring_up(&self) -> Result<(Parts, u32), String> {
         let saved = self.saved.as_ref().ok_or("there is nothing on the disk to go on from")?;
-        let package = self.shared.packages.load(&saved.package).map_err(|error| format!("its package: {error}"))?;
-        self.shared.granted(&package)?;
-        let app = self.shared.engines.load(&package).map_err(|error| error.to_string())?;
-        let manifest = package.manifest();
-        let limits = limits_of(manifest.limits.memory_kib);
-        let binder = Binder::start(&self.shared, self.id, manifest, self.handle.clone(), Vec::new());
-        let running = {
-            let _ticking = self.shared.engines.ticking();
-            app.start(limits, binder.world()).map_err(|error| error.to_string())?
-        };
-        let cpu = manifest.limits.cpu;
+        let (package, app, limits) = self.shared.runnable(&saved.package)?;
+        let (running, binder) = self.fresh(&package, &app, limits).map_err(|error| error.to_string())?;
+        let cpu = package.manifest().limits.cpu;
         let mut parts = Parts { app, limits, running, binder, image: None, kept: Kept::default(), journal: None };
         if let Some(number) = saved.journal {
             let fresh = parts.running.fresh().cloned();
