@@ -1,11 +1,7 @@
-//! What an app's wants are met by: found in the pool's catalogue, followed as devices come and go, bound anew after a move.
-//!
-//! An app says the words of its manifest; here each is tied to a resource that meets it, preferably one of this device, and stays with it as long as that is
-//! there. A resource that has one user at a time is leased for as long as it is bound; when the instance moves, the lease is reserved for the target at its
-//! owner before the pause, and handed over in it.
+//! The task behind the bindings of an instance: it leases, follows and reads, and gives leases back.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -15,28 +11,26 @@ use tutti_app::{
     handover::Why,
     home::Incoming,
     ids::InstanceId,
-    package::{Manifest, Want},
-    runtime::{
-        host::{Event, Failure, Resources},
-        input::Hand,
-    },
+    runtime::{host::Event, input::Hand},
 };
-use tutti_control::{AppBinding, AuditWhat};
-use tutti_fabric::clock::Clock;
+use tutti_control::AuditWhat;
 use tutti_model::{
-    DeviceId, Name, Operation, Reading, ResourceId, ResourceKind, Role, Sharing, Value, WallTime,
-    message::{HandOver, LeaseId, LeaseMode, Token},
+    DeviceId, Name, ResourceId, ResourceKind, Value,
+    message::{HandOver, LeaseId, LeaseMode},
     signed::Signed,
 };
-use tutti_pool::{Catalogue, Presence, driver::PoolHandle};
-
-use crate::lock::lock;
+use tutti_pool::driver::PoolHandle;
 
 use super::{
-    Shared,
-    actor::{Ask, Handle},
-    hands::Hands,
+    super::{
+        Shared,
+        actor::{Ask, Handle},
+        hands::Hands,
+    },
+    Bound, Command, Slot, Table, bound,
+    choose::choose,
 };
+use crate::lock::lock;
 
 /// How long a lease lasts without being renewed.
 const LEASE: Duration = Duration::from_secs(30);
@@ -47,176 +41,8 @@ const SELDOM: u32 = 1000;
 /// How long reserving and handing over may take.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// The bindings of one instance. They end when this is dropped, and leases are given back.
-pub(crate) struct Binder {
-    table: Arc<Mutex<Table>>,
-    commands: mpsc::UnboundedSender<Command>,
-    task: JoinHandle<()>,
-}
-
-enum Command {
-    Go,
-    Follow(BTreeMap<String, u32>),
-    Reserve(DeviceId, Box<dyn FnOnce(Result<(), Why>) + Send>),
-    HandOver(Box<dyn FnOnce(Vec<Signed>) + Send>),
-    Keep,
-    Rest,
-    Allow(Vec<LeaseId>),
-}
-
-#[derive(Default)]
-struct Table {
-    slots: BTreeMap<String, Slot>,
-    used: BTreeSet<String>,
-    expected: Vec<Signed>,
-}
-
-struct Slot {
-    want: Want,
-    granted: bool,
-    bound: Option<Bound>,
-    last: Option<Reading>,
-}
-
-#[derive(Clone, PartialEq)]
-struct Bound {
-    resource: ResourceId,
-    label: String,
-    lease: Option<LeaseId>,
-}
-
-impl Binder {
-    /// Bindings for an instance: nothing is leased or followed before [`go`](Self::go).
-    pub(crate) fn prepare(shared: &Arc<Shared>, instance: InstanceId, manifest: &Manifest, handle: Handle) -> Self {
-        let granted = shared.granted_wants(manifest.name);
-        let catalogue = shared.pool.catalogue();
-        let slots = manifest.wants.iter().map(|(name, want)| {
-            let granted = granted.contains(name);
-            // What is leased comes with its lease.
-            let found = choose(&catalogue, want, None).filter(|(_, exclusive)| granted && !exclusive);
-            let bound = found.map(|(resource, _)| bound(&catalogue, resource, None));
-            (name.to_string(), Slot { want: want.clone(), granted, bound, last: None })
-        });
-        let table = Table { slots: slots.collect(), ..Table::default() };
-        let table = Arc::new(Mutex::new(table));
-        let (commands, asked) = mpsc::unbounded_channel();
-        let keeper = Keeper {
-            shared: shared.clone(),
-            app: manifest.name,
-            instance,
-            handle,
-            table: table.clone(),
-            follows: BTreeMap::new(),
-            following: BTreeMap::new(),
-            hands: Hands::default(),
-            going: false,
-        };
-        let task = shared.runtime.spawn(keeper.run(asked));
-        Self { table, commands, task }
-    }
-
-    /// The instance runs here from now on.
-    pub(crate) fn go(&self) {
-        let _ = self.commands.send(Command::Go);
-    }
-
-    /// Leases that come with the instance.
-    pub(crate) fn expect(&self, leases: Vec<Signed>) {
-        lock(&self.table).expected = leases;
-    }
-
-    /// What the app sees of the world.
-    pub(crate) fn world(&self) -> Box<dyn Resources> {
-        Box::new(World(self.table.clone()))
-    }
-
-    /// What the app follows from now on.
-    pub(crate) fn follow(&self, follows: &BTreeMap<String, u32>) {
-        let _ = self.commands.send(Command::Follow(follows.clone()));
-    }
-
-    /// What meets a want now.
-    pub(crate) fn resource(&self, name: &str) -> Option<ResourceId> {
-        lock(&self.table).slots.get(name)?.bound.as_ref().map(|bound| bound.resource)
-    }
-
-    /// The token of the lease that is held on a resource.
-    pub(crate) fn token(&self, resource: &ResourceId) -> Option<Token> {
-        let table = lock(&self.table);
-        let bound = table.slots.values().filter_map(|slot| slot.bound.as_ref());
-        bound.filter(|bound| bound.resource == *resource).find_map(|bound| bound.lease).map(|lease| lease.token)
-    }
-
-    /// What meets a want, for people.
-    pub(crate) fn label(&self, name: &str) -> String {
-        let table = lock(&self.table);
-        let label = table.slots.get(name).and_then(|slot| slot.bound.as_ref()).map(|bound| bound.label.clone());
-        label.map_or_else(|| name.to_owned(), |label| format!("{name} ({label})"))
-    }
-
-    /// Whether this is used for the first time since it was bound.
-    pub(crate) fn first_use(&self, name: &str) -> bool {
-        let mut table = lock(&self.table);
-        // Whoever names more has been audited enough.
-        table.used.len() < 1024 && table.used.insert(name.to_owned())
-    }
-
-    /// What every want is met by.
-    pub(crate) fn bound(&self) -> Vec<AppBinding> {
-        let table = lock(&self.table);
-        let binding = |(name, slot): (&String, &Slot)| AppBinding {
-            want: name.clone(),
-            resource: slot.bound.as_ref().map(|bound| bound.label.clone()),
-        };
-        table.slots.iter().map(binding).collect()
-    }
-
-    /// Has every lease reserved for that device.
-    pub(crate) fn reserve(&self, to: DeviceId, done: impl FnOnce(Result<(), Why>) + Send + 'static) {
-        let _ = self.commands.send(Command::Reserve(to, Box::new(done)));
-    }
-
-    /// Hands all leases over, if there are any; else says so at once.
-    pub(crate) fn hand_over(&self, done: impl FnOnce(Vec<Signed>) + Send + 'static) -> bool {
-        let any = lock(&self.table).slots.values().any(|slot| slot.bound.as_ref().is_some_and(|it| it.lease.is_some()));
-        any && self.commands.send(Command::HandOver(Box::new(done))).is_ok()
-    }
-
-    /// It must not run here for now: its leases are given back.
-    pub(crate) fn rest(&self) {
-        let _ = self.commands.send(Command::Rest);
-    }
-
-    /// Owners allow these of its wants, and no others, from now on: what it may not use is let go at once. Those that it could use before, by name.
-    pub(crate) fn allow(&self, wants: &[Name]) -> Vec<String> {
-        let (mut gone, mut leases) = (Vec::new(), Vec::new());
-        for (name, slot) in &mut lock(&self.table).slots {
-            let granted = wants.iter().any(|want| want.as_str() == name);
-            if slot.granted && !granted {
-                gone.push(name.clone());
-                slot.last = None;
-                leases.extend(slot.bound.take().and_then(|bound| bound.lease));
-            }
-            slot.granted = granted;
-        }
-        let _ = self.commands.send(Command::Allow(leases));
-        gone
-    }
-
-    /// It stays after all: what was handed over is leased again.
-    pub(crate) fn keep(&self) {
-        let _ = self.commands.send(Command::Keep);
-    }
-}
-
-impl Drop for Binder {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// The task behind it.
-struct Keeper {
+/// See the module's documentation.
+pub(super) struct Keeper {
     shared: Arc<Shared>,
     app: Name,
     instance: InstanceId,
@@ -229,7 +55,19 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn run(mut self, mut asked: mpsc::UnboundedReceiver<Command>) {
+    /// One that waits for its first command.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        app: Name,
+        instance: InstanceId,
+        handle: Handle,
+        table: Arc<Mutex<Table>>,
+    ) -> Self {
+        let (follows, following) = (BTreeMap::new(), BTreeMap::new());
+        Self { shared, app, instance, handle, table, follows, following, hands: Hands::default(), going: false }
+    }
+
+    pub(super) async fn run(mut self, mut asked: mpsc::UnboundedReceiver<Command>) {
         let mut catalogues = self.shared.pool.catalogues();
         loop {
             tokio::select! {
@@ -462,77 +300,4 @@ fn give_back(shared: &Arc<Shared>, lease: LeaseId) {
     let pool: PoolHandle = shared.pool.clone();
     // If it fails, it ends with its time.
     shared.runtime.spawn(async move { pool.release(lease).await });
-}
-
-/// What meets a want best: what met it before, else something of this device, else of another; and whether it has one user at a time.
-fn choose(catalogue: &Catalogue, want: &Want, before: Option<ResourceId>) -> Option<(ResourceId, bool)> {
-    let role = catalogue.device(catalogue.me).and_then(|device| device.role).unwrap_or(Role::Guest);
-    let meets = |entry: &tutti_pool::ResourceEntry<'_>| {
-        let it = entry.resource;
-        let operation = if it.readable && !it.writable { Operation::Read } else { Operation::Control };
-        it.kind == want.kind
-            && entry.device.presence != Presence::Offline
-            && want.unit.is_none_or(|unit| unit == it.unit)
-            && reaches(it, want)
-            && it.access.allows(role, operation)
-    };
-    let rank = |entry: &tutti_pool::ResourceEntry<'_>| {
-        let at = entry.device.via.unwrap_or(entry.device.device);
-        (before != Some(entry.id()), at != catalogue.me, entry.device.name, entry.resource.name)
-    };
-    let best = catalogue.resources().filter(|entry| meets(entry)).min_by_key(|entry| rank(entry))?;
-    let exclusive = best.resource.sharing == Sharing::Exclusive && best.resource.kind == ResourceKind::Actuator;
-    Some((best.id(), exclusive))
-}
-
-/// Whether a resource's range reaches as far as is wanted. One that does not say its range is taken to.
-fn reaches(resource: &tutti_model::ResourceDescription, want: &Want) -> bool {
-    let bound = |name: &str| match resource.properties.get(&Name::new(name).ok()?)? {
-        Value::Float(it) => Some(*it),
-        Value::Int(it) => Some(*it as f64),
-        _ => None,
-    };
-    let low = want.min.zip(bound("min")).is_none_or(|(wanted, has)| has <= wanted);
-    let high = want.max.zip(bound("max")).is_none_or(|(wanted, has)| has >= wanted);
-    low && high
-}
-
-/// The first required want of a manifest that nothing in the pool meets.
-pub(crate) fn missing(catalogue: &Catalogue, manifest: &Manifest) -> Option<Name> {
-    let mut wants = manifest.wants.iter().filter(|(_, want)| want.required);
-    wants.find(|(_, want)| choose(catalogue, want, None).is_none()).map(|(name, _)| *name)
-}
-
-fn bound(catalogue: &Catalogue, resource: ResourceId, lease: Option<LeaseId>) -> Bound {
-    let device =
-        catalogue.device(resource.device).map_or_else(|| resource.device.short().to_string(), |it| it.name.to_string());
-    Bound { resource, label: format!("{device}/{}", resource.name), lease }
-}
-
-/// What an app sees of it.
-struct World(Arc<Mutex<Table>>);
-
-impl Resources for World {
-    fn now(&mut self) -> WallTime {
-        tutti_fabric::clock::MachineClock.wall()
-    }
-
-    fn random(&mut self, bytes: &mut [u8]) {
-        rand::fill(bytes);
-    }
-
-    fn find(&mut self, name: &str) -> Result<Option<String>, Failure> {
-        let table = lock(&self.0);
-        let slot = table.slots.get(name).ok_or(Failure::UnknownName)?;
-        if slot.granted { Ok(slot.bound.as_ref().map(|bound| bound.label.clone())) } else { Err(Failure::NotAllowed) }
-    }
-
-    fn read(&mut self, name: &str) -> Result<Reading, Failure> {
-        let table = lock(&self.0);
-        let slot = table.slots.get(name).ok_or(Failure::UnknownName)?;
-        if !slot.granted {
-            return Err(Failure::NotAllowed);
-        }
-        slot.last.clone().filter(|_| slot.bound.is_some()).ok_or(Failure::NotThere)
-    }
 }
