@@ -24,6 +24,12 @@ pub const MAX: u64 = 1 << 20;
 /// The most apps, and the most cores.
 pub const MOST: usize = 16;
 
+/// The longest message that asks a core to stop, in bytes: what an RPMsg buffer of the usual size has room for.
+pub const MOST_STOP: usize = 496;
+
+/// The most arguments of a core's program, and the most bytes of them.
+pub const MOST_ARGUMENTS: (usize, usize) = (64, 4096);
+
 /// The list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -23,13 +23,9 @@ use serde::{
     de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use toml::Spanned;
+use tutti_update::carried::{MOST_ARGUMENTS, MOST_STOP};
 
 use super::{App, Core, MAX_LIST, On, Reader, Said};
-
-/// The longest message that asks a core to stop, in bytes: what an RPMsg buffer of the usual size has room for.
-const MOST_STOP: usize = 496;
-/// The most arguments of a core's program, and the most bytes of them.
-const MOST_ARGUMENTS: (usize, usize) = (64, 4096);
 
 /// A file, or a table with more.
 pub(super) struct RawApp {

@@ -46,6 +46,7 @@ use tutti_fabric::clock::Clock;
 use tutti_model::{DeviceId, Name};
 use tutti_remoteproc::life::{Command, Refused, State as CoreState};
 use tutti_rpmsg::Address;
+use tutti_update::carried::{MOST_ARGUMENTS, MOST_STOP};
 
 use self::worker::{Desk, Order, Setup};
 use crate::{
@@ -57,10 +58,6 @@ use crate::{
 const KEY: &str = "cores";
 /// The most cores that are processes.
 const MOST: usize = 16;
-/// The longest message that asks one to stop: what an RPMsg buffer of the usual size has room for.
-const MOST_STOP_MESSAGE: usize = 496;
-/// The most arguments of one, and the most bytes of them.
-const MOST_ARGUMENTS: (usize, usize) = (64, 4096);
 /// How long an order may take. A platform's action has ten seconds; a restart has two.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the workers may take to end.
@@ -451,8 +448,8 @@ fn checked_program(
     if file.contains('\0') || arguments.iter().any(|argument| argument.contains('\0')) {
         return Err(CoreError::Bad("a program's path and arguments hold no zero".into()));
     }
-    if stop_message.as_ref().is_some_and(|(_, bytes)| bytes.len() > MOST_STOP_MESSAGE) {
-        return Err(CoreError::Bad(format!("a message that asks to stop has at most {MOST_STOP_MESSAGE} bytes")));
+    if stop_message.as_ref().is_some_and(|(_, bytes)| bytes.len() > MOST_STOP) {
+        return Err(CoreError::Bad(format!("a message that asks to stop has at most {MOST_STOP} bytes")));
     }
     Ok(Program { file: file.into(), arguments, stop_message })
 }
