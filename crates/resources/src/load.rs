@@ -93,8 +93,8 @@ fn parse_own(text: &str) -> Option<u64> {
     Some(user.saturating_add(fields.next()?.parse().ok()?))
 }
 
-/// The bytes of memory that a process has, out of its `status`.
-fn parse_resident(text: &str) -> Option<u64> {
+/// The bytes of memory that a process has, out of its `status` in `/proc`.
+pub fn parse_resident(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
     Some(kib.saturating_mul(1024))

@@ -22,6 +22,7 @@ use tutti_console::{
     tls::Identity,
 };
 use tutti_control::{ConsoleLink, ConsoleRequest, ErrorCode, NetworkLink};
+use tutti_resources::load::parse_resident;
 
 use super::{
     device,
@@ -236,15 +237,7 @@ pub(super) async fn metrics(State(node): State<Arc<Node>>) -> impl IntoResponse 
         devices: &device::devices(&node),
         resources: &resources::all(&node),
         leases: &leases::all(&node),
-        resident: resident(),
+        resident: fs::read_to_string("/proc/self/status").ok().as_deref().and_then(parse_resident),
     };
     ([(header::CONTENT_TYPE, metrics::MEDIA)], metrics::render(&facts))
-}
-
-/// `VmRSS` of `/proc/self/status`, in KiB there (proc_pid_status(5)).
-fn resident() -> Option<u64> {
-    let text = fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
 }
