@@ -12,6 +12,8 @@
 
 #![allow(missing_docs, clippy::print_stdout, clippy::print_stderr)]
 
+mod support;
+
 use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader, Read, Write},
@@ -30,7 +32,8 @@ use tutti_control::{Client, JoinRequest, OfferRequest, Role};
 use tutti_model::Name;
 use tutti_node::Options;
 
-const TUTTI: &str = env!("CARGO_BIN_EXE_tutti");
+use support::{MIB, TUTTI, resident, row};
+
 const FOLDER: &str = "TUTTI_CROWD_FOLDER";
 const HOST: &str = "TUTTI_CROWD_HOST";
 /// Values that change each second, of all devices together.
@@ -73,13 +76,9 @@ fn main() {
     row("console.load.values", values / SPAN.as_secs_f64(), "/s");
     row("console.load.resources", kinds as f64, "resources");
     row("console.load.bytes", bytes / SPAN.as_secs_f64() / 1024.0, "KiB/s");
-    row("console.load.memory", device.resident() / (1024.0 * 1024.0), "MiB");
+    row("console.load.memory", resident(device.process.0.id()) / MIB, "MiB");
     drop(page);
     drop(crowd);
-}
-
-fn row(name: &str, value: f64, unit: &str) {
-    println!("{{\"name\":\"{name}\",\"value\":{value:.2},\"unit\":\"{unit}\"}}");
 }
 
 /// A process that ends with its owner.
@@ -145,12 +144,6 @@ impl Device {
             .filter_map(|field| field.parse().ok())
             .collect();
         fields.iter().sum()
-    }
-
-    fn resident(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).expect("it runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line VmRSS");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).expect("KiB") * 1024.0
     }
 }
 

@@ -36,6 +36,13 @@ pub(crate) fn wait(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// The resident memory of a process, in bytes.
+pub(crate) fn resident(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line VmRSS");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).expect("KiB") * 1024.0
+}
+
 /// `joiner` enters the group of `owner` by the code that it shows.
 pub(crate) fn pair(owner: &Device, joiner: &Device) {
     let mut offering = owner.command(&["pair", "--json"]).stdout(Stdio::piped()).spawn().expect("tutti runs");
@@ -112,9 +119,7 @@ impl Device {
 
     /// Resident memory in bytes.
     pub(crate) fn resident(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line VmRSS");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).expect("KiB") * 1024.0
+        resident(self.process.id())
     }
 }
 
