@@ -20,6 +20,7 @@ use crate::{
     failure::{Exit, Explain, Failure},
     printer::{Line, Tone},
     table::Table,
+    words,
 };
 
 /// How long it may take: a large app is compiled before it is allowed.
@@ -96,7 +97,7 @@ fn facts(app: &App) -> Table {
     let wants = if wants.is_empty() { "nothing".into() } else { wants.join(", ") };
     let mut table = Table::new(&["", ""]);
     for (what, is) in [
-        ("author", app.author.chars().take(10).collect()),
+        ("author", words::short(&app.author)),
         ("may use", wants),
         ("memory", format!("{} KiB", app.memory_kib)),
     ] {

@@ -20,6 +20,7 @@ use crate::{
     failure::{Exit, Failure},
     printer::{Line, Tone},
     table::Table,
+    words,
 };
 
 /// Lists what is installed, what runs where, and what images of devices carry besides
@@ -77,7 +78,7 @@ fn shelf(carried: &[&CarriedApp]) -> Table {
             Line::from(it.name.as_str()),
             it.version.as_str().into(),
             it.device_name.as_str().into(),
-            it.author.chars().take(10).collect::<String>().into(),
+            words::short(&it.author).into(),
             wants.join(", ").into(),
             it.about.as_str().into(),
         ]);
