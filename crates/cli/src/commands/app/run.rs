@@ -55,7 +55,8 @@ pub(crate) async fn run(args: RunArgs, context: &mut Context) -> Result<Exit, Fa
     let standby = args.standby.map(|device| args.settings.request(device));
     if let Some(request) = &standby {
         let means = client.foretell_standby(request).await.explain(failed)?;
-        standby::ask_before(&args.app, args.on.as_deref(), &means, args.yes, context).await?;
+        let (home, question) = (args.on.as_deref().unwrap_or("its home"), format!("Is {} to be run so?", args.app));
+        standby::ask_before(home, &means, &question, args.yes, context).await?;
     }
     let request = RunRequest { on: args.on, standby };
     let instance = client.run_app(&args.app, &request).await.explain(failed)?;

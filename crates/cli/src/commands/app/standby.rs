@@ -92,9 +92,8 @@ pub(crate) async fn run(args: StandbyArgs, context: &mut Context) -> Result<Exit
     };
     let request = args.settings.request(device);
     let means = client.foretell_standby(&request).await.explain(failed)?;
-    let what = sentence(&it.device_name, &means.device_name, means.fail_over_ms, means.most_lost_ms);
-    let question = format!("{what} Is {} to be its standby?", means.device_name);
-    ask::confirm(context, args.yes, &question).await?;
+    let question = format!("Is {} to be its standby?", means.device_name);
+    ask_before(&it.device_name, &means, &question, args.yes, context).await?;
     let changed = client.set_standby(&it.id, &request).await.explain(failed)?;
     show(&changed, args.json, context)
 }
@@ -117,17 +116,16 @@ pub(super) fn show(it: &AppInstance, json: bool, context: &mut Context) -> Resul
     Ok(exit)
 }
 
-/// Asks before an instance is begun that is to have a standby.
+/// Says what a standby would mean, and asks.
 pub(super) async fn ask_before(
-    app: &str,
-    home: Option<&str>,
+    home: &str,
     means: &StandbyForetold,
+    question: &str,
     yes: bool,
     context: &mut Context,
 ) -> Result<(), Failure> {
-    let home = home.unwrap_or("its home");
     let what = sentence(home, &means.device_name, means.fail_over_ms, means.most_lost_ms);
-    ask::confirm(context, yes, &format!("{what} Is {app} to be run so?")).await
+    ask::confirm(context, yes, &format!("{what} {question}")).await
 }
 
 /// What a standby means.
