@@ -7,6 +7,7 @@ use std::{
     collections::BTreeSet,
     fmt::Write as _,
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -116,7 +117,7 @@ impl Programs {
     /// One is not.
     pub fn check(&self, architecture: &str) -> Result<(), ProgramError> {
         let all = [&self.tutti, &self.init].into_iter().chain(&self.without_apps);
-        all.into_iter().try_for_each(|path| read(path, architecture).map(drop))
+        all.into_iter().try_for_each(|path| fits(path, &head(path)?, architecture))
     }
 }
 
@@ -131,9 +132,21 @@ pub(crate) fn is_for(elf: &Elf<'_>, architecture: &str) -> bool {
 /// A program of this processor.
 fn read(path: &Path, architecture: &str) -> Result<Vec<u8>, ProgramError> {
     let bytes = fs::read(path).map_err(|error| ProgramError::File(path.into(), error))?;
-    let elf = Elf::new(&bytes).ok_or_else(|| ProgramError::Form(path.into()))?;
+    fits(path, &bytes, architecture).map(|()| bytes)
+}
+
+/// As much of a program as says what it is for.
+fn head(path: &Path) -> Result<Vec<u8>, ProgramError> {
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(64).read_to_end(&mut bytes));
+    read.map(|_| bytes).map_err(|error| ProgramError::File(path.into(), error))
+}
+
+/// Whether these bytes begin a program of this processor.
+fn fits(path: &Path, bytes: &[u8], architecture: &str) -> Result<(), ProgramError> {
+    let elf = Elf::new(bytes).ok_or_else(|| ProgramError::Form(path.into()))?;
     if is_for(&elf, architecture) {
-        return Ok(bytes);
+        return Ok(());
     }
     let of = MACHINES.iter().find(|(_, machine)| elf.is_wide() && *machine == elf.machine()).map(|(name, _)| *name);
     Err(ProgramError::Processor { path: path.into(), of, wanted: architecture.to_owned() })
