@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::layers::some_tests;
+use super::kinds::some_tests;
 use crate::{
     cargo::cargo,
     firmware::{self, Image},

@@ -19,7 +19,7 @@ use std::{
 
 use super::{
     image,
-    layers::{Kind, selection, some_steps, some_tests},
+    kinds::{Kind, selection, some_steps, some_tests},
 };
 use crate::{
     cargo::{cargo, cargo_path, has_target},

@@ -5,7 +5,7 @@
 //! the layer `linux-peer`; and `image_update.rs`: such devices get new systems by `tutti update`.
 //! They say how each part went. The first process by itself is the layer `init`.
 
-use super::{arm64, layers::some_tests, linux_peer};
+use super::{arm64, kinds::some_tests, linux_peer};
 use crate::{
     cargo::cargo,
     firmware::{self, Image},

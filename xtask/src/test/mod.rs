@@ -9,6 +9,7 @@ pub(crate) mod c_peer;
 pub(crate) mod devicetree;
 mod image;
 mod init;
+mod kinds;
 pub(crate) mod layers;
 pub(crate) mod linux_peer;
 mod report;
