@@ -96,11 +96,9 @@ fn facts(app: &App) -> Table {
         .collect();
     let wants = if wants.is_empty() { "nothing".into() } else { wants.join(", ") };
     let mut table = Table::new(&["", ""]);
-    for (what, is) in [
-        ("author", words::short(&app.author)),
-        ("may use", wants),
-        ("memory", format!("{} KiB", app.memory_kib)),
-    ] {
+    for (what, is) in
+        [("author", words::short(&app.author)), ("may use", wants), ("memory", format!("{} KiB", app.memory_kib))]
+    {
         table.row([Line::of(Tone::Faint, what), is.into()]);
     }
     table
