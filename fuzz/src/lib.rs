@@ -96,7 +96,6 @@ pub const TARGETS: &[Target] = &[
     Target { name: "app_record", run: app::record, seeds: app::record_seeds },
     Target { name: "standby_message", run: app::standby_message, seeds: app::standby_message_seeds },
     Target { name: "standby_record", run: app::standby_record, seeds: app::standby_record_seeds },
-    Target { name: "standby_checkpoint", run: app::standby_checkpoint, seeds: app::standby_checkpoint_seeds },
     Target { name: "app_wire", run: app::wire, seeds: app::wire_seeds },
     Target { name: "app_journal", run: app::journal, seeds: app::journal_seeds },
     Target { name: "app_step", run: app::step, seeds: app::step_seeds },

@@ -28,16 +28,15 @@ use std::{
 
 use serde_json::json;
 use tutti_app::{
-    home::Kept,
-    ids::{Epoch, InstanceId},
+    ids::InstanceId,
     runtime::{
         App, Engine, Kind, Limits, Running,
         host::{Event, Failure, Resources},
     },
-    snapshot::{MAX_PAGES, Patch},
-    standby::{Checkpoint, Mark, Replica},
+    snapshot::{Image, MAX_PAGES, PAGE, Patch},
+    step::{self, HEAD, Kept},
 };
-use tutti_model::{DeviceId, Reading, WallTime};
+use tutti_model::{Reading, WallTime};
 
 const APP: &[u8] = include_bytes!("../../../apps/built/hostile.wasm");
 const LIMITS: Limits = Limits { memory: 256 << 20, ticks: 1_000_000 };
@@ -181,9 +180,7 @@ fn moves(app: &App, name: &str, kib: usize) {
 
 /// What a checkpoint costs at home and at its standby.
 fn checkpoints(app: &App, name: &str, kib: usize) {
-    let (instance, home) = (InstanceId::from_bytes([1; 16]), Epoch::first(DeviceId::from_bytes([1; 32])));
-    let mark = |saves| Mark { epoch: home, saves };
-    let kept = |saves| Kept { saves, ..Kept::default() };
+    let sealed = |patch: &Patch| step::emit(&Kept::default(), &patch.emit().expect("it is small enough"));
     let (mut takes, mut follows, mut wholes) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..9 {
         let mut here = app.start(LIMITS, Box::new(Nothing)).expect("it starts");
@@ -191,28 +188,27 @@ fn checkpoints(app: &App, name: &str, kib: usize) {
         let fresh = here.fresh().expect("it can be carried").clone();
         let (took, (base, first)) = time(|| {
             let (base, first) = here.snapshot(None).expect("it can be carried");
-            let first = Checkpoint { instance, pact: 1, mark: mark(1), base: None, kept: kept(1), patch: first };
-            (base, first.emit().expect("it is small enough"))
+            (base, sealed(&first))
         });
         wholes.push(took);
-        let first = Checkpoint::parse(&first, MAX_PAGES).expect("it is sound");
-        let standby = Replica::after(None, &fresh, first).expect("it is whole");
+        let standby = followed(&fresh, &first);
         here.handle(&told(&format!("touch {}", kib / 20))).expect("it is well");
         let (took, (_, patch)) = time(|| here.snapshot(Some(&base)).expect("it can be carried"));
         takes.push(took);
-        let next = Checkpoint { instance, pact: 1, mark: mark(2), base: Some(mark(1)), kept: kept(2), patch };
-        let bytes = next.emit().expect("it is small enough");
-        follows.push(
-            time(|| {
-                let next = Checkpoint::parse(&bytes, MAX_PAGES).expect("it is sound");
-                Replica::after(Some(&standby), &fresh, next).expect("it follows")
-            })
-            .0,
-        );
+        let bytes = sealed(&patch);
+        follows.push(time(|| followed(&standby, &bytes)).0);
     }
     row(&format!("app.snapshot.{name}.rate"), kib as f64 / 1024.0 / median(wholes), "MiB/s");
     row(&format!("app.checkpoint.{name}.take"), median(takes) * 1e3, "ms");
     row(&format!("app.checkpoint.{name}.follow"), median(follows) * 1e3, "ms");
+}
+
+/// The state that a step leads to.
+fn followed(before: &Image, bytes: &[u8]) -> Image {
+    let (head, bodies) = bytes.split_first_chunk::<HEAD>().expect("it has a head");
+    let (kept, patch) = bodies.split_at(step::lengths(head, MAX_PAGES as usize * PAGE).expect("it is small enough").0);
+    let step = step::parse(head, kept, patch.to_vec()).expect("it is sound");
+    Patch::parse(&step.patch, MAX_PAGES).and_then(|patch| patch.apply(before)).expect("it follows")
 }
 
 /// What events and idle instances cost.

@@ -8,7 +8,7 @@ use tutti_app::{
     ids::{Attempt, EffectId, Epoch, InstanceId},
     package::{Manifest, Package},
     snapshot::{Image, MAX_PAGES, PAGE, Patch},
-    standby::{self, Checkpoint, Duty, Mark, Question, Replica, Settings, Terms},
+    standby::{self, Duty, Mark, Question, Settings, Terms},
     step::{self, Found, HEAD, Kept},
     wire::{self, Answer, Ask, CheckpointHead, Header, Notice, Order},
 };
@@ -97,25 +97,6 @@ pub(crate) fn standby_record_seeds() -> Vec<(&'static str, Vec<u8>)> {
     let duty = Some(Duty::Granting { terms: terms(), granted: epoch() });
     let record = standby::Record { pact: 3, terms: Some(terms()), duty, floor: Some(epoch()) };
     vec![("granting", record.save().expect("it has a form in bytes"))]
-}
-
-/// It leads to what it says, or it is refused.
-pub(crate) fn standby_checkpoint(bytes: &[u8]) {
-    let Ok(checkpoint) = Checkpoint::parse(bytes, 16) else { return };
-    let instance = checkpoint.instance;
-    if let Ok(replica) = Replica::after(None, &base(), checkpoint) {
-        let whole = replica.whole(instance, &base());
-        let again = Checkpoint::parse(&whole.emit().expect("it is small"), 16).expect("it was read before");
-        assert_eq!(Replica::after(Some(&replica), &base(), again), Ok(replica));
-    }
-}
-
-pub(crate) fn standby_checkpoint_seeds() -> Vec<(&'static str, Vec<u8>)> {
-    let mut memory = vec![0; 2 * PAGE];
-    memory[70] = 1;
-    let patch = Image::new(vec![9], memory).since(&base());
-    let whole = Checkpoint { instance: INSTANCE, pact: 3, mark: mark(), base: None, kept: Default::default(), patch };
-    vec![("whole", whole.emit().expect("it is small"))]
 }
 
 fn base() -> Image {

@@ -67,14 +67,12 @@ use std::{collections::VecDeque, time::Duration};
 
 use tutti_model::{BootTime, DeviceId};
 
-mod checkpoint;
 mod grantor;
 mod holder;
 mod io;
 mod message;
 mod record;
 
-pub use checkpoint::{Checkpoint, CheckpointError, Replica};
 pub use io::{Event, Input, NotGuarded, Output};
 pub use message::{Message, Question};
 pub use record::{Duty, Foretold, Mark, Prefer, Record, Settings, Terms, Unsound};
