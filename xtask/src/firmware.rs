@@ -14,7 +14,7 @@ use crate::{
     Failure,
     cargo::{cargo_path, has_target},
     needs::{self, Need, in_ci},
-    process::{Program, Progress, target_dir},
+    process::{Program, run_all, target_dir},
     row,
     table::columns,
     test::arm64::debian_is_new_enough,
@@ -216,25 +216,8 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
 
 /// Builds images and waits for it; what the compiler said is shown if it failed.
 pub(crate) fn build_now(steps: Vec<Program>) -> Result<(), String> {
-    needs::install(&[Need::FirmwareCompiler]);
-    if let Some(missing) = needs::missing(&[Need::FirmwareCompiler]) {
-        return Err(missing);
-    }
-    let logs = target_dir().join("xtask");
-    fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
-    let log = logs.join("firmware.log");
-    let _ = fs::remove_file(&log);
-    let mut progress = Progress::new("firmware");
-    for step in steps {
-        let result = step.run(&log, None, Duration::from_secs(900), &mut progress);
-        if let Err(error) = result {
-            progress.clear();
-            print!("{}", fs::read_to_string(&log).unwrap_or_default());
-            return Err(error.to_string());
-        }
-    }
-    progress.clear();
-    Ok(())
+    needs::demand(&[Need::FirmwareCompiler])?;
+    run_all("firmware", steps, Duration::from_secs(900))
 }
 
 /// How large an image is, in bytes, by the sections that are loaded.

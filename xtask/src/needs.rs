@@ -129,6 +129,15 @@ pub(crate) fn missing(needs: &[Need]) -> Option<String> {
     Some(missing.iter().map(each).collect::<Vec<_>>().join(", "))
 }
 
+/// Installs what is missing of these needs as far as that is possible here.
+///
+/// # Errors
+/// What is missing then, and how to get it.
+pub(crate) fn demand(needs: &[Need]) -> Result<(), String> {
+    install(needs);
+    missing(needs).map_or(Ok(()), Err)
+}
+
 /// Installs what is missing of these needs as far as that is possible here, saying so first. What cannot be installed
 /// stays missing: the layers that need it say so.
 pub(crate) fn install(needs: &[Need]) {

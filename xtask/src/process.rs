@@ -253,6 +253,27 @@ impl Progress {
     }
 }
 
+/// Runs these one after the other, with a line that says how far they are; what they said is shown if one fails.
+///
+/// # Errors
+/// That of the first that fails.
+pub(crate) fn run_all(name: &str, steps: Vec<Program>, limit: Duration) -> Result<(), String> {
+    let logs = target_dir().join("xtask");
+    fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
+    let log = logs.join(format!("{name}.log"));
+    let _ = fs::remove_file(&log);
+    let mut progress = Progress::new(name);
+    for step in steps {
+        if let Err(error) = step.run(&log, None, limit, &mut progress) {
+            progress.clear();
+            print!("{}", fs::read_to_string(&log).unwrap_or_default());
+            return Err(error.to_string());
+        }
+    }
+    progress.clear();
+    Ok(())
+}
+
 /// The last line of a file that is being written, without control characters.
 fn last_line(path: &Path) -> String {
     let read = || -> io::Result<Vec<u8>> {

@@ -1,13 +1,9 @@
 //! `cargo xtask programs`: `tutti` and `tutti-init` for devices with another processor than this machine's, to be named with
 //! `tutti image build --programs`. What the layer `arm64` builds lies in the same folder.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
-use crate::{
-    Failure, needs,
-    process::{Progress, target_dir},
-    test::arm64,
-};
+use crate::{Failure, needs, process::run_all, test::arm64};
 
 const USAGE: &str = "\
 Usage: cargo xtask programs ARCHITECTURE [--release]
@@ -40,24 +36,9 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     if !named {
         return usage("for which processor?");
     }
-    needs::install(&arm64::TO_BUILD);
-    if let Some(missing) = needs::missing(&arm64::TO_BUILD) {
-        return Err(Failure::Failed(missing));
-    }
+    needs::demand(&arm64::TO_BUILD)?;
     let (steps, folder) = arm64::programs(release)?;
-    let log = target_dir().join("xtask/programs.log");
-    let logs = log.parent().map(fs::create_dir_all).transpose();
-    logs.map_err(|error| format!("{}: {error}", log.display()))?;
-    let _ = fs::remove_file(&log);
-    let mut progress = Progress::new("programs");
-    for step in steps {
-        if let Err(error) = step.run(&log, None, LIMIT, &mut progress) {
-            progress.clear();
-            print!("{}", fs::read_to_string(&log).unwrap_or_default());
-            return Err(Failure::Failed(error.to_string()));
-        }
-    }
-    progress.clear();
+    run_all("programs", steps, LIMIT)?;
     println!("tutti and tutti-init are built; name them with: tutti image build --programs {}", folder.display());
     Ok(())
 }

@@ -110,10 +110,7 @@ pub(crate) fn steps() -> Result<Vec<Program>, String> {
 
 /// Builds what the benchmark runs: the setting that tells it where.
 pub(crate) fn image() -> Result<Vec<(&'static str, PathBuf)>, String> {
-    needs::install(&[EMULATOR]);
-    if let Some(missing) = needs::missing(&[EMULATOR]) {
-        return Err(missing);
-    }
+    needs::demand(&[EMULATOR])?;
     firmware::build_now(firmware::steps(&[Image::Core0]))?;
     Ok(vec![("TUTTI_AN521", Image::Core0.path())])
 }

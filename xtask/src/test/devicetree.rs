@@ -71,10 +71,7 @@ pub(crate) fn compared(output: &str) -> Result<String, String> {
 
 /// Gets lopper for the benchmark: the settings that tell it where.
 pub(crate) fn peers() -> Result<Vec<(&'static str, PathBuf)>, String> {
-    needs::install(NEEDS_OF_PEERS);
-    if let Some(missing) = needs::missing(NEEDS_OF_PEERS) {
-        return Err(missing);
-    }
+    needs::demand(NEEDS_OF_PEERS)?;
     fetch(&["peers"]).output()?;
     Ok(vec![("TUTTI_DT_LOPPER", folder().join("peers/bin/lopper"))])
 }
