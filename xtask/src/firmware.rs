@@ -106,6 +106,16 @@ impl Image {
         let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         Size::of(&bytes).ok_or_else(|| format!("{} is no 32-bit ELF file", path.display()))
     }
+
+    /// The same, if that is no more than was promised: flash, and RAM with its stack.
+    pub(crate) fn size_within(self, [flash, ram]: [u32; 2]) -> Result<Size, String> {
+        let size = self.size()?;
+        if size.flash <= flash && size.ram <= ram {
+            return Ok(size);
+        }
+        let (image, board) = (self.package(), self.board());
+        Err(format!("{image} of the {board} takes {size}; at most {flash} and {ram} were promised"))
+    }
 }
 
 fn folder() -> PathBuf {

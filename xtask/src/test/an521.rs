@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::kinds::some_tests;
+use super::kinds::{said, some_tests};
 use crate::{
     cargo::cargo,
     firmware::{self, Image},
@@ -118,10 +118,7 @@ pub(crate) fn image() -> Result<Vec<(&'static str, PathBuf)>, String> {
 pub(crate) fn check(output: &str) -> Result<String, String> {
     some_tests(output)?;
     let said = parts(output)?;
-    let size = Image::Core1.size()?;
-    if size.flash > MOST[0] || size.ram > MOST[1] {
-        return Err(format!("core 1 takes {size}; at most {} and {} were promised", MOST[0], MOST[1]));
-    }
+    let size = Image::Core1.size_within(MOST)?;
     let refused = firmware::refusal(&tree("collides.dts", &COLLIDES)?)?;
     if !refused.contains("carveouts vdev0vring0 and vdev0vring1 overlap") {
         return Err(format!(
@@ -133,11 +130,7 @@ pub(crate) fn check(output: &str) -> Result<String, String> {
 
 /// What the test said of its parts; if one is missing, it did not come to its end.
 fn parts(output: &str) -> Result<String, String> {
-    let said: Vec<_> = output.lines().filter_map(|line| line.strip_prefix("ok ")?.split_once(": ")).collect();
-    match PARTS.iter().find(|part| !said.iter().any(|(name, _)| name == *part)) {
-        Some(part) => Err(format!("the part {part} was not reached")),
-        None => Ok(said.iter().map(|(_, what)| *what).collect::<Vec<_>>().join("; ")),
-    }
+    said(output, &PARTS)
 }
 
 #[cfg(test)]

@@ -17,10 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    image,
-    kinds::{Kind, selection, some_steps, some_tests},
-};
+use super::kinds::{Kind, said, selection, some_steps, some_tests};
 use crate::{
     cargo::{cargo, cargo_path, has_target},
     needs::Need,
@@ -171,7 +168,7 @@ pub(crate) fn steps() -> Result<Vec<Program>, String> {
 
 pub(crate) fn check(output: &str) -> Result<String, String> {
     some_steps(output)?;
-    Ok(format!("{}; {}", some_tests(output)?, image::said(output, &IMAGE)?))
+    Ok(format!("{}; {}", some_tests(output)?, said(output, &IMAGE)?))
 }
 
 /// A target folder of its own: another compiler's work would only lie beside this one's, and the two can build at the same

@@ -5,7 +5,11 @@
 //! the layer `linux-peer`; and `image_update.rs`: such devices get new systems by `tutti update`.
 //! They say how each part went. The first process by itself is the layer `init`.
 
-use super::{arm64, kinds::some_tests, linux_peer};
+use super::{
+    arm64,
+    kinds::{said, some_tests},
+    linux_peer,
+};
 use crate::{
     cargo::cargo,
     firmware::{self, Image},
@@ -68,34 +72,13 @@ pub(crate) fn steps() -> Result<Vec<Program>, String> {
 
 pub(crate) fn check(output: &str) -> Result<String, String> {
     let said = parts(output)?;
-    Ok(format!("{said}; {}", size()?))
+    Ok(format!("{said}; the an386's takes {}", Image::An386.size_within(MOST)?))
 }
 
 /// What the tests said of their parts; if one is missing, they did not come to their end.
 fn parts(output: &str) -> Result<String, String> {
     some_tests(output)?;
     said(output, &[&PARTS[..], &arm64::IMAGE].concat())
-}
-
-/// What the tests said of these parts, all of which they must have reached.
-pub(super) fn said(output: &str, parts: &[&str]) -> Result<String, String> {
-    let said: Vec<_> = output.lines().filter_map(|line| line.strip_prefix("ok ")?.split_once(": ")).collect();
-    match parts.iter().find(|part| !said.iter().any(|(name, _)| name == *part)) {
-        Some(part) => Err(format!("the part {part} was not reached")),
-        None => {
-            let ours = said.iter().filter(|(name, _)| parts.contains(name));
-            Ok(ours.map(|(_, what)| *what).collect::<Vec<_>>().join("; "))
-        }
-    }
-}
-
-/// What the an386's image takes, if that is no more than was promised.
-fn size() -> Result<String, String> {
-    let size = Image::An386.size()?;
-    if size.flash > MOST[0] || size.ram > MOST[1] {
-        return Err(format!("the image of the an386 takes {size}; at most {} and {} were promised", MOST[0], MOST[1]));
-    }
-    Ok(format!("the an386's takes {size}"))
 }
 
 #[cfg(test)]

@@ -108,6 +108,18 @@ pub(super) fn some_steps_and_kills(output: &str) -> Result<String, String> {
     }
 }
 
+/// What the tests said of these parts, all of which they must have reached.
+pub(super) fn said(output: &str, parts: &[&str]) -> Result<String, String> {
+    let said: Vec<_> = output.lines().filter_map(|line| line.strip_prefix("ok ")?.split_once(": ")).collect();
+    match parts.iter().find(|part| !said.iter().any(|(name, _)| name == *part)) {
+        Some(part) => Err(format!("the part {part} was not reached")),
+        None => {
+            let ours = said.iter().filter(|(name, _)| parts.contains(name));
+            Ok(ours.map(|(_, what)| *what).collect::<Vec<_>>().join("; "))
+        }
+    }
+}
+
 /// A layer of tests that ran none has not passed.
 pub(crate) fn some_tests(output: &str) -> Result<String, String> {
     match test_count(output)? {
