@@ -2,7 +2,7 @@
 //! of Linux).
 //!
 //! The same files make the same bytes: they are sorted by path, owned by root, and have no time. A folder that a file is in comes before it by
-//! itself.
+//! itself. The crate `cpio` 0.4 would spare no more than `record`.
 
 use std::collections::BTreeMap;
 

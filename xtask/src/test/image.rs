@@ -29,6 +29,8 @@ pub(crate) const NEEDS: &[Need] = &[
     arm64::TO_BUILD[0],
     arm64::TO_BUILD[1],
     Need::File { path: "/sbin/mke2fs", package: "e2fsprogs" },
+    // A unit test of `tutti-image` reads by it what is written.
+    Need::Program { name: "unsquashfs", package: "squashfs-tools" },
 ];
 
 /// The parts that must have been seen.

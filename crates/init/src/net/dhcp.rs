@@ -1,4 +1,8 @@
 //! DHCP's messages: RFC 2131 (form), RFC 2132 (options). A checked reading, and the few that a client sends.
+//!
+//! Libraries for them were looked at: `dhcproto` 0.15 comes with a name server's library and tables of Unicode (some fifty crates); `edge-dhcp` 0.8
+//! panics on a list of routers whose length is no multiple of four, does not know padding between options, and sets another bit
+//! than that of broadcasts.
 
 use std::net::Ipv4Addr;
 

@@ -5,6 +5,9 @@
 //! asked when there is a network, and once an hour then; the clock is set when it is wrong by more than [`WRONG`],
 //! in one step.
 //!
+//! `sntpc` 0.11 was looked at: it tells the era by the clock, which is what is not known here, and gives its
+//! question the time for the answer to carry where this draws a number.
+//!
 //! The server is believed as far as a plain network can be: its answer has to carry what was drawn for the question. Who
 //! can see the question can lie about the time.
 
