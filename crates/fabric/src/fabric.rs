@@ -314,12 +314,12 @@ impl Fabric {
         Ok(Channel { send, recv })
     }
 
-    /// Ends all sessions, telling the other sides, and saves the address book. Takes at most about a second.
+    /// Ends all sessions, telling the other sides, and saves the address book. Takes at most a second and a half.
     pub async fn shutdown(&self) {
         self.core.close();
         let (book, store) = (self.core.look(|state| state.book.encode()), self.core.store.clone());
-        let saved = run_blocking(move || store.save(keys::ADDRESSES, &book));
-        let _ = timeout(timing::GOODBYE, async { tokio::join!(saved, self.core.transport.close()) }).await;
+        let saved = timeout(timing::GOODBYE, run_blocking(move || store.save(keys::ADDRESSES, &book)));
+        let _ = tokio::join!(saved, self.core.transport.close());
     }
 }
 

@@ -183,7 +183,7 @@ pub trait Transport: Send + Sync + 'static {
     /// The machine's interfaces or addresses may have changed.
     fn network_changed(&self) -> BoxFuture<'_, ()>;
 
-    /// Closes every connection, telling the other sides. Takes at most a second.
+    /// Closes every connection, telling the other sides. Takes at most a second and a half.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 

@@ -32,8 +32,9 @@ use crate::{
     transport::{CloseCode, ConnectError, Connection, Protocol, Transport},
 };
 
-/// The longest that closing takes.
-const CLOSE_TIMEOUT: Duration = Duration::from_millis(900);
+/// The longest that closing takes. A dial that nobody has answered is waited for as long as three probes of it take (RFC 9000, section 10.2), nine times
+/// [`INITIAL_RTT`]; an endpoint that is left before it has ended says so as an error.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(1400);
 /// How often another port is tried when one that was free is taken in between.
 const PORT_ATTEMPTS: usize = 16;
 /// Before the first answer: on the networks that this is for, answers come sooner than the 333 ms of RFC 9002, and a lost
@@ -132,6 +133,12 @@ impl IrohTransport {
     #[cfg(test)]
     pub(super) fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Whether nothing of it is left.
+    #[cfg(test)]
+    pub(super) fn is_ended(&self) -> bool {
+        self.endpoint.is_closed()
     }
 
     async fn dial(

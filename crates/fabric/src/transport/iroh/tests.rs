@@ -64,6 +64,28 @@ async fn both_sides_know_each_other() {
     assert_eq!(soon(b.accept()).await.unwrap().protocol(), Protocol::Pair);
 }
 
+/// A device that was dialled in vain is waited for no longer than the network waits for a dial that was given up; then all is closed.
+#[tokio::test]
+async fn closing_ends_in_good_order_while_somebody_absent_is_dialled() {
+    let a = Arc::new(bind(1).await);
+    let silent = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let at = vec![silent.local_addr().unwrap()];
+    let absent = DeviceId::from_bytes(SigningKey::from_bytes(&[9; 32]).verifying_key().to_bytes());
+    let dialling = tokio::spawn({
+        let a = a.clone();
+        async move { a.connect(absent, at, Protocol::Pool, SOON).await.map(|_| ()) }
+    });
+    // The first packet of the dial has gone.
+    let mut packet = [0; 2048];
+    tokio::task::spawn_blocking(move || silent.recv(&mut packet)).await.unwrap().unwrap();
+    dialling.abort();
+    let begun = Instant::now();
+    a.close().await;
+    let took = begun.elapsed();
+    assert!(a.is_ended(), "it was left half closed after {took:?}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
 #[tokio::test]
 async fn streams_carry_bytes_both_ways_and_end_in_good_order() {
     let Pair { ab, ba, a: _a, b: _b } = pair().await;
