@@ -109,7 +109,7 @@ fn a_new_system_that_cannot_be_started_is_given_up_at_once() {
 fn a_power_cut_leaves_the_old_system_or_the_new_one() {
     let Some(kernel) = kernel() else { return };
     let number = |name: &str, or: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(or);
-    let (cuts, seed) = (number("TUTTI_POWER_CUTS", 6), number("TUTTI_POWER_SEED", 1));
+    let (cuts, seed) = (number("TUTTI_POWER_CUTS", 30), number("TUTTI_POWER_SEED", 1));
     let mut device = Device::new(kernel, "joins");
     let begin = Instant::now();
     let mut running = device.machine.boot();

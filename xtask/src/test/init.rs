@@ -20,7 +20,7 @@ pub(crate) fn steps(context: &Context) -> Result<Vec<Program>, String> {
     let (mut steps, kernel) = linux_peer::kernel()?;
     // The stand-in for the node is an example, which tests that are named do not build.
     steps.push(cargo(["build", "-p", "tutti-init", "--examples"]));
-    let cuts = if context.full || std::env::var_os("TUTTI_FULL").is_some() { "30" } else { "6" };
+    let cuts = if context.full || std::env::var_os("TUTTI_FULL").is_some() { "100" } else { "30" };
     let named = TESTS.iter().flat_map(|test| ["--test", test]);
     let tests = cargo(["test", "-p", "tutti-init"]).args(named).args(["--", "--nocapture", "--test-threads=2"]);
     steps.push(tests.env("TUTTI_LINUX", kernel).env("TUTTI_POWER_CUTS", cuts));
