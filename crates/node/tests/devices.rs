@@ -22,6 +22,33 @@ fn code(result: Result<impl std::fmt::Debug, tutti_control::ClientError>) -> Opt
     result.expect_err("it is refused").code()
 }
 
+/// Whoever has just entered a group knows who is there before it knows what they offer, and they of it.
+#[tokio::test]
+async fn what_is_set_right_after_pairing_gets_its_lease() {
+    let host = Host::new();
+    let (kitchen, attic) = (host.start("kitchen"), host.start("attic"));
+    let half = SetValue { value: Value::Float(50.0), token: None };
+    // From before they know each other until it goes well, without a pause between.
+    let first = async |device: &Client, other: &str| {
+        let begun = std::time::Instant::now();
+        loop {
+            match device.set(other, "lamp", &half).await {
+                Ok(set) => return set,
+                Err(error) => {
+                    assert_ne!(error.code(), Some(ErrorCode::Held), "nobody else is there: {error}");
+                    assert!(begun.elapsed() < Duration::from_secs(20), "{error}");
+                }
+            }
+        }
+    };
+    let (_, ours, theirs) = tokio::join!(
+        attic.pair_with(&kitchen, Role::Member),
+        first(&attic.client, "kitchen"),
+        first(&kitchen.client, "attic")
+    );
+    assert!(ours.token.is_some() && theirs.token.is_some(), "each was leased for the moment");
+}
+
 #[tokio::test]
 async fn two_devices_become_one_pool() {
     let host = Host::new();

@@ -6,7 +6,7 @@ use axum::{Json, extract::State, response::Response};
 use futures_util::stream;
 use tutti_control::{Controlled, ErrorCode, LeaseHolder, Reading, Resource, SetValue};
 use tutti_model::{
-    Name, ResourceId, ResourceKind, Sharing,
+    Name, ResourceId, ResourceKind,
     message::{LeaseMode, Token},
 };
 use tutti_pool::{Presence, Query, ResourceEntry};
@@ -20,9 +20,6 @@ use crate::{
     convert::{self, millis},
     node::Node,
 };
-
-/// How long an exclusive resource is held to be set once: long enough for the one request.
-const MOMENT: Duration = Duration::from_secs(6);
 
 /// The time between two readings that are followed: at least, at most, and if nothing is said.
 const INTERVALS: (Duration, Duration, Duration) =
@@ -70,29 +67,11 @@ pub(super) async fn control(
 ) -> Result<Json<Controlled>, ApiError> {
     let resource = find(&node, &device, &name)?;
     let wanted = convert::model_value(value.clone());
-    let exclusive = {
-        let catalogue = node.catalogue();
-        catalogue.resource(&resource).is_some_and(|entry| entry.resource.sharing == Sharing::Exclusive)
+    let used = match token.map(Token) {
+        Some(token) => node.pool.write(resource, wanted, Some(token)).await.map(|()| Some(token)),
+        None => node.pool.control(resource, wanted).await,
     };
-    let token = token.map(Token);
-    let held = node.pool.leases().held.iter().any(|held| held.lease.resource == resource);
-    let used = if exclusive && token.is_none() && !held {
-        let lease = node
-            .pool
-            .acquire(resource, LeaseMode::Exclusive, MOMENT, false)
-            .await
-            .map_err(|error| refused::pool(&node, error))?
-            .lease;
-        let written = node.pool.write(resource, wanted, Some(lease.token)).await;
-        if let Err(error) = node.pool.release(lease).await {
-            tracing::debug!(%error, "a lease for the moment was not given back and ends by itself");
-        }
-        written.map_err(|error| refused::pool(&node, error))?;
-        Some(lease.token)
-    } else {
-        node.pool.write(resource, wanted, token).await.map_err(|error| refused::pool(&node, error))?;
-        token
-    };
+    let used = used.map_err(|error| refused::pool(&node, error))?;
     Ok(Json(Controlled {
         device: resource.device.to_string(),
         device_name: node.name_of(resource.device),

@@ -135,8 +135,9 @@ impl PoolHandle {
         self.command(resource, Command::Write { resource, value, token }).await.map(drop)
     }
 
-    /// Sets a value; if the resource has one user at a time and this device is not the one, takes a short lease for it.
-    pub async fn control(&self, resource: ResourceId, value: Value) -> Result<(), PoolError> {
+    /// Sets a value; if the resource has one user at a time and this device is not the one, takes a short lease for it,
+    /// whose token is given.
+    pub async fn control(&self, resource: ResourceId, value: Value) -> Result<Option<Token>, PoolError> {
         let now = (self.clock)().0;
         let held = self.leases().held.iter().any(|held| held.lease.resource == resource && held.until > now);
         let sharing = self.catalogue().resource(&resource).map(|entry| entry.resource.sharing);
@@ -144,13 +145,16 @@ impl PoolHandle {
             match self.write(resource, value.clone(), None).await {
                 // Its description has not come yet, or this one is old: nothing was set.
                 Err(PoolError::Refused { why: Refusal::LeaseNeeded, .. }) if !held => {}
-                done => return done,
+                done => return done.map(|()| None),
             }
         }
         let lease = self.hold(resource, LeaseMode::Exclusive, SHORT_LEASE).await?;
-        let written = self.write(resource, value, Some(lease.id().token)).await;
-        lease.release().await?;
-        written
+        let token = lease.id().token;
+        let written = self.write(resource, value, Some(token)).await;
+        if let Err(error) = lease.release().await {
+            tracing::debug!(%error, "a short lease was not given back and ends by itself");
+        }
+        written.map(|()| Some(token))
     }
 
     /// Readings as they come, at most one in `min_interval`.

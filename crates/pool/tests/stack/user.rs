@@ -93,7 +93,7 @@ impl User {
                 }
             }
             (9..14, Some(lease)) => self.pool.write(lease.lease.resource, Value::Bool(true), None).await?,
-            (14, _) => self.pool.control(thing("lamp"), Value::Bool(true)).await?,
+            (14, _) => drop(self.pool.control(thing("lamp"), Value::Bool(true)).await?),
             (15, _) => self.replay(thing("lamp")).await,
             (16, _) => self.store(thing("disk")).await?,
             (17, _) => self.fetch(thing("disk")).await?,
