@@ -4,6 +4,7 @@ mod amp;
 mod commands;
 mod help;
 pub(crate) mod sample;
+mod update;
 
 use std::{
     io::{self, Write},
