@@ -17,8 +17,8 @@ use tutti_model::{DeviceId, Name, Role, WallTime};
 use crate::{
     core::{Core, LearnError, keys},
     pairing::{
-        AttemptEnd, AttemptId, Code, HostGroup, HostInput, HostOutput, HostPairing, OFFER_LIFE, OfferTerms,
-        TicketSecret,
+        AttemptEnd, AttemptId, Code, HostGroup, HostInput, HostOutput, HostPairing, MAX_TICKET_LIFE, OFFER_LIFE,
+        OfferTerms, TicketSecret,
     },
     store::{StoreError, run_blocking},
     ticket::Ticket,
@@ -38,7 +38,7 @@ pub struct Offer {
     pub ticket: String,
     /// What the new member may do.
     pub role: Role,
-    /// How long both are good for.
+    /// How long the ticket is good for; the code is for [`OFFER_LIFE`] at most.
     pub expires_in: Duration,
 }
 
@@ -69,7 +69,7 @@ impl fmt::Display for OfferError {
 impl std::error::Error for OfferError {}
 
 enum Ask {
-    Offer(Role, oneshot::Sender<Result<Offer, OfferError>>),
+    Offer(Role, Duration, oneshot::Sender<Result<Offer, OfferError>>),
     Cancel(oneshot::Sender<()>),
     Connected(Arc<dyn Connection>),
     /// The stream to this joiner is open; what is sent to it goes here.
@@ -102,9 +102,9 @@ impl OfferDesk {
         Ok(desk)
     }
 
-    pub(crate) async fn offer(&self, role: Role) -> Result<Offer, OfferError> {
+    pub(crate) async fn offer(&self, role: Role, ticket_life: Duration) -> Result<Offer, OfferError> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Ask::Offer(role, answer)).await.map_err(|_| OfferError::Closing)?;
+        self.0.send(Ask::Offer(role, ticket_life, answer)).await.map_err(|_| OfferError::Closing)?;
         answered.await.unwrap_or(Err(OfferError::Closing))
     }
 
@@ -162,7 +162,7 @@ impl Desk {
 
     fn asked(&mut self, ask: Ask) {
         match ask {
-            Ask::Offer(role, answer) => self.open(role, answer),
+            Ask::Offer(role, ticket_life, answer) => self.open(role, ticket_life, answer),
             Ask::Cancel(answer) => {
                 self.tell(HostInput::Cancel);
                 let _ = answer.send(());
@@ -184,20 +184,22 @@ impl Desk {
         }
     }
 
-    fn open(&mut self, role: Role, answer: oneshot::Sender<Result<Offer, OfferError>>) {
+    fn open(&mut self, role: Role, ticket_life: Duration, answer: oneshot::Sender<Result<Offer, OfferError>>) {
         let mine = self.core.group().role_of(self.core.me).unwrap_or(Role::Guest);
         if mine != Role::Owner {
             let _ = answer.send(Err(OfferError::NotAnOwner(mine)));
             return;
         }
         let mut rng = rand::make_rng::<StdRng>();
-        let terms = OfferTerms { code: Code::random(&mut rng), ticket: TicketSecret::random(&mut rng), role };
-        let life_millis = u64::try_from(OFFER_LIFE.as_millis()).unwrap_or(0);
+        let ticket_life = ticket_life.clamp(OFFER_LIFE, MAX_TICKET_LIFE);
+        let (code, ticket) = (Code::random(&mut rng), TicketSecret::random(&mut rng));
+        let terms = OfferTerms { code, ticket, role, ticket_life };
+        let life_millis = u64::try_from(ticket_life.as_millis()).unwrap_or(0);
         let expires = WallTime::from_unix_millis(self.core.clock.wall().as_unix_millis().saturating_add(life_millis));
         let name = self.core.look(|state| state.name);
         let addrs = self.core.transport.local_addrs();
         let ticket = Ticket::new(self.core.me, name, terms.ticket.clone(), expires, addrs);
-        let offer = Offer { code: terms.code.to_string(), ticket: ticket.to_string(), role, expires_in: OFFER_LIFE };
+        let offer = Offer { code: terms.code.to_string(), ticket: ticket.to_string(), role, expires_in: ticket_life };
         self.pending = Some((offer, answer));
         self.tell(HostInput::Open(terms));
     }

@@ -19,7 +19,7 @@ use crate::{
     error::{GroupChangeError, StartError},
     group::{AppGrant, Group, GroupId},
     join::{self, JoinError, JoinTarget},
-    pairing::Joined,
+    pairing::{Joined, OFFER_LIFE},
     recovery::RecoveryWords,
     service::{Channel, FabricError, Incoming, Service},
     session,
@@ -228,7 +228,13 @@ impl Fabric {
     /// Offers to pair: a code to read out, and a ticket. A new offer takes the place of an open one. How it goes
     /// shows in [`View::offer`].
     pub async fn offer_pairing(&self, role: Role) -> Result<Offer, OfferError> {
-        self.desk.offer(role).await
+        self.offer_pairing_for(role, OFFER_LIFE).await
+    }
+
+    /// The same with a ticket that lives longer, up to [`MAX_TICKET_LIFE`](crate::pairing::MAX_TICKET_LIFE): for one that no
+    /// person hands on, such as a device finds in its image. It stays good for one device; the code dies as any.
+    pub async fn offer_pairing_for(&self, role: Role, ticket_life: Duration) -> Result<Offer, OfferError> {
+        self.desk.offer(role, ticket_life).await
     }
 
     /// Takes an offer back.

@@ -10,7 +10,7 @@ use std::{
 
 use tutti_fabric::pairing::{
     AttemptEnd, AttemptId, BurntCodes, Code, HostGroup, HostInput, HostOutput, HostPairing, JoinTerms, JoinerInput,
-    JoinerOutput, JoinerPairing, MAX_TICKET_ATTEMPTS, MAX_WAITING, MAX_WRONG_TRIES, OFFER_LIFE, OfferTerms, Secret,
+    JoinerOutput, JoinerPairing, MAX_TICKET_ATTEMPTS, MAX_TICKET_LIFE, MAX_WAITING, MAX_WRONG_TRIES, OFFER_LIFE, OfferTerms, Secret,
     TicketSecret,
 };
 use tutti_model::{
@@ -36,7 +36,7 @@ fn secret(with_ticket: bool) -> Secret {
 
 fn offer() -> HostInput {
     let ticket = TicketSecret::from_bytes([0x7e; 16]);
-    HostInput::Open(OfferTerms { code: code(), ticket, role: Role::Member })
+    HostInput::Open(OfferTerms { code: code(), ticket, role: Role::Member, ticket_life: OFFER_LIFE })
 }
 
 fn name(text: &str) -> Name {
@@ -277,7 +277,8 @@ pub(crate) fn restore(bytes: &[u8]) {
     let Ok(mut host) = HostPairing::restore(HOST, BOOT, rng, START, bytes) else { return };
     if let Some(status) = host.status() {
         assert!(status.tries_left <= MAX_WRONG_TRIES && status.expires > START);
-        assert!(status.expires.since(START) <= OFFER_LIFE);
+        assert!(status.expires.since(START) <= MAX_TICKET_LIFE);
+        assert!(status.code_expires.since(START) <= OFFER_LIFE);
         host.handle(status.expires, HostInput::Tick);
         assert!(host.status().is_some_and(|status| status.outcome.is_some()), "every offer ends");
     }

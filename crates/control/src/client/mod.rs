@@ -150,7 +150,13 @@ impl Client {
 
     /// Lets a device in.
     pub async fn offer_pairing(&self, role: Role) -> Result<PairingOffer, ClientError> {
-        self.json(Method::Post, "/v1/pairing", Some(&PairingRequest { role })).await
+        self.json(Method::Post, "/v1/pairing", Some(&PairingRequest { role, ticket_life_ms: None })).await
+    }
+
+    /// The same with a ticket that counts for this long.
+    pub async fn offer_pairing_for(&self, role: Role, ticket_life: Duration) -> Result<PairingOffer, ClientError> {
+        let ticket_life_ms = Some(u64::try_from(ticket_life.as_millis()).unwrap_or(u64::MAX));
+        self.json(Method::Post, "/v1/pairing", Some(&PairingRequest { role, ticket_life_ms })).await
     }
 
     /// How the latest pairing stands.

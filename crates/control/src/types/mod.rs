@@ -105,6 +105,7 @@ mod tests {
     #[test]
     fn requests_may_leave_out_what_has_a_default() {
         assert_eq!(serde_json::from_str::<PairingRequest>("{}").unwrap().role, Role::Member);
+        assert_eq!(serde_json::from_str::<PairingRequest>("{}").unwrap().ticket_life_ms, None);
         let lease: LeaseRequest = serde_json::from_str(r#"{"resource":"kitchen/lamp"}"#).unwrap();
         assert_eq!((lease.mode, lease.duration_ms), (LeaseMode::Exclusive, None));
         let offer: OfferRequest = serde_json::from_str(r#"{"kind":"sensor","value":1}"#).unwrap();

@@ -11,6 +11,10 @@ pub struct PairingRequest {
     /// The role that the new device gets: `member` if left out.
     #[serde(default = "member")]
     pub role: Role,
+    /// For how long the ticket counts: two minutes if left out, an hour at most. The code never counts for longer than two
+    /// minutes. More is for a ticket that no person hands on, such as a device finds in its image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket_life_ms: Option<u64>,
 }
 
 const fn member() -> Role {
@@ -26,7 +30,7 @@ pub struct PairingOffer {
     pub ticket: String,
     /// The role that the new device gets.
     pub role: Role,
-    /// For how long.
+    /// For how long the ticket counts; the code counts for two minutes at most.
     pub expires_in_ms: u64,
 }
 
@@ -54,7 +58,7 @@ pub struct PairingStatus {
     /// How many wrong codes may still be tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries_left: Option<u8>,
-    /// For how long the code still counts.
+    /// For how long the offer still counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_ms: Option<u64>,
     /// The id of the device that came in.

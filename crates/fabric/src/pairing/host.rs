@@ -278,7 +278,7 @@ impl HostPairing {
         let mut transcript = Transcript::new(remote, self.me);
         transcript.add("challenge", challenge);
         let offer = self.offer.as_ref().ok_or(AttemptEnd::Refused(Refusal::NoOffer))?;
-        let (code, ticket) = offer.usable(now, remote)?;
+        let (code, ticket) = offer.usable_by(mode, now, remote)?;
         let password = match mode {
             Mode::Ticket => {
                 let mut proven = transcript.clone();
@@ -337,7 +337,7 @@ impl HostPairing {
     /// The device has shown the right secret: the offer is its alone from now on.
     fn bind(&mut self, now: BootTime, device: DeviceId, name: Name, mode: Mode) -> Result<u64, AttemptEnd> {
         let offer = self.offer.as_mut().ok_or(AttemptEnd::Refused(Refusal::NoOffer))?;
-        offer.usable(now, device)?;
+        offer.usable_by(mode, now, device)?;
         offer.bind(device, name, mode);
         self.refuse_others();
         Ok(self.persist())

@@ -39,7 +39,8 @@
 //!
 //! # An offer
 //!
-//! One at a time: a code, a ticket and a role, for [`OFFER_LIFE`], for **one device**. Its state is durable before
+//! One at a time: a code, a ticket and a role, for [`OFFER_LIFE`], for **one device**. (A ticket that no
+//! person hands on may live longer, up to [`MAX_TICKET_LIFE`]; it stays good for one device, and its code dies as any.) Its state is durable before
 //! anything follows from it ([`HostOutput::Persist`]): the offer before its code is shown, a try before it is
 //! answered, and who has shown the right secret before that device is added. From that moment ("bound") nobody else
 //! can use the offer, but *that* device can come again with the same code or ticket until the offer's time is over,
@@ -70,7 +71,7 @@
 //! | fishing for the group | nothing of it is sent before the joiner has shown the code | `the_joiner_learns_nothing_of_the_group_before_it_has_shown_the_code` |
 //! | entering as somebody else | the id that is added is the one that the transport has proved, never one that was sent | `relaying_between_strangers_fails_because_the_keys_are_bound` |
 //! | using code and ticket for two devices | bound to the first that shows one, durably | `of_two_who_know_the_secrets_only_one_gets_in`, `kill_9_after_the_right_code_leaves_the_offer_to_that_device` |
-//! | reading an old offer off the disk | erased when it ends; dead after [`OFFER_LIFE`] or a restart of the machine | `a_stored_offer_of_another_start_of_the_machine_is_dead_and_erased` |
+//! | reading an old offer off the disk | erased when it ends; dead after its life, [`MAX_TICKET_LIFE`] at most, or a restart of the machine | `a_stored_offer_of_another_start_of_the_machine_is_dead_and_erased` |
 //!
 //! What is not met: whoever can cut the wire can prevent pairing, and strangers on the network can spend the three
 //! tries of a code, so that the ticket has to be used.
@@ -107,7 +108,7 @@ pub use frame::{Fault, FrameKind, MAX_FRAME, MAX_GROUP, Refusal};
 pub use host::*;
 pub use host_io::*;
 pub use joiner::*;
-pub use offer::{MAX_WRONG_TRIES, OFFER_LIFE, OfferStatus, OfferTerms, Outcome};
+pub use offer::{MAX_TICKET_LIFE, MAX_WRONG_TRIES, OFFER_LIFE, OfferStatus, OfferTerms, Outcome};
 pub use secret::{BadCode, CODE_DIGITS, Code, Mode, Secret, TicketSecret};
 
 /// The versions of the pairing protocol that this build speaks. They have nothing to do with those that members of

@@ -18,6 +18,9 @@ use super::{
 /// one thing to remember; a ticket's 128 bits would bear a longer one, but a ticket that lies about in a chat would not.
 pub const OFFER_LIFE: Duration = Duration::from_secs(120);
 
+/// How long a ticket may live that no person hands on, as one that a device finds in its image. Its code dies as any.
+pub const MAX_TICKET_LIFE: Duration = Duration::from_secs(3600);
+
 /// How many wrong tries a code bears.
 pub const MAX_WRONG_TRIES: u8 = 3;
 
@@ -30,6 +33,8 @@ pub struct OfferTerms {
     pub ticket: TicketSecret,
     /// What the new device may do.
     pub role: Role,
+    /// How long the ticket lives: from [`OFFER_LIFE`] to [`MAX_TICKET_LIFE`], and what is outside is taken for the nearer.
+    pub ticket_life: Duration,
 }
 
 /// How an offer ended.
@@ -74,6 +79,8 @@ pub struct OfferStatus {
     pub open: bool,
     /// When it ends by itself.
     pub expires: BootTime,
+    /// When its code ends. From then on only the ticket is left, if anything.
+    pub code_expires: BootTime,
     /// How many more tries the code has, not counting one that is under way. At 0 only the ticket is left.
     pub tries_left: u8,
     /// The device that has shown the right secret: nobody else can use the offer any more.
@@ -95,6 +102,8 @@ pub(super) struct Offer {
     pub(super) number: u64,
     pub(super) role: Role,
     pub(super) expires: BootTime,
+    /// When the code ends, which is no later.
+    code_expires: BootTime,
     /// Tries that were counted: all that were answered, less the right one.
     counted: u8,
     pub(super) bound: Option<Bound>,
@@ -112,7 +121,8 @@ impl Offer {
         Self {
             number,
             role: terms.role,
-            expires: now + OFFER_LIFE,
+            expires: now + terms.ticket_life.clamp(OFFER_LIFE, MAX_TICKET_LIFE),
+            code_expires: now + OFFER_LIFE,
             counted: 0,
             bound: None,
             added: false,
@@ -152,6 +162,17 @@ impl Offer {
         }
     }
 
+    /// The same for one who has shown, or is to show, a secret of this kind.
+    pub(super) fn usable_by(
+        &self,
+        mode: Mode,
+        now: BootTime,
+        device: DeviceId,
+    ) -> Result<&(Code, TicketSecret), Refusal> {
+        let secrets = self.usable(now, device)?;
+        if mode == Mode::Code && now >= self.code_expires { Err(Refusal::Expired) } else { Ok(secrets) }
+    }
+
     /// Ends it and wipes the secrets.
     pub(super) fn finish(&mut self, outcome: Outcome) {
         self.secrets = None;
@@ -164,6 +185,7 @@ impl Offer {
             role: self.role,
             open: self.outcome.is_none() && self.opening.is_none(),
             expires: self.expires,
+            code_expires: self.code_expires,
             tries_left: self.tries_left(),
             device: self.bound.as_ref().map(|bound| (bound.device, bound.name)),
             outcome: self.outcome.clone(),
@@ -172,6 +194,8 @@ impl Offer {
 }
 
 const OFFER: Tag = Tag(90);
+/// When the code ends, if that is before the offer does.
+const CODE_EXPIRES: Tag = Tag(91);
 
 /// An offer as it is on disk. Nothing at all stands for no offer.
 #[derive(Serialize, Deserialize)]
@@ -208,6 +232,9 @@ impl Offer {
         };
         let mut writer = SectionWriter::new();
         writer.push(OFFER, 1, &stored).expect("a handful of plain fields has a postcard form");
+        if self.code_expires != self.expires {
+            writer.push(CODE_EXPIRES, 1, &self.code_expires).expect("a time has a postcard form");
+        }
         writer.finish()
     }
 
@@ -216,13 +243,19 @@ impl Offer {
         if bytes.is_empty() {
             return Ok(None);
         }
-        let stored: Stored = Sections::new_checked(bytes)?.one(OFFER)?.decode()?;
+        let sections = Sections::new_checked(bytes)?;
+        let stored: Stored = sections.one(OFFER)?.decode()?;
+        let code_expires = sections.at_most_one(CODE_EXPIRES)?;
+        let code_expires: Option<BootTime> = code_expires.map(|section| section.decode()).transpose()?;
+        let code_expires = code_expires.unwrap_or(stored.expires);
         let code = Code::from_digits(stored.code).ok_or(SectionError::Malformed(OFFER))?;
-        let alive = stored.boot == boot && now < stored.expires && stored.expires.since(now) <= OFFER_LIFE;
+        let alive = stored.boot == boot && now < stored.expires && stored.expires.since(now) <= MAX_TICKET_LIFE;
+        let alive = alive && code_expires.since(now) <= OFFER_LIFE;
         Ok(alive.then(|| Self {
             number: 0,
             role: stored.role,
             expires: stored.expires,
+            code_expires,
             counted: stored.counted,
             // Whether the group took it before the end is for the group to know; it may have.
             added: stored.bound.is_some(),
@@ -243,6 +276,7 @@ mod tests {
             code: "042917".parse().unwrap(),
             ticket: TicketSecret::from_bytes([7; 16]),
             role: Role::Member,
+            ticket_life: OFFER_LIFE,
         };
         Offer::new(1, BootTime::from_nanos(1_000), terms)
     }
@@ -280,6 +314,32 @@ mod tests {
         assert!(Offer::restore(&stored, [8; 16], at(2_000)).unwrap().is_none(), "of another start");
         assert!(Offer::restore(&[], [9; 16], at(2_000)).unwrap().is_none());
         assert!(Offer::restore(&stored[..20], [9; 16], at(2_000)).is_err());
+    }
+
+    #[test]
+    fn a_ticket_may_outlive_its_code_for_a_while() {
+        let (me, begin) = (DeviceId::from_bytes([3; 32]), BootTime::from_nanos(1_000));
+        let second = Duration::from_secs(1);
+        let offer = |ticket_life| {
+            let (code, ticket) = ("042917".parse().unwrap(), TicketSecret::from_bytes([7; 16]));
+            Offer::new(1, begin, OfferTerms { code, ticket, role: Role::Member, ticket_life })
+        };
+        for (wanted, has) in [(Duration::ZERO, OFFER_LIFE), (Duration::MAX, MAX_TICKET_LIFE)] {
+            assert_eq!(offer(wanted).expires, begin + has);
+        }
+        let long = offer(MAX_TICKET_LIFE);
+        let restored = Offer::restore(&long.stored([9; 16]), [9; 16], begin + second).unwrap().unwrap();
+        for offer in [long, restored] {
+            let by = |mode, now| offer.usable_by(mode, now, me).map(drop);
+            assert_eq!(by(Mode::Code, begin + OFFER_LIFE - second), Ok(()));
+            assert_eq!(by(Mode::Code, begin + OFFER_LIFE), Err(Refusal::Expired));
+            assert_eq!(by(Mode::Ticket, begin + OFFER_LIFE), Ok(()));
+            assert_eq!(by(Mode::Ticket, begin + MAX_TICKET_LIFE - second), Ok(()));
+            assert_eq!(by(Mode::Ticket, begin + MAX_TICKET_LIFE), Err(Refusal::Expired));
+            let stored = offer.stored([9; 16]);
+            assert!(Offer::restore(&stored, [9; 16], begin + OFFER_LIFE + second).unwrap().is_some());
+            assert!(Offer::restore(&stored, [9; 16], begin + MAX_TICKET_LIFE).unwrap().is_none());
+        }
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! Letting devices in, entering a group, leaving it, recovering it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State, http::StatusCode};
 use tutti_control::{
     GroupInfo, JoinRequest, Joined, PairingOffer, PairingRequest, PairingState, PairingStatus, RecoveryWords,
 };
-use tutti_fabric::{JoinTarget, View, group::GroupId, pairing::Outcome};
+use tutti_fabric::{
+    JoinTarget, View,
+    group::GroupId,
+    pairing::{MAX_TICKET_LIFE, OFFER_LIFE, Outcome},
+};
 use tutti_model::{BootTime, DeviceId, Name};
 
 use super::{device::group_info, error::ApiError, extract::Body, refused};
@@ -18,9 +22,15 @@ use crate::{
 /// `POST /v1/pairing`
 pub(super) async fn offer(
     State(node): State<Arc<Node>>,
-    Body(PairingRequest { role }): Body<PairingRequest>,
+    Body(PairingRequest { role, ticket_life_ms }): Body<PairingRequest>,
 ) -> Result<Json<PairingOffer>, ApiError> {
-    let offer = node.fabric.offer_pairing(convert::model_role(role)).await.map_err(refused::offer)?;
+    let ticket_life = ticket_life_ms.map_or(OFFER_LIFE, Duration::from_millis);
+    if !(OFFER_LIFE..=MAX_TICKET_LIFE).contains(&ticket_life) {
+        let [least, most] = [OFFER_LIFE, MAX_TICKET_LIFE].map(millis);
+        return Err(ApiError::bad_request(format!("`ticket_life_ms` is from {least} to {most}")));
+    }
+    let offer = node.fabric.offer_pairing_for(convert::model_role(role), ticket_life);
+    let offer = offer.await.map_err(refused::offer)?;
     Ok(Json(PairingOffer {
         code: offer.code,
         ticket: offer.ticket,
@@ -85,7 +95,9 @@ pub(super) async fn recover(
 
 pub(crate) fn pairing_status(view: &View, now: BootTime) -> PairingStatus {
     let Some(offer) = &view.offer else { return PairingStatus::of(PairingState::None) };
-    let status = |state| PairingStatus { tries_left: Some(offer.tries_left), ..PairingStatus::of(state) };
+    // A ticket may outlive its code.
+    let tries = if now < offer.code_expires { offer.tries_left } else { 0 };
+    let status = |state| PairingStatus { tries_left: Some(tries), ..PairingStatus::of(state) };
     let of_device = |state, device: &DeviceId, name: &Name| PairingStatus {
         device: Some(device.to_string()),
         name: Some(name.to_string()),

@@ -6,8 +6,8 @@ use tutti_model::Role;
 
 use super::{
     super::{
-        AttemptEnd, Fault, FrameKind, HostInput, JoinError, Joined, JoinerInput, MAX_GROUP, OFFER_LIFE, Outcome,
-        Refusal,
+        AttemptEnd, Fault, FrameKind, HostInput, JoinError, Joined, JoinerInput, MAX_GROUP, MAX_TICKET_LIFE,
+        OFFER_LIFE, OfferTerms, Outcome, Refusal,
         frame::{Challenge, Frame},
     },
     world::*,
@@ -119,6 +119,55 @@ fn no_offer_expired_cancelled_and_a_foreign_ticket_are_told_apart() {
     assert_eq!(world.finished.last(), Some(&Outcome::Cancelled));
     let cancelled = world.join(device(1), code(CODE));
     assert_eq!(world.joined[&cancelled], Err(JoinError::NoOffer));
+}
+
+#[test]
+fn a_longer_ticket_is_for_one_device_and_its_code_dies_as_any() {
+    let long = || HostInput::Open(OfferTerms { ticket_life: MAX_TICKET_LIFE, ..terms() });
+    let mut world = World::new();
+    world.host_in(long());
+    world.pass(OFFER_LIFE);
+    assert_eq!(world.finished, [], "the ticket lives on");
+    let late = world.join(device(1), code(CODE));
+    assert_eq!(world.joined[&late], Err(JoinError::Expired));
+    assert_eq!(world.host.status().unwrap().tries_left, 3, "nothing was tried");
+    world.pass(MAX_TICKET_LIFE - OFFER_LIFE - Duration::from_secs(1));
+    let in_time = world.join(device(2), ticket());
+    assert_eq!(world.joined[&in_time], Ok(joined()));
+    assert_eq!(world.finished, [Outcome::Paired(device(2), name("garden-2"))]);
+    let second = world.join(device(3), ticket());
+    assert_eq!(world.joined[&second], Err(JoinError::Taken));
+
+    world.host_in(long());
+    world.pass(MAX_TICKET_LIFE);
+    assert_eq!(world.finished.last(), Some(&Outcome::Expired));
+    let late = world.join(device(4), ticket());
+    assert_eq!(world.joined[&late], Err(JoinError::Expired));
+    assert!(world.disk.is_empty());
+}
+
+#[test]
+fn a_code_that_is_shown_as_it_dies_is_too_late() {
+    let mut world = World::new();
+    world.host_in(HostInput::Open(OfferTerms { ticket_life: MAX_TICKET_LIFE, ..terms() }));
+    world.pass(OFFER_LIFE - Duration::from_secs(1));
+    // The confirmation is held back until the code is dead; its connection is not.
+    let held = Rc::new(RefCell::new(Vec::new()));
+    let hold = Rc::clone(&held);
+    world.wire = Box::new(move |_, _, bytes| {
+        if matches!(Frame::parse(&bytes[4..]), Ok(Frame::Confirm(_))) {
+            hold.borrow_mut().extend(bytes);
+            return None;
+        }
+        Some(bytes)
+    });
+    let attempt = world.join(device(1), code(CODE));
+    world.pass(Duration::from_secs(2));
+    let bytes = held.borrow().clone();
+    assert!(!bytes.is_empty());
+    world.host_in(HostInput::Received { attempt, bytes });
+    assert_eq!(world.ended[&attempt], AttemptEnd::Refused(Refusal::Expired));
+    assert!(world.members.is_empty());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tutti_model::{BootTime, DeviceId, Name, Role};
 use super::{
     super::{
         AttemptEnd, AttemptId, BurntCodes, Code, HostGroup, HostInput, HostOutput, HostPairing, JoinError, JoinTerms,
-        Joined, JoinerInput, JoinerOutput, JoinerPairing, OfferTerms, Outcome, Secret, TicketSecret,
+        Joined, JoinerInput, JoinerOutput, JoinerPairing, OFFER_LIFE, OfferTerms, Outcome, Secret, TicketSecret,
         frame::{Deframer, Frame, on_stream},
     },
     FixedRng,
@@ -35,7 +35,7 @@ pub(super) fn ticket() -> Secret {
 }
 
 pub(super) fn terms() -> OfferTerms {
-    OfferTerms { code: CODE.parse().unwrap(), ticket: TICKET, role: Role::Member }
+    OfferTerms { code: CODE.parse().unwrap(), ticket: TICKET, role: Role::Member, ticket_life: OFFER_LIFE }
 }
 
 pub(super) fn name(text: &str) -> Name {

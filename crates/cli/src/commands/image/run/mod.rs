@@ -1,10 +1,11 @@
 //! `tutti image run`: the image boots on this machine; its console is this terminal's.
 //!
 //! With `--join` the device enters the group of this machine's device. A Linux system is handed a ticket in a second archive behind its own,
-//! which the image knows nothing of; a microcontroller's serial line becomes a link of a satellite, which is closed
+//! which the image knows nothing of, and which lives as long as the slowest boot, or until the emulator ends ([`invitation`]); a microcontroller's serial line becomes a link of a satellite, which is closed
 //! in the end.
 
 mod cable;
+mod invitation;
 
 use std::{
     path::{Path, PathBuf},
@@ -13,7 +14,7 @@ use std::{
 };
 
 use clap::Args;
-use tutti_control::{Client, LinkRequest, Role};
+use tutti_control::{Client, LinkRequest};
 use tutti_image::{
     build,
     bundle::Bundle,
@@ -22,6 +23,7 @@ use tutti_image::{
     size::Size,
 };
 
+use self::invitation::Invitation;
 use super::{parse, read};
 use crate::{
     context::Context,
@@ -74,20 +76,35 @@ pub(super) async fn run(args: RunArgs, context: &mut Context) -> Result<Exit, Fa
     let folder = folder.explain(|| "no folder for the image's members can be made".into())?;
     let client = if args.join { Some(context.client().await?) } else { None };
     let profile = bundle.head.manifest.profile;
-    let ticket = match (&client, profile) {
-        (Some(client), Profile::Standard) => {
-            let offer = client.offer_pairing(Role::Member).await.explain(|| "cannot let the device in".into())?;
-            Some(offer.ticket)
+    let invitation = match &client {
+        Some(client) if profile == Profile::Standard && !args.dry_run => {
+            Some(Invitation::make(client).await.explain(|| "cannot let the device in".into())?)
         }
         _ => None,
     };
+    let ran = boot(&args, &bundle, folder.path(), client.as_ref(), invitation.as_ref(), context).await;
+    if let Some(invitation) = invitation {
+        invitation.withdraw().await;
+    }
+    ran
+}
+
+async fn boot(
+    args: &RunArgs,
+    bundle: &Bundle<'_>,
+    folder: &Path,
+    client: Option<&Client>,
+    invitation: Option<&Invitation<'_>>,
+    context: &mut Context,
+) -> Result<Exit, Failure> {
+    let profile = bundle.head.manifest.profile;
     let once: Vec<Vec<String>> =
         args.once.iter().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect();
-    unpack(&bundle, folder.path(), ticket.as_deref(), &args.node, &once)?;
-    let line = (profile != Profile::Standard).then(|| folder.path().join("line"));
+    unpack(bundle, folder, invitation.map(Invitation::ticket), &args.node, &once)?;
+    let line = (profile != Profile::Standard).then(|| folder.join("line"));
     let words = args.append.iter().map(ToString::to_string).collect();
     let machine = Machine { ram: args.ram, line: line.clone(), words, disk: args.disk.clone() };
-    let command = emulate::command(&bundle.head.manifest, folder.path(), &machine);
+    let command = emulate::command(&bundle.head.manifest, folder, &machine);
     let command = command.map_err(|error| Failure::new("the image cannot be booted here").why(error))?;
     if args.dry_run {
         if args.json {
@@ -116,7 +133,7 @@ pub(super) async fn run(args: RunArgs, context: &mut Context) -> Result<Exit, Fa
             _ => failure,
         }
     })?;
-    let link = match (&client, &line) {
+    let link = match (client, &line) {
         (Some(client), Some(line)) => Some((client, connect(client, line, &bundle.head.manifest.product).await?)),
         _ => None,
     };
@@ -124,7 +141,7 @@ pub(super) async fn run(args: RunArgs, context: &mut Context) -> Result<Exit, Fa
         ended = child.wait() => Some(ended),
         () = tui::asked_to_end() => None,
     };
-    if ended.is_none() && !ends_itself(&bundle, folder.path(), &mut child, context).await {
+    if ended.is_none() && !ends_itself(bundle, folder, &mut child, context).await {
         child.kill().await.explain(|| format!("{program} cannot be ended"))?;
     }
     if let Some((client, name)) = link {
