@@ -18,6 +18,9 @@ pub struct Board {
     pub profile: Profile,
     /// Its processor, as Linux calls it.
     pub architecture: String,
+    /// The kernel's word for its processor (`make ARCH=`), where it is not the usual one.
+    #[serde(default)]
+    pub arch: Option<String>,
     /// Its memory.
     pub ram: Size,
     /// Its flash; none if programs come from elsewhere.

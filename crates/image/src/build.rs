@@ -15,7 +15,10 @@ use crate::{
     elf::Elf,
     fault::{Code, Fault, Faults},
     firmware,
-    kernel::{Kernel, modules::Store},
+    kernel::{
+        Kernel,
+        modules::{Store, plain},
+    },
     manifest::{Manifest, Member, Part, Profile, Role},
     product::{Firmware, Group},
     project::Project,
@@ -137,7 +140,7 @@ pub fn build(
         profile: product.profile.value,
         board: project.target.name.clone(),
         architecture: project.target.architecture.clone(),
-        command_line: builder.command_line(),
+        command_line: builder.command_line(kernel),
         kernel: kernel.map(|kernel| kernel.release.clone()).unwrap_or_default(),
         settings,
         parts: parts.collect(),
@@ -171,17 +174,30 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn command_line(&self) -> String {
+    fn command_line(&self, kernel: Option<&Kernel>) -> String {
         let console = self.project.board.as_ref().and_then(|board| board.console.as_ref());
         let console = console.map(|console| format!("console={console}"));
         let own = Some(self.project.product.command_line.clone()).filter(|own| !own.is_empty());
         // The kernel unpacks into a file system that may fill half of the memory, unless it is told to take the one without
         // a limit (`init/do_mounts.c`): a system that did not fit would be cut off in the middle of a file.
-        let words = console.into_iter().chain(["panic=10".to_owned(), "rootfstype=ramfs".to_owned()]).chain(own);
+        let words = console.into_iter().chain(["panic=10".to_owned(), "rootfstype=ramfs".to_owned()]);
+        let words = words.chain(self.parameters(kernel)).chain(own);
         match self.project.product.profile.value {
             Profile::Standard => words.collect::<Vec<_>>().join(" "),
             Profile::Mini | Profile::Core => String::new(),
         }
+    }
+
+    /// The parameters of modules that are built in, where nobody loads them with these: `module.name=value` (`kernel/params.c`).
+    fn parameters(&self, kernel: Option<&Kernel>) -> Vec<String> {
+        let all_built_in = kernel.is_some_and(|kernel| kernel.modules.is_none() && kernel.config.is_some());
+        let modules = self.project.modules().into_iter().filter(|_| all_built_in);
+        let each = modules.flat_map(|(words, _)| {
+            let (module, parameters) = words.split_once(' ').unwrap_or((&words, ""));
+            let of = |parameter: &str| format!("{}.{parameter}", plain(module));
+            parameters.split_whitespace().map(of).collect::<Vec<_>>()
+        });
+        each.collect()
     }
 
     fn standard(&self, kernel: &Kernel, say: &mut dyn FnMut(&str)) -> Result<(Vec<Made>, String), BuildError> {
@@ -215,7 +231,11 @@ impl Builder<'_> {
                 let early = stage::modules(&project.product, &project.catalogue, &project.plan);
                 self.modules(&mut first, kernel, &mut store, &early)?;
             }
-        } else if let Some((name, why)) = wanted.iter().find(|(name, _)| !self.is_built_in(kernel, name)) {
+        } else if kernel.config.is_some() && !kernel.release.is_empty() {
+            // It was held against the parts above.
+            let chosen = stage::all_built_in(&wanted);
+            [&mut archive, &mut first].into_iter().for_each(|it| system::put_modules(it, &kernel.release, &chosen));
+        } else if let Some((name, why)) = wanted.first() {
             say(&format!("the module {name} is taken to be built in, as no folder of modules is named ({why})"));
         }
         self.files(&mut archive)?;
@@ -226,8 +246,8 @@ impl Builder<'_> {
         } else if let Some(disk) = &project.product.system {
             let message = format!("the kernel {} is not known to mount a system from a disk", kernel.release);
             let fault = Fault::new(Code::Kernel, message).at(&disk.span, "it is to be here");
-            let help =
-                "take a kernel with BLK_DEV_RAM=m, SQUASHFS and SQUASHFS_ZSTD whose config is named, or take this out";
+            let help = "take a kernel whose config is named and has BLK_DEV_RAM, SQUASHFS and SQUASHFS_ZSTD (and BLK_DEV_RAM_SIZE, if \
+                 that is built in), or take this out";
             return Err(BuildError::Faults(Box::new(project.faults(vec![fault.help(help)]))));
         }
         if project.product.rescue.is_some() {
@@ -246,6 +266,13 @@ impl Builder<'_> {
             Compression::Zstd(level) if packed => {
                 say("compressing the system");
                 let system = squashfs::write(&archive, level).map_err(other)?;
+                if let Some(most) = stage::most(kernel).filter(|most| system.len() as u64 > *most) {
+                    let size = Size(system.len() as u64);
+                    let message = format!("the system takes {size}, and the kernel's disk in memory {}", Size(most));
+                    let fault = Fault::new(Code::Kernel, message);
+                    let help = "build the kernel with a larger BLK_DEV_RAM_SIZE";
+                    return Err(BuildError::Faults(Box::new(project.faults(vec![fault.help(help)]))));
+                }
                 let on_disk = project.product.system.as_ref().map(|disk| system::Packed {
                     device: disk.value.clone(),
                     size: system.len(),
@@ -289,10 +316,6 @@ impl Builder<'_> {
             made.push(Made { role: Role::Tree, name: "tree.dtb", bytes: chip.blob.clone(), why, files: Vec::new() });
         }
         Ok((made, settings))
-    }
-
-    fn is_built_in(&self, kernel: &Kernel, name: &str) -> bool {
-        kernel.config.as_ref().is_some_and(|config| config.get(&name.to_uppercase().replace('-', "_")).is_some())
     }
 
     fn modules(

@@ -11,7 +11,7 @@ use crate::{
     build::BuildError,
     carry,
     fault::{Code, Fault, Faults, Span, Texts},
-    kernel::{Kernel, debian, read_at_most},
+    kernel::{Kernel, debian, modules::bare, read_at_most},
     manifest::Profile,
     parts::{Catalogue, nearest},
     product::{self, Hardware, On, Product, Said},
@@ -127,21 +127,35 @@ impl Project {
         Ok(places.into_iter().find(|place| place.is_file()))
     }
 
-    /// What the chosen parts need of a kernel, held against its configuration.
+    /// What the chosen parts need of a kernel, held against its configuration. A kernel without a folder of modules has to have them built in.
     pub fn hold_against(&self, kernel: &Kernel) -> Vec<Fault> {
         let mut faults = Vec::new();
         let Some(config) = &kernel.config else { return faults };
+        let release = &kernel.release;
         for (name, why) in &self.plan.parts {
             let Some(part) = self.catalogue.parts.get(name) else { continue };
-            for need in part.needs.kernel.iter().filter(|need| config.get(&need.value).is_none()) {
-                let message =
-                    format!("the part {name} needs CONFIG_{}, which the kernel {} lacks", need.value, kernel.release);
+            let lacking = |message: String, need: &Said<String>, help: String| {
                 let mut fault = Fault::new(Code::Kernel, message);
                 if let Some(wish) = self.product.parts.iter().find(|wish| wish.value == *name) {
                     fault = fault.at(&wish.span, "it is wanted here");
                 }
-                fault = fault.at(&need.span, format!("needed here; the part is in because: {why}"));
-                faults.push(fault.help("take a kernel that has it, or take the part out"));
+                fault.at(&need.span, format!("needed here; the part is in because: {why}")).help(help)
+            };
+            for need in part.needs.kernel.iter().filter(|need| config.get(&need.value).is_none()) {
+                let message = format!("the part {name} needs CONFIG_{}, which the kernel {release} lacks", need.value);
+                faults.push(lacking(message, need, "take a kernel that has it, or take the part out".into()));
+            }
+            let to_load = part.needs.modules.iter().filter(|_| kernel.modules.is_none());
+            for (need, option) in to_load.map(|need| (need, self.catalogue.option_of(&need.value))) {
+                if !kernel.has_built_in(&option) {
+                    let module = bare(&need.value);
+                    let message = format!(
+                        "the part {name} needs the module {module}, which the kernel {release} does not have built in"
+                    );
+                    let help =
+                        format!("build it with CONFIG_{option}=y, or name the folder of its modules in [kernel]");
+                    faults.push(lacking(message, need, help));
+                }
             }
         }
         faults

@@ -14,7 +14,7 @@ use tutti_image::{
     build::{self, BuildError, Compression, Image, Options, Programs, SETTINGS},
     bundle::{Bundle, BundleError, Head},
     diff,
-    kernel::Kernel,
+    kernel::{Config, Kernel, least},
     resolve::Why,
 };
 use tutti_init::cpio::Target;
@@ -70,8 +70,11 @@ fn kernel(folder: &Path, config: &str) -> Kernel {
     Kernel::of_package(folder).unwrap()
 }
 
-const CONFIG: &str = "CONFIG_BLK_DEV_INITRD=y\nCONFIG_PROC_FS=y\nCONFIG_SYSFS=y\nCONFIG_TMPFS=y\nCONFIG_EPOLL=y\n\
-    CONFIG_FUTEX=y\nCONFIG_UNIX=y\nCONFIG_SHMEM=y\nCONFIG_INET=y\nCONFIG_BLOCK=y\nCONFIG_EXT4_FS=m\nCONFIG_GPIO_CDEV=y\n";
+const CONFIG: &str = "CONFIG_64BIT=y\nCONFIG_BINFMT_ELF=y\nCONFIG_BLK_DEV_INITRD=y\nCONFIG_PROC_FS=y\nCONFIG_PROC_SYSCTL=y\n\
+    CONFIG_SYSFS=y\nCONFIG_TMPFS=y\nCONFIG_TTY=y\nCONFIG_PRINTK=y\nCONFIG_EPOLL=y\nCONFIG_EVENTFD=y\nCONFIG_FUTEX=y\n\
+    CONFIG_POSIX_TIMERS=y\nCONFIG_FILE_LOCKING=y\nCONFIG_ADVISE_SYSCALLS=y\nCONFIG_UNIX=y\nCONFIG_SHMEM=y\nCONFIG_INET=y\n\
+    CONFIG_IP_MULTICAST=y\nCONFIG_ACPI=y\nCONFIG_SERIAL_8250=y\nCONFIG_SERIAL_8250_CONSOLE=y\nCONFIG_INPUT=y\nCONFIG_VT=y\n\
+    CONFIG_SERIO=y\nCONFIG_SERIO_I8042=y\nCONFIG_KEYBOARD_ATKBD=y\nCONFIG_EXT4_FS=m\nCONFIG_GPIO_CDEV=y\n";
 
 struct Stage {
     folder: tempfile::TempDir,
@@ -89,14 +92,17 @@ impl Stage {
     }
 
     fn build(&self, config: &str) -> Result<Image, BuildError> {
+        self.build_for(&kernel(&self.folder.path().join("kernel"), config))
+    }
+
+    fn build_for(&self, kernel: &Kernel) -> Result<Image, BuildError> {
         let project =
             Project::read(&self.folder.path().join("product.toml")).map_err(|it| BuildError::Faults(Box::new(it)))?;
-        let kernel = kernel(&self.folder.path().join("kernel"), config);
         // Any program with its libraries will do here.
         let own = std::env::current_exe().unwrap();
         let programs = Programs { tutti: own.clone(), without_apps: None, init: own, shell: None };
         let options = Options { programs: &programs, compression: Compression::Zstd(1), key: &self.key };
-        build::build(&project, Some(&kernel), &options, &mut |_| ())
+        build::build(&project, Some(kernel), &options, &mut |_| ())
     }
 }
 
@@ -184,6 +190,51 @@ fn a_system_stays_packed_where_the_kernel_can_read_it() {
     for listed in ["/usr/bin/tutti", "/lib/modules/6.0-x/kernel/drivers/virtio_net.ko", "initramfs:/system.squashfs"] {
         assert!(files.contains(&listed), "{listed} is missing in {files:?}");
     }
+}
+
+/// A kernel that was built for the product alone has everything built in: nothing is loaded, and nobody asks for it.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_kernel_of_its_own_has_no_modules() {
+    let stage = Stage::new(&PRODUCT.replace("\"gpio\"", "\"own\""));
+    let own =
+        "[own]\nabout = \"e\"\nprofiles = [\"standard\"]\n[own.needs]\nmodules = [\"my-driver speed=3 way=up\"]\n";
+    fs::write(stage.folder.path().join("own.toml"), own).unwrap();
+    let project = Project::read(&stage.folder.path().join("product.toml")).unwrap();
+    let fragment = least::fragment(&project, &least::options(&project).unwrap());
+    let of = |config: String| {
+        let config = Some(Config::parse(&config));
+        Kernel { release: "6.12.1".into(), image: std::env::current_exe().unwrap(), config, modules: None }
+    };
+    let image = stage.build_for(&of(fragment.clone())).unwrap();
+    assert!(
+        image.manifest.command_line.ends_with(" my_driver.speed=3 my_driver.way=up"),
+        "{}",
+        image.manifest.command_line
+    );
+    let bundle = Bundle::parse(&image.bytes).unwrap();
+    let mut first = Files::default();
+    tutti_init::cpio::unpack(bundle.member("initramfs").unwrap(), &mut first).unwrap();
+    // It is packed, and what the first process is told to load is there already, for it and for the kernel.
+    assert!(first.0.contains_key(Path::new("system.squashfs")));
+    let list = |name: &str| {
+        String::from_utf8(first.0[Path::new(&format!("lib/modules/6.12.1/modules.{name}"))].clone()).unwrap()
+    };
+    let modules = tutti_init::modules::Modules::new(&list("alias"), &list("dep"), &list("builtin"));
+    let settings: tutti_init::settings::Settings = image.manifest.settings.parse().unwrap();
+    assert!(settings.modules.iter().any(|it| it == "virtio_net") && modules.is_empty());
+    let names = settings.modules.iter().map(|words| words.split(' ').next().unwrap());
+    for module in names.chain(["brd", "squashfs"]) {
+        assert_eq!(modules.files_for(module), Ok(Vec::new()), "{module}");
+    }
+    let refused = |config: String| match stage.build_for(&of(config)) {
+        Err(BuildError::Faults(faults)) => faults.render(false),
+        other => panic!("{other:?}"),
+    };
+    let shown = refused(fragment.replace("CONFIG_EXT4_FS=y\n", ""));
+    assert!(shown.contains("needs the module ext4") && shown.contains("CONFIG_EXT4_FS=y"), "{shown}");
+    let shown = refused(fragment.replace("RAM_SIZE=1048576", "RAM_SIZE=64"));
+    assert!(shown.contains("larger BLK_DEV_RAM_SIZE"), "{shown}");
 }
 
 #[test]

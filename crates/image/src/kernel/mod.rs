@@ -2,12 +2,15 @@
 
 pub mod config;
 pub mod debian;
+pub mod least;
 pub mod modules;
 
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
 };
+
+use config::Setting;
 
 pub use config::Config;
 
@@ -94,6 +97,11 @@ impl Kernel {
             config: config.map(Config::read).transpose()?,
             modules: modules.map(Path::to_path_buf),
         })
+    }
+
+    /// Whether this option is built in, as far as the kernel's configuration is known.
+    pub fn has_built_in(&self, option: &str) -> bool {
+        self.config.as_ref().is_some_and(|config| config.get(option) == Some(Setting::Yes))
     }
 
     /// The bytes that are booted.

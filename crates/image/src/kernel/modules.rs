@@ -79,12 +79,12 @@ impl Info {
 }
 
 /// A module's name as the kernel knows it.
-fn plain(name: &str) -> String {
+pub(crate) fn plain(name: &str) -> String {
     name.replace('-', "_")
 }
 
 /// A module's name without its parameters.
-fn bare(words: &str) -> &str {
+pub(crate) fn bare(words: &str) -> &str {
     words.split_whitespace().next().unwrap_or_default()
 }
 
@@ -261,6 +261,12 @@ pub struct Chosen {
 }
 
 impl Chosen {
+    /// Nothing to load, and these built in: what the first process is told on a kernel without a folder of modules.
+    pub fn all_built_in<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names: BTreeSet<_> = names.into_iter().map(|name| plain(bare(name))).collect();
+        Self { modules: BTreeMap::new(), builtin: names.iter().map(|name| format!("kernel/{name}.ko\n")).collect() }
+    }
+
     /// `modules.dep`: each module with all that it needs, also by way of others, what is loaded first last.
     pub fn dep(&self) -> String {
         let line = |(name, module): (&String, &Module)| {

@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use crate::{
     fault::{Code, Fault, FileId, Span, Texts},
+    kernel::{config, modules},
     manifest::Profile,
     product::{Said, syntax},
     size::Size,
@@ -34,6 +35,10 @@ pub struct Needs {
     pub kernel: Vec<Said<String>>,
     /// These modules, unless they are built in.
     pub modules: Vec<Said<String>>,
+    /// Which option builds a module in, where it is not called as the module is.
+    pub built_in: Vec<(String, Said<String>)>,
+    /// What a kernel that is built for the product has besides: options with their values.
+    pub own_kernel: Vec<(Said<String>, Said<String>)>,
     /// RAM.
     pub ram: Size,
     /// Flash.
@@ -101,6 +106,10 @@ struct RawNeeds {
     kernel: Vec<Spanned<String>>,
     #[serde(default)]
     modules: Vec<Spanned<String>>,
+    #[serde(default, rename = "built-in")]
+    built_in: BTreeMap<String, Spanned<String>>,
+    #[serde(default, rename = "own-kernel")]
+    own_kernel: BTreeMap<Spanned<String>, Spanned<String>>,
     #[serde(default)]
     ram: Size,
     #[serde(default)]
@@ -153,6 +162,7 @@ impl Catalogue {
                 let help = "a file's place is an absolute path without . and ..";
                 faults.push(Fault::new(Code::Syntax, message).at(&bad.1.span, "this file").help(help));
             }
+            faults.extend(options_at_fault(&part).chain(self.told_otherwise(&part)));
             if let Some(first) = self.parts.get(&part.name.value) {
                 let fault = Fault::new(Code::Syntax, format!("the part {} is declared twice", part.name.value));
                 let fault = fault.at(&part.name.span, "here").at(&first.name.span, "and here before");
@@ -168,10 +178,50 @@ impl Catalogue {
         self.parts.values().filter(move |part| part.interfaces.iter().any(|it| it == interface))
     }
 
+    /// The option that builds a module in, with or without parameters behind its name: what a part says of it, or its own name as options are
+    /// written.
+    pub fn option_of(&self, module: &str) -> String {
+        let name = modules::bare(module);
+        let said = self.parts.values().find_map(|part| said_of(part, name));
+        said.map_or_else(|| name.to_uppercase().replace('-', "_"), |said| said.value.clone())
+    }
+
+    /// What a part says of a module that another part says something else of.
+    fn told_otherwise(&self, part: &Part) -> Option<Fault> {
+        let all = part.needs.built_in.iter();
+        let (module, here, there) = all.into_iter().find_map(|(module, here)| {
+            let there = self.parts.values().find_map(|other| said_of(other, module))?;
+            (there.value != here.value).then_some((module, here, there))
+        })?;
+        let fault = Fault::new(Code::Syntax, format!("two options are said to build the module {module} in"));
+        let fault = fault.at(&here.span, "here").at(&there.span, "and here before");
+        Some(fault.help("say it once: it holds for the module in every part"))
+    }
+
     /// The name that is meant, perhaps: the one with the fewest letters to change.
     pub fn nearest(&self, name: &str) -> Option<&str> {
         nearest(name, self.parts.keys().map(String::as_str))
     }
+}
+
+/// Which option builds this module in, by the word of this part.
+fn said_of<'a>(part: &'a Part, module: &str) -> Option<&'a Said<String>> {
+    part.needs.built_in.iter().find(|(of, _)| modules::plain(of) == modules::plain(module)).map(|(_, said)| said)
+}
+
+/// Options of the kernel whose names or values are none: they become lines of a file that a kernel is built by.
+fn options_at_fault(part: &Part) -> impl Iterator<Item = Fault> {
+    let needs = &part.needs;
+    let names = needs.kernel.iter().chain(needs.built_in.iter().map(|(_, option)| option));
+    let names = names.chain(needs.own_kernel.iter().map(|(option, _)| option));
+    let names = names.filter(|name| !config::is_option(&name.value)).map(|name| (name, "is no option of a kernel"));
+    let values = needs.own_kernel.iter().map(|(_, value)| value).filter(|value| !config::is_value(&value.value));
+    let faults = names.chain(values.map(|value| (value, "is no value of an option")));
+    let fault = |(said, what): (&Said<String>, &str)| {
+        let fault = Fault::new(Code::Syntax, format!("{:?} {what}", said.value)).at(&said.span, "here");
+        fault.help("write options without CONFIG_, and y, a number or a quoted text as what they are")
+    };
+    faults.map(fault).collect::<Vec<_>>().into_iter()
 }
 
 fn part(file: FileId, key: Spanned<String>, raw: Raw) -> Part {
@@ -189,6 +239,8 @@ fn part(file: FileId, key: Spanned<String>, raw: Raw) -> Part {
             hardware: list(raw.needs.hardware),
             kernel: list(raw.needs.kernel),
             modules: list(raw.needs.modules),
+            built_in: raw.needs.built_in.into_iter().map(|(module, option)| (module, said(option))).collect(),
+            own_kernel: raw.needs.own_kernel.into_iter().map(|(option, value)| (said(option), said(value))).collect(),
             ram: raw.needs.ram,
             flash: raw.needs.flash,
         },
