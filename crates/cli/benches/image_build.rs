@@ -1,5 +1,6 @@
 //! What an image costs: its build, its size, its boot until it is in the pool, the memory that it then uses; with the `tutti`
-//! that users get, Debian's kernel and an emulator that is an interpreter (so seconds are the guest's).
+//! that users get, Debian's kernel and an emulator that is an interpreter (so seconds are the guest's). Then the same on a kernel that was
+//! built for the product alone, if `TUTTI_OWN_KERNEL` names one (with its `config` beside it), as `cargo xtask bench image` does.
 //!
 //! Prints a JSON object a line: `name`, `value`, `unit`.
 
@@ -20,7 +21,7 @@ use device::{Device, Plan, TUTTI};
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// The memories that are tried, in MiB, the least first.
-const MEMORIES: [u32; 10] = [64, 72, 80, 88, 96, 104, 112, 120, 128, 160];
+const MEMORIES: [u32; 13] = [40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120, 128, 160];
 
 /// How long a boot may take before that memory counts as too little.
 const BOOT: Duration = Duration::from_secs(60);
@@ -40,20 +41,30 @@ fn main() {
     let begun = Instant::now();
     build(&own);
     row("image.build", begun.elapsed().as_secs_f64(), "s");
+    let studio = Plan::new(folder.path(), "studio").start();
+    measure("image", &studio, &image);
+    if let Some(kernel) = std::env::var_os("TUTTI_OWN_KERNEL").map(PathBuf::from) {
+        let text = fs::read_to_string(&own).expect("the product is there");
+        let config = kernel.with_file_name("config");
+        fs::write(&own, format!("{text}\n[kernel]\nfile = {kernel:?}\nconfig = {config:?}\n")).expect("it is written");
+        measure("image.own-kernel", &studio, &build(&own));
+    }
+}
+
+/// The rows that begin so.
+fn measure(group: &str, studio: &Device, image: &Path) {
+    let row = |name: &str, value: f64, unit: &str| row(&format!("{group}.{name}"), value, unit);
     let inspected = json(&["image", "inspect", "--json", &image.display().to_string()]);
-    let members =
-        [("image.size.initramfs", "initramfs"), ("image.size.system", "system"), ("image.size.kernel", "kernel")];
-    for (row_name, member) in members {
+    for member in ["initramfs", "system", "kernel"] {
         let members = inspected["manifest"]["members"].as_array().cloned().unwrap_or_default();
         let size = members.iter().find(|it| it["name"] == member).and_then(|it| it["size"].as_f64());
-        row(row_name, size.expect("it has this member") / MIB, "MiB");
+        row(&format!("size.{member}"), size.expect("it has this member") / MIB, "MiB");
     }
-    let studio = Plan::new(folder.path(), "studio").start();
-    let least = MEMORIES.into_iter().find(|memory| boots(&studio, &image, *memory).is_some());
-    row("image.ram.least", f64::from(least.expect("it boots in the most")), "MiB");
-    let (ready, used) = boots(&studio, &image, 256).expect("it boots");
-    row("image.boot.ready", ready, "s");
-    row("image.ram.used", used / MIB, "MiB");
+    let least = MEMORIES.into_iter().find(|memory| boots(studio, image, *memory).is_some());
+    row("ram.least", f64::from(least.expect("it boots in the most")), "MiB");
+    let (ready, used) = boots(studio, image, 256).expect("it boots");
+    row("boot.ready", ready, "s");
+    row("ram.used", used / MIB, "MiB");
 }
 
 /// The first process, which is another package's program: optimised, beside `tutti`.

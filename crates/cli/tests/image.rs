@@ -1,10 +1,13 @@
 //! Products become images, and these boot and join a pool. By the layer `image`, which names the firmware, the kernel of
 //! user-mode Linux and programs for 64-bit Arm in `TUTTI_IMAGE_FIRMWARE`, `TUTTI_IMAGE_AN386`, `TUTTI_LINUX` and
-//! `TUTTI_IMAGE_ARM64` (so does the layer `arm64` the last). What is not named is not booted.
+//! `TUTTI_IMAGE_ARM64` (so does the layer `arm64` the last); the layer `own-kernel` names a kernel in `TUTTI_OWN_KERNEL`. What is not
+//! named is not booted.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the layer reads what each part says")]
 
 #[path = "image/carried.rs"]
 mod carried;
+#[path = "image/own_kernel.rs"]
+mod own_kernel;
 mod support;
 
 use std::{

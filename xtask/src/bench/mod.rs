@@ -35,7 +35,7 @@ use crate::{
     process::{Progress, root, target_dir},
     row,
     table::columns,
-    test::{an521, devicetree},
+    test::{an521, devicetree, own_kernel},
 };
 
 const USAGE: &str = "\
@@ -140,6 +140,7 @@ fn prepare(group: &str) -> Result<Vec<(&'static str, PathBuf)>, String> {
     match group {
         "dt" => devicetree::peers(),
         "amp" => an521::image(),
+        "image" => own_kernel::for_bench(),
         _ => Ok(Vec::new()),
     }
 }

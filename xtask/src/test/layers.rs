@@ -8,7 +8,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     an521, app_kills, apps, arm64, browser, c_peer, devicetree, image, init,
     kinds::{FAULTS, HOSTILE, Kind, some_steps_and_kills, some_tests, tests},
-    linux_peer,
+    linux_peer, own_kernel,
 };
 use crate::{
     cargo::{cargo, clippy_driver},
@@ -297,6 +297,15 @@ pub(crate) const LAYERS: &[Layer] = &[
         limit: minutes(45),
         steps: |_| image::steps(),
         check: image::check,
+    },
+    Layer {
+        name: "own-kernel",
+        about: "a kernel built for the product gateway alone, by what its parts say; the product boots on it in 64 MiB and joins a pool",
+        default: false,
+        needs: own_kernel::NEEDS,
+        limit: minutes(60),
+        steps: |_| own_kernel::steps(),
+        check: own_kernel::check,
     },
     Layer {
         name: C_PEER,

@@ -46,6 +46,11 @@ pub(crate) fn kernel() -> Result<(Vec<Program>, PathBuf), String> {
     Ok((steps, kernel))
 }
 
+/// The kernel's source, and its version, for whoever builds another kernel of it.
+pub(crate) fn source() -> Result<(&'static str, String), String> {
+    Ok((SOURCE, version()?))
+}
+
 pub(crate) fn steps() -> Result<Vec<Program>, String> {
     let (mut steps, kernel) = kernel()?;
     let init = target_dir().join("xtask/linux-peer-init");

@@ -12,6 +12,7 @@ mod init;
 mod kinds;
 pub(crate) mod layers;
 pub(crate) mod linux_peer;
+pub(crate) mod own_kernel;
 mod report;
 
 use std::{

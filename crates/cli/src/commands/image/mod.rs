@@ -10,6 +10,7 @@ mod build;
 mod check;
 mod diff;
 mod inspect;
+mod kernel;
 mod ls;
 mod new;
 mod run;
@@ -43,6 +44,10 @@ enum What {
     ///
     /// Exit code 0 if an image can be built of it, 1 if not.
     Check(check::CheckArgs),
+    /// Says which options a kernel has to have that is built for the product alone, as small devices want it
+    ///
+    /// A fragment for the kernel's tinyconfig, each option with the parts that want it; how it is used is said in it.
+    Kernel(kernel::KernelArgs),
     /// Builds the image
     ///
     /// The same product, the same programs and the same kernel make the same bytes. The first build makes the update key,
@@ -64,6 +69,7 @@ pub(crate) async fn run(args: ImageArgs, context: &mut Context) -> Result<Exit, 
     match args.what {
         What::New(args) => new::run(args, context).await,
         What::Check(args) => check::run(&args, context),
+        What::Kernel(args) => kernel::run(&args, context),
         What::Build(args) => build::run(&args, context),
         What::Run(args) => run::run(args, context).await,
         What::Ls(args) => ls::run(&args, context),
