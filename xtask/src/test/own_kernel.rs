@@ -6,7 +6,10 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use super::{image::said, layers::some_tests, linux_peer};
+use super::{
+    kinds::{said, some_tests},
+    linux_peer,
+};
 use crate::{
     cargo::cargo,
     needs::{self, Need},
