@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use tutti_update::newc;
+
 use crate::manifest;
 
 /// What a path is.
@@ -40,7 +42,6 @@ pub struct Archive(BTreeMap<String, Entry>);
 
 /// Bits of the file's type in its mode, see inode(7).
 const FOLDER: u32 = 0o040_000;
-const FILE: u32 = 0o100_000;
 const LINK: u32 = 0o120_000;
 const DEVICE: u32 = 0o020_000;
 
@@ -100,31 +101,24 @@ impl Archive {
         for (index, (path, entry)) in self.0.iter().enumerate() {
             let (bit, data, major, minor): (_, &[u8], _, _) = match &entry.kind {
                 Kind::Folder => (FOLDER, &[], 0, 0),
-                Kind::File(bytes) => (FILE, bytes, 0, 0),
+                Kind::File(bytes) => (newc::FILE, bytes, 0, 0),
                 Kind::Link(to) => (LINK, to.as_bytes(), 0, 0),
                 Kind::Device { major, minor } => (DEVICE, &[], *major, *minor),
             };
             let inode = u32::try_from(index + 1).unwrap_or(u32::MAX);
             record(&mut out, path, inode, bit | entry.mode, (major, minor), data);
         }
-        record(&mut out, "TRAILER!!!", 0, 0, (0, 0), &[]);
+        record(&mut out, newc::TRAILER, 0, 0, (0, 0), &[]);
         out
     }
 }
 
-/// One record: the header's thirteen numbers of eight digits, the name, the data; each padded to four bytes.
+/// One record with its data.
 fn record(out: &mut Vec<u8>, name: &str, inode: u32, mode: u32, device: (u32, u32), data: &[u8]) {
     let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
-    let name_length = u32::try_from(name.len() + 1).unwrap_or(u32::MAX);
-    // Inode, mode, user, group, links, time, length, device (two), device of a device (two), name's length, checksum.
-    let fields = [inode, mode, 0, 0, 1, 0, length, 0, 0, device.0, device.1, name_length, 0];
-    out.extend_from_slice(b"070701");
-    fields.iter().for_each(|field| out.extend(format!("{field:08x}").bytes()));
-    out.extend(name.bytes());
-    out.push(0);
-    out.resize(out.len().next_multiple_of(4), 0);
+    out.extend(newc::head(name, inode, mode, device, length));
     out.extend_from_slice(data);
-    out.resize(out.len().next_multiple_of(4), 0);
+    out.resize(out.len().next_multiple_of(newc::ALIGN), 0);
 }
 
 #[cfg(test)]

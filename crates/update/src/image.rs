@@ -115,7 +115,27 @@ pub struct Manifest {
     /// For which kernel, as that says itself; empty if it does not say.
     #[serde(default)]
     pub kernel: String,
+    /// What it is made of.
+    #[serde(default)]
+    parts: Vec<Part>,
     members: Vec<Member>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Part {
+    name: String,
+}
+
+impl Manifest {
+    /// Whether it is for the kernel of this release, or says nothing of kernels. What it says may have more than the release in it.
+    pub fn is_for_kernel(&self, release: &str) -> bool {
+        self.kernel.is_empty() || self.kernel.split([' ', '/']).any(|word| word == release)
+    }
+
+    /// Whether this part is in it.
+    pub fn has_part(&self, name: &str) -> bool {
+        self.parts.iter().any(|part| part.name == name)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -168,6 +188,12 @@ impl Head {
             return Err(ImageError::Manifest("a member is larger than 4 GiB".into()));
         }
         Ok(head)
+    }
+
+    /// How long the members are whose role is one of these; none if there is no such member.
+    pub fn size_of(&self, roles: &[&str]) -> Option<u64> {
+        let of = self.manifest.members.iter().filter(|member| roles.contains(&member.role.as_str()));
+        of.map(|member| member.size).reduce(u64::saturating_add)
     }
 
     /// How long the whole image is.

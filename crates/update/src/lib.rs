@@ -24,12 +24,16 @@
 //!   good. Going back to an older version takes an image of a higher one, or a new boot medium.
 //! - *Another product's image with the same key*: refused.
 //!
+//! - *Another kernel than the one that runs*: started by that one, as [`kernel`] says, where that can be done.
+//!
 //! The built-in system is the root of this: its key decides. A thief who can write the boot medium can replace it, as
 //! on every device without a boot loader that verifies it.
 #![forbid(unsafe_code)]
 
 pub mod carried;
 pub mod image;
+pub mod kernel;
+pub mod newc;
 pub mod record;
 pub mod slots;
 pub mod system;
@@ -39,6 +43,7 @@ mod version;
 
 pub use carried::Carried;
 pub use image::{Head, ImageError};
+pub use kernel::{Machine, NoWay, Way};
 pub use record::{Choice, Failure, Record, Slot};
 pub use slots::{InstallError, Slots};
 pub use system::System;

@@ -16,6 +16,7 @@ use std::{
 
 use crate::{
     image::{Head, ImageError, Key},
+    kernel::{self, Machine, NoWay},
     record::{self, Choice, Record, Slot},
     version::Version,
 };
@@ -54,11 +55,20 @@ pub enum InstallError {
         /// The oldest that is taken.
         floor: Version,
     },
-    /// It is for another kernel than runs here.
+    /// It is for another kernel than runs here, and that cannot be started.
     Kernel {
         /// What it is for.
         image: String,
         /// What runs.
+        device: String,
+        /// Why it cannot be started.
+        why: NoWay,
+    },
+    /// It is for another processor.
+    Processor {
+        /// What it is for.
+        image: String,
+        /// What this device has.
         device: String,
     },
     /// The slot cannot be written.
@@ -79,11 +89,14 @@ impl fmt::Display for InstallError {
             Self::Older { image, floor } => {
                 write!(f, "the image is refused: its version {image} is older than {floor}, which has run well here")
             }
-            Self::Kernel { image, device } => write!(
+            Self::Kernel { image, device, why } => write!(
                 f,
-                "the image is refused: it is for Linux {image}, and {device} runs here; an update does not change the \
-                 kernel: build it with this one, or write the boot medium anew"
+                "the image is refused: it is for Linux {image}, {device} runs here, and {why}; build it with the kernel \
+                 that runs, or write the boot medium anew"
             ),
+            Self::Processor { image, device } => {
+                write!(f, "the image is refused: it is for {image}, and this device is {device}")
+            }
             Self::Slot(path, error) => write!(f, "{} cannot be written: {error}", path.display()),
             Self::Record(error) => write!(f, "which system to start cannot be written down: {error}"),
             Self::Readback(error) => {
@@ -104,8 +117,10 @@ pub struct Device {
     pub running: Choice,
     /// Which version of it.
     pub version: Version,
-    /// The kernel's release.
-    pub kernel: String,
+    /// What it is.
+    pub machine: Machine,
+    /// Whether it can be started by another kernel, or why not.
+    pub other_kernels: Result<(), String>,
 }
 
 impl Slots {
@@ -185,11 +200,12 @@ impl Slots {
         if manifest.version < floor {
             return Err(InstallError::Older { image: manifest.version, floor });
         }
-        // What it says may have more than the release in it.
-        let fits = manifest.kernel.split([' ', '/']).any(|word| word == device.kernel);
-        if !manifest.kernel.is_empty() && !fits {
-            return Err(InstallError::Kernel { image: manifest.kernel.clone(), device: device.kernel.clone() });
+        let Machine { architecture, .. } = &device.machine;
+        if !manifest.architecture.is_empty() && manifest.architecture != *architecture {
+            let (image, device) = (manifest.architecture.clone(), architecture.clone());
+            return Err(InstallError::Processor { image, device });
         }
+        kernel::way(&head, &device.machine, &device.other_kernels).map_err(|why| no_way(&head, device, why))?;
         Ok(head)
     }
 
@@ -210,7 +226,15 @@ impl Slots {
         let unreadable = |error: io::Error| InstallError::Image(ImageError::Io(error));
         let mut image = open().map_err(unreadable)?;
         let head = self.admit(&mut image, device)?;
-        head.check_members(&mut image).map_err(InstallError::Image)?;
+        let mut form = Ok(());
+        let checked = head.take_members(&mut image, |role, member| {
+            if role == "kernel" && !head.manifest.is_for_kernel(&device.machine.release) {
+                form = kernel::look(member, &device.machine)?;
+            }
+            Ok(())
+        });
+        checked.map_err(InstallError::Image)?;
+        form.map_err(|why| no_way(&head, device, why))?;
         let record = self.record();
         let slot = record.free(device.running);
         if record.trial.is_some_and(|(trial, _)| trial == slot) {
@@ -230,6 +254,10 @@ impl Slots {
         self.write(&record).map_err(InstallError::Record)?;
         Ok((slot, version))
     }
+}
+
+fn no_way(head: &Head, device: &Device, why: NoWay) -> InstallError {
+    InstallError::Kernel { image: head.manifest.kernel.clone(), device: device.machine.release.clone(), why }
 }
 
 fn write_slot(path: &Path, mut image: impl Read, len: u64, progress: &mut impl FnMut(u64, u64)) -> io::Result<()> {
@@ -280,7 +308,8 @@ mod tests {
             product: "gateway".into(),
             running: Choice::BuiltIn,
             version: Version([1, 0, 0]),
-            kernel: "6.1.0-40-amd64".into(),
+            machine: Machine { release: "6.1.0-40-amd64".into(), architecture: "x86_64".into(), memory: 1 << 30 },
+            other_kernels: Ok(()),
         }
     }
 
@@ -333,7 +362,9 @@ mod tests {
             (good[..good.len() - 1].to_vec(), "its initramfs was altered or cut off"),
             (image("1.0.9"), "older than 1.1.0"),
             (other(Made::new("panel", "2.0.0", b"x")), "of the product \"panel\""),
-            (other(Made::new("gateway", "2.0.0", b"x").for_kernel("Linux version 6.1.0-39-amd64 x")), "runs here"),
+            (other(Made::new("gateway", "2.0.0", b"x").for_kernel("Linux version 6.1.0-39-amd64 x")), "carries no kernel"),
+            (other(Made::new("gateway", "2.0.0", b"x").for_kernel("6.1.0-41").kernel(b"none")), "no kernel that"),
+            (other(Made::new("gateway", "2.0.0", b"x").for_processor("aarch64")), "this device is x86_64"),
             (b"nonsense, and nothing else".to_vec(), "no image of Tutti"),
         ];
         for (image, why) in cases {
@@ -342,8 +373,12 @@ mod tests {
             assert_eq!(slots.record(), before);
             assert!(slots.check(Slot::A).is_ok());
         }
+        let new = other(Made::new("gateway", "2.0.0", b"x").for_kernel("6.1.0-41").kernel(&kernel::testing::for_a_pc()));
+        let old = Device { other_kernels: Err("it is too old".into()), ..device.clone() };
+        assert!(install(&slots, &new, &old).unwrap_err().to_string().contains("and it is too old; build it"));
         let fits = Made::new("gateway", "2.0.0", b"x").for_kernel("Linux version 6.1.0-40-amd64 (somebody)");
         install(&slots, &other(fits), &device).unwrap();
+        install(&slots, &new, &device).unwrap();
     }
 
     /// A record that is torn at any byte while it is written leaves the one before it.

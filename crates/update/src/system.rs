@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     image::Key,
+    kernel::Machine,
     record::Choice,
     slots::{Device, Slots},
     version::Version,
@@ -39,6 +40,14 @@ pub struct System {
     pub slots: [PathBuf; 2],
     /// Starts that a new system has.
     pub tries: u8,
+    /// Whether systems with another kernel can be started: the first program of the boot medium says so, which is the one that
+    /// starts them. One that says nothing is older than that.
+    #[serde(default = "nothing_said")]
+    pub other_kernels: Result<(), String>,
+}
+
+fn nothing_said() -> Result<(), String> {
+    Err("the first program of its boot medium is of an older version".into())
 }
 
 impl System {
@@ -73,9 +82,10 @@ impl System {
         Ok(Slots::new(self.folder.clone(), self.slots.clone(), key))
     }
 
-    /// What images are held against, with the release of the kernel that runs.
-    pub fn device(&self, kernel: String) -> Device {
-        Device { product: self.product.clone(), running: self.choice(), version: self.version, kernel }
+    /// What images are held against.
+    pub fn device(&self, machine: Machine) -> Device {
+        let other_kernels = self.other_kernels.clone();
+        Device { product: self.product.clone(), running: self.choice(), version: self.version, machine, other_kernels }
     }
 }
 
@@ -97,6 +107,7 @@ mod tests {
             folder: "/state/system".into(),
             slots: ["/a".into(), "/b".into()],
             tries: 3,
+            other_kernels: Ok(()),
         };
         system.write(&path).unwrap();
         assert_eq!(System::read(&path), Some(system.clone()));
@@ -104,6 +115,10 @@ mod tests {
         assert!(system.updates().is_ok());
         system.key = Err("there is no state partition".into());
         assert_eq!(system.updates().unwrap_err(), "there is no state partition");
+        let mut older: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        older.as_object_mut().unwrap().remove("other_kernels").unwrap();
+        fs::write(&path, older.to_string()).unwrap();
+        assert!(System::read(&path).unwrap().other_kernels.unwrap_err().contains("older version"));
         fs::write(&path, "nonsense").unwrap();
         assert_eq!(System::read(&path), None);
     }

@@ -22,6 +22,7 @@ pub struct Made {
     version: String,
     role: &'static str,
     kernel_version: String,
+    architecture: String,
     members: Vec<(&'static str, Vec<u8>)>,
 }
 
@@ -34,6 +35,7 @@ impl Made {
             version: version.into(),
             role: "initramfs",
             kernel_version: String::new(),
+            architecture: String::new(),
             members,
         }
     }
@@ -49,6 +51,13 @@ impl Made {
     #[must_use]
     pub fn for_kernel(mut self, version: &str) -> Self {
         self.kernel_version = version.into();
+        self
+    }
+
+    /// For this processor.
+    #[must_use]
+    pub fn for_processor(mut self, architecture: &str) -> Self {
+        self.architecture = architecture.into();
         self
     }
 
@@ -71,7 +80,7 @@ impl Made {
         });
         let manifest = serde_json::json!({
             "format": 1, "product": self.product, "version": self.version, "profile": "standard", "board": "test",
-            "kernel": self.kernel_version, "parts": [], "members": members.collect::<Vec<_>>(),
+            "architecture": self.architecture, "kernel": self.kernel_version, "parts": [], "members": members.collect::<Vec<_>>(),
         });
         let manifest = manifest.to_string();
         let signed = Signed::sign(SIGNED, blake3::hash(manifest.as_bytes()).as_bytes().to_vec(), key);
