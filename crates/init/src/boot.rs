@@ -16,13 +16,14 @@ use std::{
 };
 
 use rustix::mount::{MountFlags, mount, mount_move};
-use tutti_update::{Choice, Failure, ImageError, Record, Slot, Slots, System, system::FILE};
+use tutti_update::{Choice, Failure, Head, ImageError, Machine, Record, Slots, System, Way, kernel::way, system::FILE};
 
 use crate::{
     cpio,
     log::Log,
     mounts::{self, STATE},
-    packed,
+    other_kernel, packed,
+    pid1::SORRY,
     settings::{Settings, Update},
 };
 
@@ -37,6 +38,24 @@ pub(crate) fn is_second() -> bool {
     Path::new(FILE).exists()
 }
 
+/// Takes what a system before this one has said when it has started this one by its own kernel. `said` is whether the command
+/// line has that.
+pub(crate) fn adopt(said: bool, log: &mut Log) {
+    if Path::new(other_kernel::TOLD).exists()
+        && let Err(error) = fs::copy(other_kernel::TOLD, FILE)
+    {
+        log.say(format_args!("{FILE} cannot be written: {error}"));
+    }
+    if said && !is_second() {
+        // It would take itself for the built-in one, and its own key for that one's.
+        log.say(
+            "what the system before this one has said is missing: there was too little memory; the device starts anew",
+        );
+        std::thread::sleep(SORRY);
+        crate::power::Goal::Reboot.take();
+    }
+}
+
 /// Decides, and runs another system if that is what is decided. Comes back if the built-in one is to run, with what it
 /// is told.
 pub(crate) fn decide(settings: &Settings, wish: Option<&str>, on_disk: bool, log: &mut Log) -> Option<System> {
@@ -49,13 +68,14 @@ pub(crate) fn decide(settings: &Settings, wish: Option<&str>, on_disk: bool, log
         folder: Path::new(STATE).join("system"),
         slots: Default::default(),
         tries: 0,
+        other_kernels: tutti_kexec::possible().map_err(|error| error.to_string()),
     };
     if let Some(update) = &settings.update {
         system.slots.clone_from(&update.slots);
         system.tries = update.tries;
         system.key = if on_disk { Ok(update.key.clone()) } else { Err("the device has no state partition".into()) };
         if let Ok(slots) = system.updates() {
-            run_another(&slots, &mut system, update, wish, log);
+            run_another(&slots, &mut system, update, (wish, settings.watchdog.device.as_deref()), log);
         }
     }
     if let Err(error) = system.write(Path::new(FILE)) {
@@ -66,7 +86,14 @@ pub(crate) fn decide(settings: &Settings, wish: Option<&str>, on_disk: bool, log
 }
 
 /// Comes back if the built-in system is to run.
-fn run_another(slots: &Slots, system: &mut System, update: &Update, wish: Option<&str>, log: &mut Log) {
+fn run_another(
+    slots: &Slots,
+    system: &mut System,
+    update: &Update,
+    (wish, watchdog): (Option<&str>, Option<&Path>),
+    log: &mut Log,
+) {
+    let own = (system.version, system.running.clone());
     let wish = wish.and_then(|word| {
         let choice = Choice::named(word);
         if choice.is_none() {
@@ -100,9 +127,19 @@ fn run_another(slots: &Slots, system: &mut System, update: &Update, wish: Option
         let trial = start.trial && run == start.run;
         system.running = run.word().into();
         system.trial = trial.then_some(update.deadline);
-        let why = switch(slots, slot, system, log);
+        let why = match slots.open(slot) {
+            Err(error) => error.to_string(),
+            Ok((head, rest)) => {
+                system.version = head.manifest.version;
+                match way(&head, &Machine::here(), &system.other_kernels) {
+                    Ok(Way::SameKernel) => switch(&head, rest, system, log),
+                    Ok(Way::OwnKernel) => other_kernel::start(&head, rest, system, watchdog, log),
+                    Err(why) => why.to_string(),
+                }
+            }
+        };
         log.say(format_args!("{run} cannot be started: {why}"));
-        (system.running, system.trial) = (Choice::BuiltIn.word().into(), None);
+        ((system.version, system.running), system.trial) = (own.clone(), None);
         if !trial {
             return;
         }
@@ -115,12 +152,10 @@ fn run_another(slots: &Slots, system: &mut System, update: &Update, wish: Option
 }
 
 /// Unpacks a system and becomes it. Comes back only with why that did not go.
-fn switch(slots: &Slots, slot: Slot, system: &mut System, log: &mut Log) -> String {
+fn switch(head: &Head, mut rest: impl io::Read, system: &System, log: &mut Log) -> String {
     let unpacked = (|| -> Result<(), String> {
         let told = |error: &dyn std::fmt::Display| error.to_string();
-        fs::create_dir_all(NEW).map_err(|error| told(&error))?;
-        mount("tmpfs", NEW, "tmpfs", MountFlags::NOSUID, c"mode=0755,size=90%").map_err(|error| told(&error))?;
-        let (head, mut rest) = slots.open(slot).map_err(|error| told(&error))?;
+        mount_new().map_err(|error| told(&error))?;
         let mut files = 0;
         let taken = head.take_members(&mut rest, |role, member| {
             match role {
@@ -138,23 +173,35 @@ fn switch(slots: &Slots, slot: Slot, system: &mut System, log: &mut Log) -> Stri
             Ok(())
         });
         taken.map_err(|error| told(&error))?;
-        system.version = head.manifest.version;
         if !Path::new(NEW).join("init").is_file() {
             return Err("it has no /init".into());
         }
-        let version = head.manifest.version;
-        let trial = if system.trial.is_some() { ", on trial" } else { "" };
-        log.say(format_args!(
-            "starting {} {version} from slot {}: {files} files{trial}",
-            system.product, system.running
-        ));
+        log.say(format_args!("{}: {files} files{}", starting(system), on_trial(system)));
         Ok(())
     })();
     let told = unpacked.and_then(|()| system.write(Path::new(FILE)).map_err(|error| error.to_string()));
     let why = told.map_or_else(|why| why, |()| hand_over(log));
     let _ = fs::remove_file(FILE);
-    let _ = rustix::mount::unmount(NEW, rustix::mount::UnmountFlags::DETACH);
+    unmount_new();
     why
+}
+
+/// A place in memory for a system.
+pub(crate) fn mount_new() -> io::Result<()> {
+    fs::create_dir_all(NEW)?;
+    Ok(mount("tmpfs", NEW, "tmpfs", MountFlags::NOSUID, c"mode=0755,size=90%")?)
+}
+
+pub(crate) fn unmount_new() {
+    let _ = rustix::mount::unmount(NEW, rustix::mount::UnmountFlags::DETACH);
+}
+
+pub(crate) fn starting(system: &System) -> String {
+    format!("starting {} {} from slot {}", system.product, system.version, system.running)
+}
+
+pub(crate) const fn on_trial(system: &System) -> &'static str {
+    if system.trial.is_some() { ", on trial" } else { "" }
 }
 
 /// The system in [`NEW`] becomes the root, and its first program this one. Comes back only with why that did not go.

@@ -5,7 +5,7 @@
 //! at its beginning and end. Words that begin with `tutti.` are for us and override what the image's settings say. A
 //! word of ours that is unknown or holds nonsense is kept as a [`Complaint`] and told; booting goes on without it.
 
-use std::fmt;
+use std::{fmt, fs};
 
 /// The longest command line that any architecture passes on (`COMMAND_LINE_SIZE`, s390), with some room.
 pub const MAX: usize = 16 * 1024;
@@ -23,6 +23,8 @@ pub struct CommandLine {
     pub ip: Option<String>,
     /// `tutti.slot=a`, `b` or `built-in`: which system to run, this once, whatever the boot record says.
     pub slot: Option<String>,
+    /// `tutti.own-kernel`: the system before this one has started it with its own kernel, which has told it what it is.
+    pub own_kernel: bool,
     /// `tutti.node=WORD`, repeated: more arguments for the node.
     pub node: Vec<String>,
     /// Words of ours that could not be used.
@@ -52,6 +54,11 @@ impl fmt::Display for Complaint {
 }
 
 impl CommandLine {
+    /// That of the kernel that runs.
+    pub(crate) fn running() -> Self {
+        Self::parse(&text())
+    }
+
     /// Reads the command line. What is not ours is skipped; nothing here fails or panics.
     pub fn parse(text: &str) -> Self {
         let mut line = Self::default();
@@ -67,6 +74,7 @@ impl CommandLine {
                 None => line.complaints.push(Complaint::NoValue(word)),
             };
             match ours {
+                "own-kernel" => line.own_kernel = true,
                 "rescue" => line.rescue = value.as_deref() != Some("0"),
                 "hostname" => take(&mut line.hostname, "tutti.hostname"),
                 "state" => take(&mut line.state, "tutti.state"),
@@ -82,6 +90,44 @@ impl CommandLine {
         }
         line
     }
+}
+
+/// The kernel's command line.
+pub(crate) fn text() -> String {
+    let text = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    text.get(..text.len().min(MAX)).unwrap_or(&text).trim().to_owned()
+}
+
+/// Words that a kernel needs which nobody is there to restart, with those that say that there is one already.
+const NEEDED: [(&str, &str); 2] = [
+    // A kernel that panics starts the device anew, which the boot record counts.
+    ("panic=10", "panic="),
+    // The kernel's own first file system takes as much as it gets (`init/do_mounts.c`), and is not cut off at half of the memory.
+    ("rootfstype=ramfs", "rootfstype="),
+];
+
+/// The command line for another kernel, by that of this one.
+pub(crate) fn for_another(text: &str) -> String {
+    // What is behind it is for the first program, which has no use for it.
+    let text = text.split(" -- ").next().unwrap_or_default().trim();
+    let is_there = |word: &str| words(text).iter().any(|it| it.starts_with(word));
+    let more = NEEDED.iter().filter(|(_, begin)| !is_there(begin)).map(|(word, _)| *word);
+    let own = Some("tutti.own-kernel").filter(|word| !is_there(word));
+    [text].into_iter().chain(more).chain(own).collect::<Vec<_>>().join(" ")
+}
+
+/// What the kernel's command line says for a module, as `modprobe` has it: `NAME.PARAMETER=VALUE` without the name.
+pub(crate) fn for_module(text: &str, module: &str) -> String {
+    let plain = |name: &str| name.replace('-', "_");
+    let of = |word: &String| {
+        let (name, parameter) = word.split_once('.')?;
+        let ours = plain(name) == plain(module) && !parameter.is_empty();
+        ours.then(|| match parameter.split_once('=') {
+            Some((name, value)) if value.contains(' ') => format!("{name}=\"{value}\""),
+            _ => parameter.to_owned(),
+        })
+    };
+    words(text).iter().filter_map(of).collect::<Vec<_>>().join(" ")
 }
 
 /// The words, without the quotes around them or around their values.
@@ -151,10 +197,33 @@ mod tests {
         );
     }
 
+    #[test]
+    fn another_kernel_is_told_the_same_and_what_it_needs() {
+        assert_eq!(
+            for_another("console=ttyS0 tutti.ip=\"none\" -- x"),
+            "console=ttyS0 tutti.ip=\"none\" panic=10 rootfstype=ramfs tutti.own-kernel"
+        );
+        let whole = "console=ttyS0 panic=3 rootfstype=tmpfs tutti.own-kernel";
+        assert_eq!(for_another(whole), whole);
+        assert!(CommandLine::parse(&for_another("")).own_kernel);
+        assert!(!CommandLine::parse("tutti.rescue").own_kernel);
+    }
+
+    #[test]
+    fn modules_have_their_words() {
+        let text =
+            "quiet i2c_stub.chip_addr=0x48 i2c-stub.x \"i2c-stub.name=a b\" watchdog.stop_on_reboot=0 tutti.node=a.b";
+        assert_eq!(for_module(text, "i2c-stub"), "chip_addr=0x48 x name=\"a b\"");
+        assert_eq!(for_module(text, "watchdog"), "stop_on_reboot=0");
+        assert_eq!(for_module(text, "quiet"), "");
+    }
+
     proptest! {
         #[test]
         fn nothing_panics(text in "\\PC{0,200}") {
             CommandLine::parse(&text);
+            for_module(&text, "a");
+            prop_assert!(CommandLine::parse(&for_another(&text.replace(['"', '-'], ""))).own_kernel);
         }
 
         #[test]

@@ -2,30 +2,25 @@
 
 use std::{
     fs, io,
-    os::{fd::AsFd, unix::net::UnixStream},
+    os::fd::AsFd,
     path::Path,
     process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
     thread,
     time::{Duration, Instant},
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Signal, WaitOptions, WaitStatus, wait},
+    process::{WaitOptions, WaitStatus, wait},
     system::RebootCommand,
 };
-use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use tutti_update::{Choice, Failure, System, carried, system::FILE};
 
 use crate::{
     boot,
     button::Buttons,
     clock::Clock,
-    cmdline::{self, CommandLine},
+    cmdline::CommandLine,
     devices::{self, Devices},
     gpio,
     kernel_log::KernelLog,
@@ -39,6 +34,7 @@ use crate::{
     power::Goal,
     process::{NOTIFY, Notify, Process},
     settings::{self, Mode, Network, Settings, State},
+    signals::Signals,
     supervise::{Action, Limits, Supervisor},
     watchdog::Watchdog,
 };
@@ -53,7 +49,7 @@ const GOODBYE: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How long a device waits before it starts anew if the system that it has cannot be started.
-const SORRY: Duration = Duration::from_secs(5);
+pub(crate) const SORRY: Duration = Duration::from_secs(5);
 
 /// How long a device waits before it starts anew if there is nothing to be run.
 const DESPAIR: Duration = Duration::from_secs(60);
@@ -94,6 +90,8 @@ impl Init {
     fn begin() -> Self {
         let mut log = Log::new();
         let mounted = mounts::mount_all();
+        let line = CommandLine::running();
+        boot::adopt(line.own_kernel, &mut log);
         let version = env!("CARGO_PKG_VERSION");
         let told = System::read(Path::new(FILE));
         let second = if told.is_some_and(|it| it.choice() != Choice::BuiltIn) { " of the new system" } else { "" };
@@ -106,8 +104,6 @@ impl Init {
         }
         // Ctrl-alt-del is to be a wish, not an order.
         let _ = rustix::system::reboot(RebootCommand::CadOff);
-        let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
-        let line = CommandLine::parse(line.get(..line.len().min(cmdline::MAX)).unwrap_or(&line));
         line.complaints.iter().for_each(|complaint| log.say(complaint));
         let settings = read_settings(&mut log);
         let signals = Signals::new(&mut log);
@@ -534,51 +530,8 @@ fn read_settings(log: &mut Log) -> Settings {
     })
 }
 
-/// Signals that end the sleep of the loop.
-struct Signals {
-    wake: UnixStream,
-    wanted: Arc<AtomicUsize>,
-}
-
-impl Signals {
-    fn new(log: &mut Log) -> Self {
-        let wanted = Arc::new(AtomicUsize::new(0));
-        let (wake, sender) = UnixStream::pair().unwrap_or_else(|error| {
-            log.say(format_args!("no pair of sockets: {error}; signals are noticed late"));
-            despair()
-        });
-        let register = || -> io::Result<()> {
-            wake.set_nonblocking(true)?;
-            for signal in [SIGINT, SIGTERM, SIGUSR1, SIGUSR2, Signal::POWER.as_raw()] {
-                let number = usize::try_from(signal).unwrap_or_default();
-                signal_hook::flag::register_usize(signal, wanted.clone(), number)?;
-                signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
-            }
-            signal_hook::low_level::pipe::register(SIGCHLD, sender.try_clone()?)?;
-            Ok(())
-        };
-        if let Err(error) = register() {
-            log.say(format_args!("signals will not be heard: {error}"));
-        }
-        Self { wake, wanted }
-    }
-
-    fn goal(&self) -> Option<Goal> {
-        Goal::of_signal(i32::try_from(self.wanted.swap(0, Ordering::Relaxed)).ok()?)
-    }
-
-    fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.wake.as_fd()
-    }
-
-    fn drain(&mut self) {
-        let mut bytes = [0; 64];
-        while matches!(io::Read::read(&mut self.wake, &mut bytes), Ok(1..)) {}
-    }
-}
-
 /// Nothing can be run: the device starts anew after a while.
-fn despair() -> ! {
+pub(crate) fn despair() -> ! {
     loop {
         thread::sleep(DESPAIR);
         Goal::Reboot.take();

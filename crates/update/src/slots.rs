@@ -362,7 +362,10 @@ mod tests {
             (good[..good.len() - 1].to_vec(), "its initramfs was altered or cut off"),
             (image("1.0.9"), "older than 1.1.0"),
             (other(Made::new("panel", "2.0.0", b"x")), "of the product \"panel\""),
-            (other(Made::new("gateway", "2.0.0", b"x").for_kernel("Linux version 6.1.0-39-amd64 x")), "carries no kernel"),
+            (
+                other(Made::new("gateway", "2.0.0", b"x").for_kernel("Linux version 6.1.0-39-amd64 x")),
+                "carries no kernel",
+            ),
             (other(Made::new("gateway", "2.0.0", b"x").for_kernel("6.1.0-41").kernel(b"none")), "no kernel that"),
             (other(Made::new("gateway", "2.0.0", b"x").for_processor("aarch64")), "this device is x86_64"),
             (b"nonsense, and nothing else".to_vec(), "no image of Tutti"),
@@ -373,7 +376,8 @@ mod tests {
             assert_eq!(slots.record(), before);
             assert!(slots.check(Slot::A).is_ok());
         }
-        let new = other(Made::new("gateway", "2.0.0", b"x").for_kernel("6.1.0-41").kernel(&kernel::testing::for_a_pc()));
+        let new =
+            other(Made::new("gateway", "2.0.0", b"x").for_kernel("6.1.0-41").kernel(&kernel::testing::for_a_pc()));
         let old = Device { other_kernels: Err("it is too old".into()), ..device.clone() };
         assert!(install(&slots, &new, &old).unwrap_err().to_string().contains("and it is too old; build it"));
         let fits = Made::new("gateway", "2.0.0", b"x").for_kernel("Linux version 6.1.0-40-amd64 (somebody)");

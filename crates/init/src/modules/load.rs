@@ -18,6 +18,8 @@ use std::{
 
 use rustix::io::Errno;
 
+use crate::cmdline;
+
 use super::{MAX_LIST, Modules, NoSuchModule, name_of};
 
 /// `MODULE_INIT_COMPRESSED_FILE` of `include/uapi/linux/module.h`.
@@ -67,6 +69,8 @@ pub struct Loader {
     loaded: BTreeSet<String>,
     /// Names of hardware that were looked up.
     seen: BTreeSet<String>,
+    /// The kernel's command line, which may have parameters for modules.
+    line: String,
 }
 
 /// The most names of hardware that are remembered; more than any machine has.
@@ -83,7 +87,7 @@ impl Loader {
             String::from_utf8_lossy(&text).into_owned()
         };
         let modules = Modules::new(&list("modules.alias"), &list("modules.dep"), &list("modules.builtin"));
-        Self { folder, modules, loaded: BTreeSet::new(), seen: BTreeSet::new() }
+        Self { folder, modules, loaded: BTreeSet::new(), seen: BTreeSet::new(), line: cmdline::text() }
     }
 
     /// How many modules the image has.
@@ -111,13 +115,12 @@ impl Loader {
     }
 
     /// Loads a module and what it needs. Returns whether it was not there before. Behind the module's name there may be
-    /// parameters for it, parted by spaces: `i2c-stub chip_addr=0x48`.
+    /// parameters for it, parted by spaces: `i2c-stub chip_addr=0x48`. Those of the kernel's command line come after them.
     ///
     /// # Errors
     /// See [`LoadError`].
     pub fn load(&mut self, module: &str) -> Result<bool, LoadError> {
         let (module, parameters) = module.split_once(' ').unwrap_or((module, ""));
-        let parameters = CString::new(parameters).map_err(|_| LoadError::Unknown)?;
         let module = name_of(module);
         if self.loaded.contains(&module) {
             return Ok(false);
@@ -128,8 +131,10 @@ impl Loader {
         for file in files {
             let name = name_of(&file.to_string_lossy());
             if !self.loaded.contains(&name) {
-                let own = if name == module { parameters.as_c_str() } else { c"" };
-                new |= insert(&file, own)?;
+                let own = if name == module { parameters } else { "" };
+                let all = [own, &cmdline::for_module(&self.line, &name)].join(" ");
+                let all = CString::new(all.trim()).map_err(|_| LoadError::Unknown)?;
+                new |= insert(&file, &all)?;
                 self.loaded.insert(name);
             }
         }
