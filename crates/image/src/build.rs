@@ -142,6 +142,7 @@ pub fn build(
         architecture: project.target.architecture.clone(),
         command_line: builder.command_line(kernel),
         kernel: kernel.map(|kernel| kernel.release.clone()).unwrap_or_default(),
+        starts_others: kernel.and_then(Kernel::starts_others),
         settings,
         parts: parts.collect(),
         members: members.collect(),
@@ -180,8 +181,10 @@ impl Builder<'_> {
         let own = Some(self.project.product.command_line.clone()).filter(|own| !own.is_empty());
         // The kernel unpacks into a file system that may fill half of the memory, unless it is told to take the one without
         // a limit (`init/do_mounts.c`): a system that did not fit would be cut off in the middle of a file.
-        let words = console.into_iter().chain(["panic=10".to_owned(), "rootfstype=ramfs".to_owned()]);
-        let words = words.chain(self.parameters(kernel)).chain(own);
+        let words = ["panic=10", "rootfstype=ramfs"].map(str::to_owned);
+        // Its time goes on running while the device starts anew, or another kernel is started: either may hang.
+        let watchdog = self.has_watchdog().then(|| "watchdog.stop_on_reboot=0".to_owned());
+        let words = console.into_iter().chain(words).chain(watchdog).chain(self.parameters(kernel)).chain(own);
         match self.project.product.profile.value {
             Profile::Standard => words.collect::<Vec<_>>().join(" "),
             Profile::Mini | Profile::Core => String::new(),
@@ -382,12 +385,24 @@ impl Builder<'_> {
         self.project.plan.parts.contains_key("gpio-simulated")
     }
 
+    /// Whether the device is started anew by hardware if it hangs.
+    fn has_watchdog(&self) -> bool {
+        self.project.plan.parts.contains_key("watchdog")
+    }
+
     fn settings(&self, packed: Option<&system::Packed>) -> String {
         let key = HEXLOWER.encode(self.options.key.verifying_key().as_bytes());
         match self.project.product.profile.value {
             Profile::Standard => {
                 let gpio = if self.has_simulated_gpio() { &GPIO_LINES[..] } else { &[] };
-                system::settings(&self.project.product, &module_names(self.project), gpio, &key, packed)
+                system::settings(
+                    &self.project.product,
+                    &module_names(self.project),
+                    gpio,
+                    &key,
+                    packed,
+                    self.has_watchdog(),
+                )
             }
             Profile::Mini | Profile::Core => String::new(),
         }

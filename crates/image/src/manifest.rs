@@ -111,6 +111,9 @@ pub struct Manifest {
     /// Which kernel it is, as it says itself.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub kernel: String,
+    /// Whether this kernel can start another, which an update brings, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_others: Option<bool>,
     /// What the first process is told, as it is in the system.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub settings: String,

@@ -263,6 +263,7 @@ pub(crate) fn settings(
     gpio: &[&str],
     key: &str,
     packed: Option<&Packed>,
+    watchdog: bool,
 ) -> String {
     // A string of JSON is one of TOML.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
@@ -288,6 +289,9 @@ pub(crate) fn settings(
     out += "\n[node]\n";
     if let Group::Ticket(ticket) = &product.group {
         let _ = writeln!(out, "join = {}", quoted(ticket));
+    }
+    if watchdog {
+        out += "\n[watchdog]\ndevice = \"/dev/watchdog\"\n";
     }
     if let Some(Packed { device, size, digest }) = packed {
         let _ = writeln!(out, "\n[system]\ndevice = {}\nsize = {size}\ndigest = {}", quoted(device), quoted(digest));

@@ -104,6 +104,11 @@ impl Kernel {
         self.config.as_ref().is_some_and(|config| config.get(option) == Some(Setting::Yes))
     }
 
+    /// Whether it can start another kernel in its own place, which an update brings; none if its configuration is not known.
+    pub fn starts_others(&self) -> Option<bool> {
+        self.config.as_ref().map(|config| config.get("KEXEC_FILE").is_some())
+    }
+
     /// The bytes that are booted.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use std::{
 
 use tutti_model::{AccessPolicy, Audience, Name, ResourceDescription, Text, Value};
 use tutti_resources::{Driver, DriverError, Signal};
-use tutti_update::System;
+use tutti_update::{Machine, System};
 
 use crate::lock::lock;
 
@@ -70,11 +70,10 @@ impl Inner {
 
     /// Installs what is in the parts. Takes as long as the disk does.
     fn install(&self, parts: &Parts, name: &str, count: u32) {
-        let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         let installed = self.system.updates().and_then(|slots| {
             let progress = |written: u64, of: u64| self.set(Doing::Installing(written * 100 / of.max(1)));
             let open = || Ok(parts.image(name, count));
-            let device = self.system.device(kernel);
+            let device = self.system.device(Machine::here());
             slots.install(open, &device, self.system.tries, progress).map_err(|error| error.to_string())
         });
         match installed {
@@ -126,7 +125,8 @@ impl Driver for SystemDriver {
         let mut description = ResourceDescription::actuator(name(SYSTEM), tutti_model::Unit::EMPTY);
         description.access = AccessPolicy { read: Audience::Members, control: Audience::Owners };
         let System { product, version, .. } = &self.0.system;
-        for (key, value) in [("quantity", SYSTEM), ("product", product), ("version", &version.to_string())] {
+        let (version, kernel) = (version.to_string(), Machine::here().release);
+        for (key, value) in [("quantity", SYSTEM), ("product", product), ("version", &version), ("kernel", &kernel)] {
             description.properties.insert(name(key), Value::Text(Text::<63>::lossy(value).as_str().to_owned()));
         }
         description
@@ -210,6 +210,7 @@ mod tests {
             folder: folder.join("system"),
             slots: ["a", "b"].map(|slot| folder.join(slot)),
             tries: 3,
+            other_kernels: Err("it is a test".into()),
         };
         let parts = Parts::open(&folder.join("parts")).unwrap();
         let driver = SystemDriver::new(system, Ok(parts.clone()), |_| {
@@ -266,6 +267,10 @@ mod tests {
         let count = put(&parts, "abc", &image);
         driver.write(&Value::Text(format!("install abc {count}"))).unwrap();
         until(&driver, "refused: the image is refused: it is signed by another key");
+        let other = Made::new("gateway", "1.1.0", &[5; 20_000]).for_kernel("0.1-other").kernel(b"x").sign(&key(1).0);
+        let count = put(&parts, "abc", &other);
+        driver.write(&Value::Text(format!("install abc {count}"))).unwrap();
+        until(&driver, "runs here, and it is a test; build it with the kernel that runs");
         let count = put(&parts, "abc", &Made::new("gateway", "1.1.0", &[5; 20_000]).sign(&key(1).0));
         driver.write(&Value::Text(format!("install abc {}", count - 1))).unwrap();
         until(&driver, "altered or cut off");

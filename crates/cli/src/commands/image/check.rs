@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
-use tutti_image::{Project, resolve::Why};
+use tutti_image::{Project, kernel::Kernel, resolve::Why};
 
-use super::{cache, faulty, product_file};
+use super::{cache, faulty, product_file, updates};
 use crate::{
     context::Context,
     failure::{Exit, Failure},
@@ -50,7 +50,8 @@ pub(super) fn run(args: &CheckArgs, context: &mut Context) -> Result<Exit, Failu
             plan.parts.iter().map(|(name, why)| json!({ "name": name, "why": why.to_string() })).collect();
         context.printer.json(&json!({
             "ok": true, "product": project.product.name.value, "version": project.product.version.value.to_string(),
-            "parts": parts, "ram": plan.ram.0, "flash": plan.flash.0, "kernel": kernel.map(|kernel| kernel.release),
+            "parts": parts, "ram": plan.ram.0, "flash": plan.flash.0, "starts_others": kernel.as_ref().and_then(Kernel::starts_others),
+            "kernel": kernel.map(|kernel| kernel.release),
         }))?;
         return Ok(Exit::Done);
     }
@@ -66,6 +67,9 @@ pub(super) fn run(args: &CheckArgs, context: &mut Context) -> Result<Exit, Failu
     };
     let good = format!("{} {} for {}", project.product.name.value, project.product.version.value, project.target.name);
     context.printer.note(Line::of(Tone::Good, "ok ").plain(format!("{good}: its parts take {takes}")));
+    if let Some(kernel) = kernel.as_ref().filter(|_| project.product.state.is_some()) {
+        context.printer.note(Line::of(Tone::Faint, updates(&kernel.release, kernel.starts_others())));
+    }
     if kernel.is_none() && project.product.profile.value == tutti_image::manifest::Profile::Standard {
         let note = "the kernel was not looked at: it is fetched by the first build";
         context.printer.note(Line::of(Tone::Faint, note));

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use tutti_image::size::Size;
 
-use super::{parse, read};
+use super::{parse, read, updates};
 use crate::{
     context::Context,
     failure::{Exit, Failure},
@@ -44,6 +44,9 @@ pub(super) fn run(args: &InspectArgs, context: &mut Context) -> Result<Exit, Fai
     if !manifest.kernel.is_empty() {
         fact("kernel", format!("Linux {}", manifest.kernel));
         fact("command line", manifest.command_line.clone());
+        if manifest.settings.contains("[update]\n") {
+            fact("updates", updates(&manifest.kernel, manifest.starts_others));
+        }
     }
     fact("size", size(bytes.len() as u64));
     fact("signed by", signer.to_string());

@@ -120,3 +120,14 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Bundle<'a>, Failure> {
     Bundle::parse(bytes).map_err(|error| Failure::new(format!("{} cannot be used", path.display())).why(error))
 }
+
+/// What an update can do about the kernel of a device that is updated at all.
+fn updates(kernel: &str, starts_others: Option<bool>) -> String {
+    match starts_others {
+        Some(true) => "an update may bring another kernel".into(),
+        Some(false) => format!("an update cannot bring another kernel: {kernel} has no CONFIG_KEXEC_FILE"),
+        None => format!(
+            "whether an update can bring another kernel is not known: the configuration of {kernel} is not named"
+        ),
+    }
+}
