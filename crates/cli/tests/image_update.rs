@@ -1,5 +1,5 @@
 //! Devices that run get new systems by `tutti update`, over the pool that they are in: one that joins, one that does not,
-//! and one whose power is cut while it comes. By the layer `image`, which names the kernel of user-mode Linux in
+//! one whose power is cut while it comes, and some with kernels of their own. By the layer `image`, which names the kernel of user-mode Linux in
 //! `TUTTI_LINUX` and asks for the emulator with `TUTTI_IMAGE_FIRMWARE`; without these nothing is booted.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the layer reads what each part says")]
 
@@ -13,9 +13,10 @@ use std::{
 };
 
 use support::{
-    booted::{BOOT, Booted, built, named, product},
+    booted::{BOOT, Booted, built, json, named, product},
     device::{Device, Plan, Ran, eventually},
 };
+use tutti_image::kernel::debian::Cache;
 
 /// An update with all that belongs to it, on a machine with other things to do.
 const UPDATE: Duration = Duration::from_secs(300);
@@ -58,6 +59,13 @@ impl Stage {
 
     fn update(&self, image: &Path) -> Ran {
         Ran::of(self.studio.plan.command(&["update", "gateway", &image.display().to_string()]), UPDATE)
+    }
+
+    /// The release of the kernel that the device runs.
+    fn kernel(&self) -> String {
+        let ran = self.studio.run(&["resources", "gateway", "--name", "system", "--json"]);
+        let said: serde_json::Value = serde_json::from_str(&ran.out).expect("it prints JSON");
+        said[0]["properties"]["kernel"].as_str().expect("it says its kernel").to_owned()
     }
 
     /// What the device says of its system.
@@ -151,6 +159,69 @@ fn an_update_bears_a_power_cut() {
     println!(
         "\nok cut: killed with {sent} of {parts} parts there, the old system ran with {kept} of them; the same command \
          went on, and 0.2.0 had joined {:.1?} later",
+        begun.elapsed()
+    );
+    booted.end();
+}
+
+/// A kernel by its looks, which does nothing for ever when it is started, as what a product says of it.
+fn kernel_that_hangs(folder: &Path) -> String {
+    let cache = Cache::of_user().expect("there is a place for kernels");
+    let kernel = cache.kernel("linux-image-amd64", "x86_64", &mut |_| ()).expect("apt has it");
+    let mut bytes = kernel.read().unwrap();
+    // Documentation/arch/x86/boot.rst: behind the sectors of 16 bits, entered with 64 bits at 0x200; a jump to itself.
+    let entry = (usize::from(bytes[0x1f1]) + 1) * 512 + 0x200;
+    bytes[entry..entry + 2].copy_from_slice(&[0xeb, 0xfe]);
+    // What runs is another release, or it would not be started.
+    let (file, modules) = (folder.join("vmlinuz"), folder.join(format!("{}-hangs", kernel.release)));
+    fs::write(&file, bytes).unwrap();
+    std::os::unix::fs::symlink(kernel.modules.expect("it has modules"), &modules).unwrap();
+    let config = kernel.image.with_file_name(format!("config-{}", kernel.release));
+    format!("{BOARD}\n\n[kernel]\nfile = {file:?}\nmodules = {modules:?}\nconfig = {config:?}")
+}
+
+const BOARD: &str = "board = \"qemu-x86-64\"";
+
+/// An image brings its kernel, which the one that runs starts, at each start; one that hangs is ended by the watchdog and given up.
+#[test]
+fn a_new_system_brings_its_kernel() {
+    if named("TUTTI_IMAGE_FIRMWARE").is_none() {
+        return;
+    }
+    let stage = Stage::new(&[
+        ("image = \"15 MiB\"", "image = \"64 MiB\""),
+        ("[system]\ndevice = \"/dev/vda\"\n", "[system]\ndevice = \"/dev/vdb\"\n\n[state]\ndevice = \"/dev/vda\"\n"),
+        ("[update]\n", "[update]\ntries = 1\n"),
+    ]);
+    let old = stage.image("0.1.0", &[]);
+    // Debian's kernel for clouds is another release, and has neither sensors nor the board's watchdog.
+    let cloud = format!("{BOARD}\n\n[kernel]\npackage = \"linux-image-cloud-amd64\"");
+    let new = stage.image("0.2.0", &[(BOARD, &cloud), (", \"sensors\", \"watchdog\"", "")]);
+    let releases = [&old, &new].map(|image| json(&["inspect", "--json", &image.display().to_string()]));
+    let releases = releases.map(|said| said["manifest"]["kernel"].as_str().expect("it says which").to_owned());
+    assert_ne!(releases[0], releases[1]);
+
+    let booted = stage.boot(&old, &["--ram", "512 MiB", "--join"]);
+    assert_eq!(stage.kernel(), releases[0]);
+    let begun = Instant::now();
+    let ran = stage.update(&new);
+    assert!(ran.ok && ran.out.contains("gateway 0.2.0 runs, from slot a"), "{ran:?}\n{}", booted.said());
+    assert_eq!(stage.kernel(), releases[1]);
+    let took = begun.elapsed();
+
+    let hangs = kernel_that_hangs(stage.folder.path());
+    let begun = Instant::now();
+    let ran = stage.update(&stage.image("0.3.0", &[(BOARD, &hangs)]));
+    assert!(!ran.ok && ran.err.contains("gateway runs the old system again"), "{ran:?}\n{}", booted.said());
+    let said = stage.says();
+    assert!(said.contains("gateway 0.2.0 runs, from slot a; 0.3.0 has failed: it crashed"), "{said}");
+    assert!(booted.said().contains("starting gateway 0.3.0 from slot b by its own kernel"), "{}", booted.said());
+    assert_eq!(stage.kernel(), releases[1]);
+    println!(
+        "\nok kernel: an update brought Linux {} to a device with {} within {took:.1?}; one that hangs was given up, and the \
+         other one was started again, {:.1?} after the command",
+        releases[1],
+        releases[0],
         begun.elapsed()
     );
     booted.end();

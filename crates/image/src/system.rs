@@ -302,6 +302,9 @@ pub(crate) fn settings(
         if let Some(deadline) = product.deadline {
             let _ = writeln!(out, "deadline = {deadline}");
         }
+        if let Some(tries) = product.tries {
+            let _ = writeln!(out, "tries = {tries}");
+        }
     }
     out
 }

@@ -109,8 +109,8 @@ fn load(head: &Head, rest: &mut impl Read, system: &System) -> Result<(), String
     form.map_err(|why| why.to_string())?;
     let about = serde_json::to_vec(system).map_err(|error| error.to_string())?;
     pieces.file(TOLD, about.len() as u64, &mut about.as_slice()).map_err(told)?;
-    pieces.end().map_err(told)?;
-    // Opened anew, for reading: the kernel takes no file that somebody may write to.
+    drop(pieces.end().map_err(told)?);
+    // Opened anew, for reading: the kernel takes no file that is open for writing.
     let open = |path: &Path| File::open(path).map_err(told);
     let line = cmdline::for_another(&cmdline::text());
     tutti_kexec::load(&open(&kernel)?, &open(&initramfs)?, &line).map_err(|error| error.to_string())?;
@@ -152,8 +152,9 @@ impl<W: Write> Pieces<W> {
         Ok(())
     }
 
-    fn end(&mut self) -> io::Result<()> {
-        self.into.flush()
+    fn end(mut self) -> io::Result<W> {
+        self.into.flush()?;
+        Ok(self.into)
     }
 }
 
@@ -169,16 +170,17 @@ mod tests {
             pieces.file("/init", 7, &mut &b"program"[..]).unwrap();
             pieces.into
         };
-        for length in 0..6u64 {
+        for size in 0..6u64 {
             let mut pieces = Pieces { into: Vec::new(), length: 0 };
             pieces.raw(&mut compressed.as_slice()).unwrap();
-            let system = vec![7; usize::try_from(length).unwrap()];
-            pieces.file(packed::FILE, length, &mut system.as_slice()).unwrap();
+            let system = vec![7; usize::try_from(size).unwrap()];
+            pieces.file(packed::FILE, size, &mut system.as_slice()).unwrap();
             pieces.file(TOLD, 2, &mut &b"{}"[..]).unwrap();
-            pieces.end().unwrap();
-            assert_eq!(pieces.length, pieces.into.len() as u64);
+            let length = pieces.length;
+            let whole = pieces.end().unwrap();
+            assert_eq!(length, whole.len() as u64);
             let folder = tempfile::tempdir().unwrap();
-            let files = cpio::unpack(pieces.into.as_slice(), &mut cpio::Folder(folder.path().into())).unwrap();
+            let files = cpio::unpack(whole.as_slice(), &mut cpio::Folder(folder.path().into())).unwrap();
             let read = |path: &str| fs::read(folder.path().join(path.trim_start_matches('/'))).unwrap();
             assert_eq!(files, 3);
             assert_eq!((read("init"), read(packed::FILE), read(TOLD)), (b"program".to_vec(), system, b"{}".to_vec()));

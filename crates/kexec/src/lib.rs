@@ -78,8 +78,8 @@ impl From<io::Error> for LoadError {
     }
 }
 
-/// Loads a kernel with its first file system and its command line. The files are read from their beginning, and nobody may have the
-/// kernel's open for writing.
+/// Loads a kernel with its first file system and its command line. The files are read from their beginning, and nobody may have
+/// them open for writing.
 ///
 /// # Errors
 /// See [`LoadError`]; then nothing is loaded.

@@ -34,7 +34,7 @@ pub(crate) const NEEDS: &[Need] = &[
 ];
 
 /// The parts that must have been seen.
-const PARTS: [&str; 16] = [
+const PARTS: [&str; 17] = [
     "same",
     "standard",
     "left",
@@ -46,6 +46,7 @@ const PARTS: [&str; 16] = [
     "update",
     "fallback",
     "cut",
+    "kernel",
     "carried app",
     "carried core",
     "gpio",

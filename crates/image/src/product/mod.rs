@@ -227,6 +227,8 @@ pub struct Product {
     pub update_key: Option<Said<String>>,
     /// Seconds that a new system has to join the pool, if not the usual ones.
     pub deadline: Option<u32>,
+    /// Starts that a new system has for it, if not the usual ones.
+    pub tries: Option<u8>,
     /// Limits.
     pub limits: Limits,
     /// Firmware of other cores.
@@ -331,6 +333,7 @@ struct RawConsole {
 struct RawUpdate {
     key: Option<Spanned<String>>,
     deadline: Option<Spanned<u32>>,
+    tries: Option<Spanned<u8>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -429,6 +432,10 @@ impl Reader<'_> {
             let message = format!("a new system cannot have {} s to join the pool", wait.get_ref());
             self.wrong(wait.span(), message, "write 10 to 3600 seconds; 120 is what it has if nothing is said");
         }
+        if let Some(tries) = raw.update.tries.as_ref().filter(|tries| !(1..=10).contains(tries.get_ref())) {
+            let message = format!("a new system cannot have {} starts to join the pool", tries.get_ref());
+            self.wrong(tries.span(), message, "write 1 to 10; 3 is what it has if nothing is said");
+        }
         let cores = raw.core.into_iter().take(MAX_LIST).filter_map(|core| carried::core(&mut self, core)).collect();
         let apps = carried::apps(&mut self, raw.apps);
         let size = |it: Option<Spanned<Size>>| it.map(|it| self.said(it));
@@ -451,6 +458,7 @@ impl Reader<'_> {
             system,
             rescue: raw.console.rescue.filter(|it| *it.get_ref()).map(|it| self.span(it.span())),
             deadline: raw.update.deadline.map(Spanned::into_inner),
+            tries: raw.update.tries.map(Spanned::into_inner),
             update_key: raw.update.key.map(|it| self.said(it)),
             limits,
             cores,

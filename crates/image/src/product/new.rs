@@ -67,6 +67,7 @@ join = \"pair\"
 # Signs the images; made by the first build if it is not there. Whoever has it can replace the device's system: keep it.
 key = \"update.key\"
 # How many seconds a new system has to join the pool, before the one before it runs again: deadline = 120
+# How many starts it has for that: tries = 3
 ";
     out
 }
