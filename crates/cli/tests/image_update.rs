@@ -63,9 +63,14 @@ impl Stage {
 
     /// The release of the kernel that the device runs.
     fn kernel(&self) -> String {
-        let ran = self.studio.run(&["resources", "gateway", "--name", "system", "--json"]);
-        let said: serde_json::Value = serde_json::from_str(&ran.out).expect("it prints JSON");
-        said[0]["properties"]["kernel"].as_str().expect("it says its kernel").to_owned()
+        let mut release = None;
+        eventually(BOOT, "it says its kernel", || {
+            let ran = self.studio.run(&["resources", "gateway", "--name", "system", "--json"]);
+            let said: serde_json::Value = serde_json::from_str(&ran.out).unwrap_or_default();
+            release = said[0]["properties"]["kernel"].as_str().map(str::to_owned);
+            release.is_some()
+        });
+        release.unwrap_or_default()
     }
 
     /// What the device says of its system.
