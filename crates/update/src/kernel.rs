@@ -42,7 +42,7 @@ impl Machine {
     pub fn here() -> Self {
         let name = rustix::system::uname();
         let about = rustix::system::sysinfo();
-        let memory = u64::try_from(about.totalram).unwrap_or(u64::MAX).saturating_mul(about.mem_unit.into());
+        let memory = (about.totalram as u64).saturating_mul(about.mem_unit.into());
         let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
         Self { release: text(name.release()), architecture: text(name.machine()), memory }
     }
