@@ -7,7 +7,7 @@ mod hardware;
 
 use std::{io::BufRead, os::unix::net::UnixDatagram, path::Path, thread::sleep, time::Duration};
 
-use tutti_update::{Choice, System, system::FILE};
+use tutti_update::{Choice, Machine, System, system::FILE};
 
 fn main() {
     let mode = std::env::var("STAND_IN").unwrap_or_default();
@@ -58,8 +58,7 @@ fn main() {
 /// Installs the image that is on the second disk.
 fn update() -> Result<String, Box<dyn std::error::Error>> {
     let system = System::read(Path::new(FILE)).ok_or("nobody says what runs")?;
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned();
-    let device = system.device(kernel);
+    let device = system.device(Machine::here());
     let open = || std::fs::File::open("/dev/ubdb");
     let slots = system.updates()?;
     let (slot, version) = slots.install(open, &device, system.tries, |written, of| {
