@@ -2096,7 +2096,7 @@ export interface components {
             code: string;
             /**
              * Format: int64
-             * @description For how long.
+             * @description For how long the ticket counts; the code counts for two minutes at most.
              */
             expires_in_ms: number;
             /** @description The role that the new device gets. */
@@ -2108,6 +2108,12 @@ export interface components {
         PairingRequest: {
             /** @description The role that the new device gets: `member` if left out. */
             role?: components["schemas"]["Role"];
+            /**
+             * Format: int64
+             * @description For how long the ticket counts: two minutes if left out, an hour at most. The code never counts for longer than two
+             *     minutes. More is for a ticket that no person hands on, such as a device finds in its image.
+             */
+            ticket_life_ms?: number | null;
         };
         /**
          * @description How a pairing stands.
@@ -2120,7 +2126,7 @@ export interface components {
             device?: string | null;
             /**
              * Format: int64
-             * @description For how long the code still counts.
+             * @description For how long the offer still counts.
              */
             expires_in_ms?: number | null;
             /** @description Its name. */
