@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! $ tutti image kernel products/gateway -o gateway.config
-//! gateway.config: 90 options for the kernel of gateway
+//! gateway.config: 87 options for the kernel of gateway
 //! ```
 
 use std::path::PathBuf;
@@ -69,7 +69,7 @@ pub(super) fn run(args: &KernelArgs, context: &mut Context) -> Result<Exit, Fail
             let note = "How it is used is said in it.";
             context.printer.note(Line::of(Tone::Faint, note));
         }
-        None => context.printer.line(fragment.trim_end())?,
+        None => context.printer.source(&fragment)?,
     }
     Ok(Exit::Done)
 }
