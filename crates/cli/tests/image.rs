@@ -8,6 +8,8 @@
 mod carried;
 #[path = "image/own_kernel.rs"]
 mod own_kernel;
+#[path = "image/rescue.rs"]
+mod rescue;
 mod support;
 
 use std::{

@@ -1,5 +1,5 @@
 //! Devices that run get new systems by `tutti update`, over the pool that they are in: one that joins, one that does not,
-//! one whose power is cut while it comes, and some with kernels of their own. By the layer `image`, which names the kernel of user-mode Linux in
+//! one that stands still for a while, one whose power is cut while it comes, and some with kernels of their own. By the layer `image`, which names the kernel of user-mode Linux in
 //! `TUTTI_LINUX` and asks for the emulator with `TUTTI_IMAGE_FIRMWARE`; without these nothing is booted.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the layer reads what each part says")]
 
@@ -8,7 +8,8 @@ mod support;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -20,6 +21,14 @@ use tutti_image::kernel::debian::Cache;
 
 /// An update with all that belongs to it, on a machine with other things to do.
 const UPDATE: Duration = Duration::from_secs(300);
+
+/// How long a device stands still; its session is over long before that.
+const PAUSE: Duration = Duration::from_secs(8);
+
+/// In how many parts an image is sent.
+fn parts(image: &Path) -> u64 {
+    fs::metadata(image).unwrap().len().div_ceil(1 << 20)
+}
 
 /// A product in its versions, a disk for its device, and a device of this machine that is the owner of the group.
 struct Stage {
@@ -73,6 +82,20 @@ impl Stage {
         release.unwrap_or_default()
     }
 
+    /// The same, while this goes on.
+    fn begin_update(&self, image: &Path) -> JoinHandle<Ran> {
+        let command =
+            self.studio.plan.command(&["update", "gateway", &image.display().to_string(), "--patience", "400"]);
+        thread::spawn(move || Ran::of(command, 3 * UPDATE))
+    }
+
+    /// How many parts of an image the device has; none if it cannot be asked.
+    fn there(&self) -> Option<u64> {
+        let ran = self.studio.run(&["store", "ls", "gateway/system-parts", "--json"]);
+        let entries = serde_json::from_str::<serde_json::Value>(&ran.out).ok()?["entries"].as_array().map(Vec::len);
+        entries.map(|count| count as u64)
+    }
+
     /// What the device says of its system.
     fn says(&self) -> String {
         let mut said = String::new();
@@ -99,8 +122,15 @@ fn new_systems_come_over_the_pool() {
     let booted = stage.boot(&old, &["--ram", "512 MiB", "--join"]);
     assert!(stage.says().contains("gateway 0.1.0 runs, built in"), "{}", stage.says());
 
+    let image = stage.image("0.2.0", &[]);
+    let parts = parts(&image);
     let begun = Instant::now();
-    let ran = stage.update(&stage.image("0.2.0", &[]));
+    let update = stage.begin_update(&image);
+    eventually(UPDATE, "some of it has come", || stage.there().is_some_and(|count| count > parts / 4));
+    booted.pause(PAUSE);
+    let ran = update.join().unwrap();
+    assert!(ran.err.contains("gateway is away; goes on when it is back"), "{ran:?}");
+    println!("\nok pause: stood still for {PAUSE:.0?} as it came, and the command went on by itself");
     assert!(ran.ok && ran.out.contains("gateway 0.2.0 runs, from slot a"), "{ran:?}\n{}", booted.said());
     assert!(booted.said().contains("gateway 0.2.0 has joined the pool: it is good"), "{}", booted.said());
     println!("\nok update: 0.2.0 was sent, checked, started and joined, {:.1?} after the command", begun.elapsed());
@@ -119,7 +149,7 @@ fn new_systems_come_over_the_pool() {
     drop(booted);
 }
 
-/// The power is cut while an image comes; the device runs what it ran, and the same command goes on where it was.
+/// The power is cut while an image comes; the device runs what it ran, and the command goes on where it was.
 #[test]
 fn an_update_bears_a_power_cut() {
     if named("TUTTI_IMAGE_FIRMWARE").is_none() {
@@ -130,40 +160,25 @@ fn an_update_bears_a_power_cut() {
         ("[system]\ndevice = \"/dev/vda\"\n", "[system]\ndevice = \"/dev/vdb\"\n\n[state]\ndevice = \"/dev/vda\"\n"),
     ]);
     let (old, new) = (stage.image("0.1.0", &[]), stage.image("0.2.0", &[]));
-    let parts = fs::metadata(&new).unwrap().len().div_ceil(1 << 20);
+    let parts = parts(&new);
     let booted = stage.boot(&old, &["--ram", "256 MiB", "--join"]);
 
-    let mut update = stage.studio.plan.command(&["update", "gateway", &new.display().to_string()]);
-    let mut update = update.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let there = || {
-        let ran = stage.studio.run(&["store", "ls", "gateway/system-parts", "--json"]);
-        serde_json::from_str::<serde_json::Value>(&ran.out).ok()?["entries"].as_array().map(Vec::len)
-    };
-    eventually(UPDATE, "a third of it has come", || there().is_some_and(|count| count as u64 > parts / 3));
-    let sent = there().unwrap_or_default();
+    let begun = Instant::now();
+    let update = stage.begin_update(&new);
+    eventually(UPDATE, "a third of it has come", || stage.there().is_some_and(|count| count > parts / 3));
+    let sent = stage.there().unwrap_or_default();
     booted.cut_power();
-    let _ = update.wait();
+    eventually(BOOT, "it is seen to be gone", || !stage.studio.sees(&["gateway"]));
 
     // It knows its group by what is on its disk.
     let booted = stage.boot(&old, &["--ram", "256 MiB"]);
-    let said = stage.says();
-    assert!(said.contains("gateway 0.1.0 runs, built in"), "{said}");
-    let kept = there().expect("it says what has come");
-    assert!(kept > 0, "of {sent} parts none was kept");
-    let begun = Instant::now();
-    // An emulator that is kept waiting falls silent at times. Whoever is told so tries again, and it goes on.
-    let mut ran = stage.update(&new);
-    for _ in 0..2 {
-        if !ran.ok && ran.err.contains("the connection broke") {
-            eprintln!("again, after: {}", ran.err);
-            eventually(UPDATE, "it is there again", || stage.studio.sees(&["gateway"]));
-            ran = stage.update(&new);
-        }
-    }
+    let back = begun.elapsed();
+    let ran = update.join().unwrap();
+    assert!(ran.err.contains("gateway is away; goes on when it is back"), "{ran:?}");
     assert!(ran.ok && ran.out.contains("gateway 0.2.0 runs, from slot a"), "{ran:?}\n{}", booted.said());
     println!(
-        "\nok cut: killed with {sent} of {parts} parts there, the old system ran with {kept} of them; the same command \
-         went on, and 0.2.0 had joined {:.1?} later",
+        "\nok cut: killed with {sent} of {parts} parts there, and back {back:.0?} after the command; that went on by itself, \
+         and 0.2.0 had joined after {:.0?}",
         begun.elapsed()
     );
     booted.end();

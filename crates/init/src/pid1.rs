@@ -286,16 +286,25 @@ impl Init {
     }
 
     /// A shell on the console, until it is left. Only if somebody asked for it who can change the kernel's command line.
+    ///
+    /// Its session has the console for its terminal, where its program can see to that: otherwise there are no jobs, and
+    /// Ctrl-C ends nothing (`tty_ioctl(2)`, TIOCSCTTY). A wish of its user's for the end (`poweroff`) comes as a signal.
     fn rescue(&mut self) {
-        let shells = ["/bin/sh", "/bin/busybox", "/bin/bash"];
+        let shells = ["/bin/busybox", "/bin/sh", "/bin/bash"];
         let Some(shell) = shells.iter().find(|shell| Path::new(shell).exists()) else {
             self.log.say("tutti.rescue: the image has no shell; add one to the product");
             return;
         };
         self.log.say(format_args!("tutti.rescue: {shell}; leave it to go on"));
-        let arguments: &[&str] = if shell.ends_with("busybox") { &["sh"] } else { &[] };
+        let arguments: &[&str] = if shell.ends_with("busybox") { &["setsid", "-c", "sh"] } else { &[] };
         if let Err(error) = Command::new(shell).args(arguments).status() {
             self.log.say(format_args!("{shell} did not run: {error}"));
+        }
+        if let Some(goal) = self.signals.goal() {
+            self.log.close();
+            let _ = mounts::unmount_state();
+            let error = goal.take();
+            self.log.say(format_args!("the kernel refuses: {error}; going on"));
         }
     }
 

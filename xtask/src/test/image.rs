@@ -34,7 +34,7 @@ pub(crate) const NEEDS: &[Need] = &[
 ];
 
 /// The parts that must have been seen.
-const PARTS: [&str; 17] = [
+const PARTS: [&str; 19] = [
     "same",
     "standard",
     "left",
@@ -43,6 +43,7 @@ const PARTS: [&str; 17] = [
     "an386",
     "parts",
     "user-mode",
+    "pause",
     "update",
     "fallback",
     "cut",
@@ -51,6 +52,7 @@ const PARTS: [&str; 17] = [
     "carried core",
     "gpio",
     "panel",
+    "rescue",
     "products",
 ];
 

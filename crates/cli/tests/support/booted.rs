@@ -74,15 +74,31 @@ pub(crate) struct Booted {
 
 impl Booted {
     pub(crate) fn start(host: &Device, image: &Path, more: &[&str]) -> Self {
+        Self::with(host, image, more, Stdio::null())
+    }
+
+    /// With a keyboard, see [`types`](Self::types).
+    pub(crate) fn typed(host: &Device, image: &Path, more: &[&str]) -> Self {
+        Self::with(host, image, more, Stdio::piped())
+    }
+
+    fn with(host: &Device, image: &Path, more: &[&str], keyboard: Stdio) -> Self {
         let log = image.with_extension("log");
         let file = fs::File::options().create(true).append(true).open(&log).unwrap();
         let mut command = host.plan.command(&["image", "run"]);
-        command.arg(image).args(more).stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
+        command.arg(image).args(more).stdin(keyboard).stdout(file.try_clone().unwrap()).stderr(file);
         Self { child: command.spawn().expect("tutti runs"), log }
     }
 
     pub(crate) fn said(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Types something on its console.
+    pub(crate) fn types(&mut self, text: &str) {
+        use std::io::Write as _;
+        let keyboard = self.child.stdin.as_mut().expect("it has a keyboard");
+        keyboard.write_all(text.as_bytes()).expect("it reads");
     }
 
     /// The seconds after the kernel's start at which it said this.
@@ -102,6 +118,20 @@ impl Booted {
             }
             self.child.try_wait().is_ok_and(|it| it.is_some())
         });
+    }
+
+    /// Has it stand still for so long, as a machine does that has no time for it.
+    pub(crate) fn pause(&self, time: Duration) {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.child.id())).unwrap();
+        for signal in [rustix::process::Signal::STOP, rustix::process::Signal::CONT] {
+            for pid in children.split_whitespace() {
+                let pid = rustix::process::Pid::from_raw(pid.parse().expect("a number")).expect("a process");
+                rustix::process::kill_process(pid, signal).expect("it runs");
+            }
+            if signal == rustix::process::Signal::STOP {
+                std::thread::sleep(time);
+            }
+        }
     }
 
     /// Ends it as Ctrl-C does, and waits for that.
