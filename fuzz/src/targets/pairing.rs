@@ -10,8 +10,8 @@ use std::{
 
 use tutti_fabric::pairing::{
     AttemptEnd, AttemptId, BurntCodes, Code, HostGroup, HostInput, HostOutput, HostPairing, JoinTerms, JoinerInput,
-    JoinerOutput, JoinerPairing, MAX_TICKET_ATTEMPTS, MAX_TICKET_LIFE, MAX_WAITING, MAX_WRONG_TRIES, OFFER_LIFE, OfferTerms, Secret,
-    TicketSecret,
+    JoinerOutput, JoinerPairing, MAX_TICKET_ATTEMPTS, MAX_TICKET_LIFE, MAX_WAITING, MAX_WRONG_TRIES, OFFER_LIFE,
+    OfferTerms, Secret, TicketSecret,
 };
 use tutti_model::{
     BootTime, DeviceId, Name, Role,
