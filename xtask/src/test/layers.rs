@@ -303,7 +303,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         about: "a kernel built for the product gateway alone, by what its parts say; the product boots on it in 64 MiB and joins a pool",
         default: false,
         needs: own_kernel::NEEDS,
-        limit: minutes(60),
+        limit: minutes(120),
         steps: |_| own_kernel::steps(),
         check: own_kernel::check,
     },
