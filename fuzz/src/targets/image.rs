@@ -50,6 +50,7 @@ fn sample() -> (Manifest, Vec<Vec<u8>>) {
         architecture: "x86_64".into(),
         command_line: "console=ttyS0".into(),
         kernel: "6.1.0".into(),
+        starts_others: None,
         settings: "hostname = \"gateway\"\n".into(),
         parts: vec![Part { name: "system".into(), why: "wanted".into() }],
         members: list.map(member).into(),
