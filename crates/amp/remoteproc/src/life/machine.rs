@@ -318,12 +318,13 @@ impl Life {
         let command = self.command.take();
         self.report(Report::Failed(command, action, failure));
         self.plan = Plan::default();
+        if let Action::Start(generation) = action {
+            // It may have run for a moment: what it said then is not to be taken for the next one's.
+            self.generation = generation;
+        }
         match action {
             // Nobody knows whether it runs; it must not, for its memories to be used again.
-            Action::Start(generation) if failure == Failure::TimedOut => {
-                self.generation = generation;
-                self.enter(now, State::Crashed);
-            }
+            Action::Start(_) if failure == Failure::TimedOut => self.enter(now, State::Crashed),
             Action::Start(_) | Action::Load => self.enter(now, State::Offline(Stage::Configured)),
             Action::Halt if self.state != State::Crashed && failure == Failure::TimedOut && self.abilities.halt => {
                 self.enter(now, State::Crashed);
