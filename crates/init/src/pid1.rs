@@ -349,10 +349,12 @@ impl Init {
         if let Some(kernel) = &mut self.kernel {
             kernel.read(|line| self.log.kernel(line));
         }
+        let notified: Vec<_> = self.notify.iter().flat_map(Notify::hear).collect();
+        // After that, so that what was written before a word stands before it in the log.
         for process in self.node.iter_mut().chain(self.once.process_mut()) {
             process.read(|line| self.log.node(line));
         }
-        for said in self.notify.iter().flat_map(Notify::hear).collect::<Vec<_>>() {
+        for said in notified {
             let now = Instant::now();
             match said {
                 Said::Ready if !self.keeper.is_ready() => {
