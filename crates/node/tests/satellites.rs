@@ -323,7 +323,8 @@ async fn a_board_on_a_socket_is_used_from_another_device_and_goes_and_comes_back
     let kitchen = host.start("kitchen");
     attic.sees("kitchen", Presence::Online).await;
     attic.sees("sensor-board", Presence::Online).await;
-    attic.client.read("sensor-board", "temperature").await.unwrap();
+    // It is shown with its host until that says anew which satellites it has.
+    eventually("it is read again", async || attic.client.read("sensor-board", "temperature").await.is_ok()).await;
     kitchen.client.disconnect_satellite("board").await.unwrap();
     until(&attic, "sensor-board", false).await;
     assert!(kitchen.client.satellites().await.unwrap().is_empty());
