@@ -127,9 +127,31 @@ impl Project {
         Ok(places.into_iter().find(|place| place.is_file()))
     }
 
-    /// What the chosen parts need of a kernel, held against its configuration. A kernel without a folder of modules has to have them built in.
+    /// What the parts take of memory, and the kernel to begin.
+    pub fn ram_with(&self, kernel: &Kernel) -> Size {
+        Size(self.plan.ram.0.saturating_add(kernel.begins_in().unwrap_or_default().0))
+    }
+
+    /// That the kernel and the parts are more than there is.
+    fn too_little(&self, kernel: &Kernel) -> Option<Fault> {
+        let takes = self.ram_with(kernel);
+        let (limit, span) = match &self.product.limits.ram {
+            Some(limit) => (limit.value, &limit.span),
+            None => (self.target.ram, &self.target.span),
+        };
+        let begins = kernel.begins_in().filter(|_| takes > limit)?;
+        let message = format!(
+            "the parts take {} of RAM and the kernel {} {begins} to begin, which is {takes} together",
+            self.plan.ram, kernel.release
+        );
+        let fault = Fault::new(Code::Limit, message).at(span, format!("{limit} of RAM"));
+        Some(fault.help(format!("allow {takes}, or build a kernel for this product alone: tutti image kernel")))
+    }
+
+    /// What the chosen parts need of a kernel, held against its file and its configuration. A kernel without a folder of modules
+    /// has to have them built in.
     pub fn hold_against(&self, kernel: &Kernel) -> Vec<Fault> {
-        let mut faults = Vec::new();
+        let mut faults: Vec<_> = self.too_little(kernel).into_iter().collect();
         let Some(config) = &kernel.config else { return faults };
         let release = &kernel.release;
         for (name, why) in &self.plan.parts {

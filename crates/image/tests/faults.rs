@@ -64,7 +64,7 @@ image = \"x.elf\"
 );
 refused!(a_part_for_a_board_without_it, said(&product("\"network-e1000\"", ""), &[]));
 refused!(a_part_of_another_profile, said(&product("\"thermometer\"", ""), &[]));
-refused!(an_impossible_limit, said(&(product("\"compute\", \"storage\"", "") + "[limits]\nram = \"60 MiB\"\n"), &[]));
+refused!(an_impossible_limit, said(&(product("\"compute\", \"storage\"", "") + "[limits]\nram = \"35 MiB\"\n"), &[]));
 refused!(a_limit_that_no_part_can_help, said(&(product("", "") + "[limits]\nram = \"1 MiB\"\n"), &[]));
 refused!(
     a_program_for_a_microcontroller_without_one,

@@ -1,5 +1,6 @@
 //! A Linux kernel with its configuration and its modules: Debian's package ([`debian`]), or files that a product names.
 
+mod begins;
 pub mod config;
 pub mod debian;
 pub mod least;

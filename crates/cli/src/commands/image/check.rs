@@ -45,12 +45,13 @@ pub(super) fn run(args: &CheckArgs, context: &mut Context) -> Result<Exit, Failu
         }
     }
     let plan = &project.plan;
+    let ram = kernel.as_ref().map_or(plan.ram, |kernel| project.ram_with(kernel));
     if args.json {
         let parts: Vec<_> =
             plan.parts.iter().map(|(name, why)| json!({ "name": name, "why": why.to_string() })).collect();
         context.printer.json(&json!({
             "ok": true, "product": project.product.name.value, "version": project.product.version.value.to_string(),
-            "parts": parts, "ram": plan.ram.0, "flash": plan.flash.0, "starts_others": kernel.as_ref().and_then(Kernel::starts_others),
+            "parts": parts, "ram": ram.0, "flash": plan.flash.0, "starts_others": kernel.as_ref().and_then(Kernel::starts_others),
             "kernel": kernel.map(|kernel| kernel.release),
         }))?;
         return Ok(Exit::Done);
@@ -62,11 +63,11 @@ pub(super) fn run(args: &CheckArgs, context: &mut Context) -> Result<Exit, Failu
     }
     context.printer.table(&table)?;
     let takes = match plan.flash.0 {
-        0 => format!("{} of RAM", plan.ram),
-        _ => format!("{} of flash, {} of RAM", plan.flash, plan.ram),
+        0 => format!("{ram} of RAM"),
+        _ => format!("{} of flash, {ram} of RAM", plan.flash),
     };
     let good = format!("{} {} for {}", project.product.name.value, project.product.version.value, project.target.name);
-    context.printer.note(Line::of(Tone::Good, "ok ").plain(format!("{good}: its parts take {takes}")));
+    context.printer.note(Line::of(Tone::Good, "ok ").plain(format!("{good}: it takes {takes}")));
     if let Some(kernel) = kernel.as_ref().filter(|_| project.product.state.is_some()) {
         context.printer.note(Line::of(Tone::Faint, updates(&kernel.release, kernel.starts_others())));
     }
