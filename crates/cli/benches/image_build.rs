@@ -62,9 +62,10 @@ fn measure(group: &str, studio: &Device, image: &Path) {
     }
     let least = MEMORIES.into_iter().find(|memory| boots(studio, image, *memory).is_some());
     row("ram.least", f64::from(least.expect("it boots in the most")), "MiB");
-    let (ready, used) = boots(studio, image, 256).expect("it boots");
-    row("boot.ready", ready, "s");
-    row("ram.used", used / MIB, "MiB");
+    let booted = boots(studio, image, 256).expect("it boots");
+    row("boot.ready", booted.ready, "s");
+    row("boot.joined", booted.joined, "s");
+    row("ram.used", booted.used / MIB, "MiB");
 }
 
 /// The first process, which is another package's program: optimised, beside `tutti`.
@@ -99,9 +100,18 @@ impl Drop for Booted {
     }
 }
 
-/// Boots it with so much memory: when its node was ready, in seconds of the guest's, and the bytes that it uses once it is in
-/// the pool; nothing if it does not get there.
-fn boots(studio: &Device, image: &Path, memory: u32) -> Option<(f64, f64)> {
+/// What was seen of a boot.
+struct Boot {
+    /// When its node was ready, in seconds of the guest's from the kernel's start.
+    ready: f64,
+    /// When it had met another member of its group, in the same.
+    joined: f64,
+    /// The bytes that it uses then.
+    used: f64,
+}
+
+/// Boots it with so much memory; nothing if it does not get into the pool.
+fn boots(studio: &Device, image: &Path, memory: u32) -> Option<Boot> {
     let log = image.with_extension(format!("{memory}.log"));
     let file = fs::File::create(&log).expect("a log");
     // Both measure for milliseconds whether a timer is right: a question for hardware, not for an interpreter that has to wait for its turn.
@@ -119,9 +129,15 @@ fn boots(studio: &Device, image: &Path, memory: u32) -> Option<(f64, f64)> {
         std::thread::sleep(Duration::from_millis(200));
     }
     let used = studio.reading("gateway/memory-used").ok()?;
-    let said = fs::read_to_string(&log).unwrap_or_default();
-    let ready =
-        said.lines().find_map(|line| line.split_once("the node is ready, ")?.1.split(' ').next()?.parse().ok())?;
+    let after = |what: &str| {
+        let said = fs::read_to_string(&log).unwrap_or_default();
+        said.lines().find_map(|line| line.split_once(what)?.1.split(' ').next()?.parse().ok())
+    };
+    // Its console may be behind.
+    device::eventually(Duration::from_secs(10), "it says that it is in the pool", || {
+        after("it is in the pool, ").is_some_and(|at: f64| at > 0.0)
+    });
+    let (ready, joined) = (after("the node is ready, ")?, after("it is in the pool, ")?);
     studio.must(&["forget", "gateway", "--yes"]);
-    Some((ready, used))
+    Some(Boot { ready, joined, used })
 }

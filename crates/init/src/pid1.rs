@@ -70,6 +70,8 @@ struct Init {
     kernel: Option<KernelLog>,
     devices: Devices,
     notify: Option<Notify>,
+    /// Whether the node has met another member of its group, or is where it was alone before.
+    joined: bool,
     network: Option<Interfaces>,
     clock: Option<Clock>,
     buttons: Buttons,
@@ -113,6 +115,7 @@ impl Init {
             kernel: None,
             devices,
             notify: None,
+            joined: false,
             network: None,
             clock: None,
             buttons: Buttons::default(),
@@ -365,7 +368,14 @@ impl Init {
                 Said::Heartbeat => self.keeper.heartbeat(now),
                 Said::Status(status) => self.log.say(format_args!("node: {status}")),
                 Said::Reboot => self.goal = Some(Goal::Reboot),
-                Said::Joined if self.deadline.take().is_some() => self.confirm(),
+                Said::Joined if !self.joined => {
+                    self.joined = true;
+                    let uptime = self.log.uptime();
+                    self.log.say(format_args!("it is in the pool, {:.2} s after the start", uptime.as_secs_f64()));
+                    if self.deadline.take().is_some() {
+                        self.confirm();
+                    }
+                }
                 Said::Ready | Said::Stopping | Said::Joined => {}
             }
         }

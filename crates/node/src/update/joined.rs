@@ -12,27 +12,32 @@ use tutti_update::System;
 
 use super::tell_init;
 
-/// Tells it, once. Returns when there is nothing left to tell.
+/// Tells it, once. Returns when there is nothing left to do.
 pub(crate) async fn report(system: System, mut view: watch::Receiver<Arc<View>>) {
     let note = system.folder.join("alone");
+    let on_trial = system.trial.is_some();
+    let mut told = false;
     loop {
         let seen = view.borrow_and_update().clone();
         let alone = seen.group.is_alone();
         let group = format!("{:?}", seen.group.id);
-        if system.trial.is_none() {
+        let met = seen.peers.values().any(|peer| peer.session.is_some());
+        let known = on_trial && alone && fs::read_to_string(&note).is_ok_and(|kept| kept == group);
+        if !told && (met || known) {
+            tell_init("X_TUTTI_JOINED=1");
+            told = true;
+        }
+        if on_trial {
+            if told {
+                return;
+            }
+        } else {
             // A file system that cannot be written is told by others.
             let _ = tokio::task::spawn_blocking({
                 let note = note.clone();
                 move || keep(&note, alone.then_some(group))
             })
             .await;
-        } else {
-            let met = seen.peers.values().any(|peer| peer.session.is_some());
-            let known = alone && fs::read_to_string(&note).is_ok_and(|kept| kept == group);
-            if met || known {
-                tell_init("X_TUTTI_JOINED=1");
-                return;
-            }
         }
         if view.changed().await.is_err() {
             return;
