@@ -1,4 +1,4 @@
-//! A client of the control API: a method for each route; those of [`apps`] and [`cores`] stand by themselves.
+//! A client of the control API: a method for each route; those of `apps` and `cores` stand by themselves.
 //!
 //! Each request has its own connection, which is cheap on one machine and leaves nothing to keep alive. A request
 //! ends within [`Client::timeout`]; a stream of events when nothing, not even the `ping` of every 15 s, came for
