@@ -129,17 +129,24 @@ impl Project {
 
     /// What the parts take of memory, and the kernel to begin.
     pub fn ram_with(&self, kernel: &Kernel) -> Size {
-        Size(self.plan.ram.0.saturating_add(kernel.begins_in().unwrap_or_default().0))
+        self.ram_beside(kernel.begins_in().unwrap_or_default())
+    }
+
+    const fn ram_beside(&self, begins: Size) -> Size {
+        Size(self.plan.ram.0.saturating_add(begins.0))
     }
 
     /// That the kernel and the parts are more than there is.
     fn too_little(&self, kernel: &Kernel) -> Option<Fault> {
-        let takes = self.ram_with(kernel);
+        let begins = kernel.begins_in()?;
+        let takes = self.ram_beside(begins);
         let (limit, span) = match &self.product.limits.ram {
             Some(limit) => (limit.value, &limit.span),
             None => (self.target.ram, &self.target.span),
         };
-        let begins = kernel.begins_in().filter(|_| takes > limit)?;
+        if takes <= limit {
+            return None;
+        }
         let message = format!(
             "the parts take {} of RAM and the kernel {} {begins} to begin, which is {takes} together",
             self.plan.ram, kernel.release
