@@ -162,7 +162,8 @@ impl Catalogue {
                 let help = "a file's place is an absolute path without . and ..";
                 faults.push(Fault::new(Code::Syntax, message).at(&bad.1.span, "this file").help(help));
             }
-            faults.extend(options_at_fault(&part).chain(self.told_otherwise(&part)));
+            faults.extend(options_at_fault(&part));
+            faults.extend(self.told_otherwise(&part));
             if let Some(first) = self.parts.get(&part.name.value) {
                 let fault = Fault::new(Code::Syntax, format!("the part {} is declared twice", part.name.value));
                 let fault = fault.at(&part.name.span, "here").at(&first.name.span, "and here before");
@@ -210,7 +211,7 @@ fn said_of<'a>(part: &'a Part, module: &str) -> Option<&'a Said<String>> {
 }
 
 /// Options of the kernel whose names or values are none: they become lines of a file that a kernel is built by.
-fn options_at_fault(part: &Part) -> impl Iterator<Item = Fault> {
+fn options_at_fault(part: &Part) -> Vec<Fault> {
     let needs = &part.needs;
     let names = needs.kernel.iter().chain(needs.built_in.iter().map(|(_, option)| option));
     let names = names.chain(needs.own_kernel.iter().map(|(option, _)| option));
@@ -221,7 +222,7 @@ fn options_at_fault(part: &Part) -> impl Iterator<Item = Fault> {
         let fault = Fault::new(Code::Syntax, format!("{:?} {what}", said.value)).at(&said.span, "here");
         fault.help("write options without CONFIG_, and y, a number or a quoted text as what they are")
     };
-    faults.map(fault).collect::<Vec<_>>().into_iter()
+    faults.map(fault).collect()
 }
 
 fn part(file: FileId, key: Spanned<String>, raw: Raw) -> Part {
