@@ -14,6 +14,7 @@ use std::{
 };
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use tutti_update::newc;
 
 /// The most files of a system.
 const MAX_FILES: usize = 100_000;
@@ -160,7 +161,7 @@ fn plain(from: &mut Counted<impl Read>, into: &mut dyn Target, files: &mut usize
         from.align()?;
         name.pop();
         let name = String::from_utf8(name).map_err(|_| UnpackError::Form("a name is no text"))?;
-        if name == "TRAILER!!!" {
+        if name == newc::TRAILER {
             return Ok(());
         }
         *files += 1;
@@ -205,7 +206,7 @@ struct Entry {
 
 impl Entry {
     fn parse(header: &[u8; HEADER]) -> Result<Self, UnpackError> {
-        if !header.starts_with(b"070701") && !header.starts_with(b"070702") {
+        if !header.starts_with(newc::MAGIC) && !header.starts_with(b"070702") {
             return Err(UnpackError::Form("a file begins otherwise"));
         }
         let field = |number: usize| {
@@ -239,7 +240,7 @@ fn plain_path(name: &str) -> Result<PathBuf, UnpackError> {
     Ok(path)
 }
 
-/// Counts, since everything begins at a multiple of four.
+/// Counts, since everything begins at a multiple of [`newc::ALIGN`].
 struct Counted<R> {
     from: R,
     count: u64,
@@ -247,8 +248,8 @@ struct Counted<R> {
 
 impl<R: Read> Counted<R> {
     fn align(&mut self) -> io::Result<()> {
-        let gap = usize::try_from(self.count.next_multiple_of(4) - self.count).unwrap_or_default();
-        let mut bytes = [0; 3];
+        let gap = usize::try_from(self.count.next_multiple_of(newc::ALIGN as u64) - self.count).unwrap_or_default();
+        let mut bytes = [0; newc::ALIGN - 1];
         self.read_exact(bytes.get_mut(..gap).unwrap_or_default())
     }
 }
