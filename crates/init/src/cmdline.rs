@@ -7,6 +7,8 @@
 
 use std::{fmt, fs};
 
+use crate::modules::plain;
+
 /// The longest command line that any architecture passes on (`COMMAND_LINE_SIZE`, s390), with some room.
 pub const MAX: usize = 16 * 1024;
 
@@ -118,7 +120,6 @@ pub(crate) fn for_another(text: &str) -> String {
 
 /// What the kernel's command line says for a module, as `modprobe` has it: `NAME.PARAMETER=VALUE` without the name.
 pub(crate) fn for_module(text: &str, module: &str) -> String {
-    let plain = |name: &str| name.replace('-', "_");
     let of = |word: &String| {
         let (name, parameter) = word.split_once('.')?;
         let ours = plain(name) == plain(module) && !parameter.is_empty();

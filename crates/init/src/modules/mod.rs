@@ -30,7 +30,12 @@ pub struct Modules {
 /// A module's name as the kernel knows it: its file's, without the ends, and with `_` for `-`.
 pub fn name_of(file: &str) -> String {
     let file = file.rsplit('/').next().unwrap_or(file);
-    file.split(".ko").next().unwrap_or(file).replace('-', "_")
+    plain(file.split(".ko").next().unwrap_or(file))
+}
+
+/// A module's name as the kernel writes it.
+pub(crate) fn plain(name: &str) -> String {
+    name.replace('-', "_")
 }
 
 impl Modules {
@@ -43,7 +48,7 @@ impl Modules {
                 (words.next(), words.next(), words.next(), words.next())
             {
                 let of_bus = modules.aliases.entry(bus(pattern).to_owned()).or_default();
-                of_bus.push((pattern.to_owned(), module.replace('-', "_")));
+                of_bus.push((pattern.to_owned(), plain(module)));
             }
         }
         for line in dep.lines() {
